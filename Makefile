@@ -1,0 +1,53 @@
+# PGXS build of pg_saas.  The extension script is the parts of sql/functions in
+# the order below; the migrations of sql/schema are wrapped into one function.
+
+EXTENSION = pg_saas
+EXTENSION_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" pg_saas.control)
+
+LAYERS = base pure server state net connector store worker sql
+OBJS = src/pg_saas.o $(patsubst %.c,%.o,$(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c))))
+MODULE_big = pg_saas
+
+FUNCTIONS = schemas errors ids vault identity install accounts organizations \
+	connections poller metrics readers migrations grants
+FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
+SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
+SCRIPT = pg_saas--$(EXTENSION_VERSION).sql
+
+DATA_built = $(SCRIPT)
+EXTRA_CLEAN = $(SCRIPT) sql/functions/migrations.sql build
+
+PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"'
+PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
+ifdef PG_SAAS_WERROR
+PG_CFLAGS += -Werror
+endif
+SHLIB_LINK = -lcurl -ljansson -lssl -lcrypto
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifneq ($(PGXS),)
+include $(PGXS)
+endif
+
+$(SCRIPT): $(FUNCTION_FILES) Makefile
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_saas" to load this file. \quit'; \
+	  cat $(FUNCTION_FILES); } > $@
+
+sql/functions/migrations.sql: $(SCHEMA_FILES) tools/wrap-migrations
+	tools/wrap-migrations $(SCHEMA_FILES) > $@.tmp && mv $@.tmp $@
+
+# Every header is a dependency of every object: a full build takes seconds.
+$(OBJS): $(wildcard src/*.h src/*/*.h)
+
+.PHONY: demo test test-peers lint bench
+demo:
+	scripts/demo
+test:
+	test/run
+test-peers:
+	test/run --peers
+lint:
+	tools/lint
+bench:
+	test/load/run

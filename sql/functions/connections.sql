@@ -1,0 +1,284 @@
+-- Upstream accounts: create, change, test, refresh.  Definer functions of
+-- saas_owner, which is itself under the forced policies.  Leans on
+-- organizations and vault.
+
+create function saas_private.check_connection(kind text, config jsonb, secrets jsonb,
+                                              out config_to_store jsonb, out account_key text,
+                                              out external_account_id text, out origin text)
+language c stable parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_check_connection';
+comment on function saas_private.check_connection(text, jsonb, jsonb) is
+'Lets the kind''s connector validate config and secrets (NULL secrets: config only). 22023 with DETAIL [{"field","message"}].';
+
+create function saas_private.connection_kinds(out kind text, out title text, out secret_names text[])
+returns setof record
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_connection_kinds';
+comment on function saas_private.connection_kinds() is
+'The kinds of connection that this library serves.';
+
+create function saas_private.default_poll_interval(kind text) returns interval
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case kind when 'salesforce' then interval '30 minutes' else interval '60 seconds' end
+$$;
+comment on function saas_private.default_poll_interval(text) is
+'How often a connection of the kind is polled when its owner does not say.';
+
+create function saas_private.connection_json(connection_id uuid) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select to_jsonb(c) from saas_api.connections c where c.id = connection_json.connection_id);
+end
+$$;
+comment on function saas_private.connection_json(uuid) is
+'A connection as saas_api.connections shows it.';
+
+create function saas_api.create_connection(kind text, name text, config jsonb, secrets jsonb default '{}',
+                                           environment text default null, tags jsonb default '{}',
+                                           poll_interval interval default null)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org uuid;
+    new_id uuid := saas.uuidv7();
+    given_name text;
+    checked record;
+    every interval;
+begin
+    perform saas.require_permission('manage_connections');
+    org := saas.org_if('manage_connections');
+    given_name := saas_private.require_field('name', create_connection.name, 255);
+    if create_connection.environment not in ('production', 'staging', 'development') then
+        perform saas_private.raise_fields('invalid input', 'environment',
+                                          'must be production, staging or development');
+    end if;
+    if jsonb_typeof(coalesce(create_connection.tags, '{}')) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
+    end if;
+    every := saas_private.require_poll_interval(create_connection.kind, create_connection.poll_interval);
+    checked := saas_private.check_connection(create_connection.kind, create_connection.config,
+                                             coalesce(create_connection.secrets, '{}'));
+    insert into saas.connection (org_id, id, kind, name, account_key, external_account_id, config, origin,
+                                 environment, tags, poll_interval, created_by)
+    values (org, new_id, create_connection.kind, given_name, checked.account_key, checked.external_account_id,
+            checked.config_to_store, checked.origin, create_connection.environment,
+            coalesce(create_connection.tags, '{}'), every, saas.current_user_id())
+    on conflict on constraint connection_account_key do nothing;
+    if not found then
+        perform saas_private.raise_error('23505', 'already connected', null,
+            'This upstream account is a connection of the organization already.');
+    end if;
+    insert into saas_private.connection_secret (org_id, connection_id, name, value)
+    select org, new_id, s.name, s.value
+      from saas_private.seal_secrets(org, new_id, checked.origin, create_connection.secrets) s;
+    insert into saas.connection_status (org_id, connection_id) values (org, new_id);
+    perform saas_private.wake_poller();
+    return saas_private.connection_json(new_id);
+end
+$$;
+alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) owner to saas_owner;
+comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) is
+'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus or http_json; config and secrets by kind (docs/connections.md). Secrets are sealed before they are stored and never come out again. Errors: PT401, PT403, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
+
+create function saas_private.require_poll_interval(kind text, given interval) returns interval
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    least_interval interval := current_setting('saas.min_poll_interval')::interval;
+begin
+    if given is null then
+        return greatest(saas_private.default_poll_interval(kind), least_interval);
+    elsif given < least_interval or given > interval '31 days' then
+        perform saas_private.raise_fields('invalid input', 'poll_interval',
+            format('must be between %s and 31 days', least_interval));
+    end if;
+    return given;
+end
+$$;
+comment on function saas_private.require_poll_interval(text, interval) is
+'The interval to poll at, or 22023 when it is outside what the operator allows.';
+
+create function saas_api.set_connection_secrets(connection_id uuid, secrets jsonb) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target record;
+begin
+    perform saas.require_permission('manage_connections');
+    select c.org_id, c.id, c.kind, c.config, c.origin into target
+      from saas.connection c
+     where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_secrets.connection_id
+       for update;
+    if target.id is null then
+        perform saas_private.raise_error('PT404', 'connection not found');
+    end if;
+    perform saas_private.check_connection(target.kind, target.config,
+                                          coalesce(set_connection_secrets.secrets, '{}'));
+    delete from saas_private.connection_secret s
+     where s.org_id = target.org_id and s.connection_id = target.id;
+    insert into saas_private.connection_secret (org_id, connection_id, name, value)
+    select target.org_id, target.id, s.name, s.value
+      from saas_private.seal_secrets(target.org_id, target.id, target.origin, set_connection_secrets.secrets) s;
+    update saas.connection_status s
+       set status = 'pending', next_poll_at = now(), consecutive_failures = 0,
+           last_error = null, last_error_code = null, token_expires_at = null
+     where s.org_id = target.org_id and s.connection_id = target.id;
+    perform saas_private.wake_poller();
+    return saas_private.connection_json(target.id);
+end
+$$;
+alter function saas_api.set_connection_secrets(uuid, jsonb) owner to saas_owner;
+comment on function saas_api.set_connection_secrets(uuid, jsonb) is
+'Replaces all secrets of a connection, after reauth_required for instance, and polls it soon. Errors: PT401, PT403, PT404, 22023 with fields. For saas_user with manage_connections.';
+
+create function saas_api.set_connection_active(connection_id uuid, active boolean) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas.require_permission('manage_connections');
+    if set_connection_active.active is null then
+        perform saas_private.raise_fields('invalid input', 'active', 'is required');
+    end if;
+    update saas.connection c
+       set is_active = set_connection_active.active, updated_at = now()
+     where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id;
+    if not found then
+        perform saas_private.raise_error('PT404', 'connection not found');
+    end if;
+    update saas.connection_status s
+       set next_poll_at = now()
+     where s.org_id = saas.org_if('manage_connections') and s.connection_id = set_connection_active.connection_id
+       and set_connection_active.active;
+    perform saas_private.wake_poller();
+    return saas_private.connection_json(set_connection_active.connection_id);
+end
+$$;
+alter function saas_api.set_connection_active(uuid, boolean) owner to saas_owner;
+comment on function saas_api.set_connection_active(uuid, boolean) is
+'Turns polling of a connection on or off; its history stays. Errors: PT401, PT403, PT404, 22023. For saas_user with manage_connections.';
+
+create function saas_private.poll_now(org_id uuid, connection_ids uuid[], is_test boolean, timeout_ms integer,
+                                      out connection_id uuid, out ok boolean, out error text, out details jsonb,
+                                      out samples integer, out duration_ms integer, out from_store boolean)
+returns setof record
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_poll_now';
+comment on function saas_private.poll_now(uuid, uuid[], boolean, integer) is
+'Hands connections to this database''s poller and waits for its answers. Errors: 25001 when the transaction has written, PT503 without a poller, 22023.';
+
+create function saas_private.require_timeout(timeout_ms integer) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(timeout_ms, 10000) not between 100 and 60000 then
+        perform saas_private.raise_fields('invalid input', 'timeout_ms', 'must be between 100 and 60000');
+    end if;
+    return coalesce(timeout_ms, 10000);
+end
+$$;
+comment on function saas_private.require_timeout(integer) is
+'The time limit of an on-demand poll in milliseconds, 10 seconds when NULL, or 22023.';
+
+create function saas_api.refresh_connections(connection_ids uuid[] default null, timeout_ms integer default 10000)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    time_limit integer := saas_private.require_timeout(refresh_connections.timeout_ms);
+    org uuid;
+    wanted uuid[];
+begin
+    perform saas.require_permission('manage_connections');
+    org := saas.org_if('manage_connections');
+    if cardinality(refresh_connections.connection_ids) > 10000 then
+        perform saas_private.raise_fields('invalid input', 'connection_ids', 'must have at most 10000 elements');
+    end if;
+    select coalesce(array_agg(c.id order by c.id), '{}') into wanted
+      from saas.connection c
+     where c.org_id = org and c.is_active
+       and (refresh_connections.connection_ids is null or c.id = any (refresh_connections.connection_ids));
+    return (
+        with answer as (
+            select * from saas_private.poll_now(org, wanted, false, time_limit)
+        ), asked as (
+            select distinct u.id from unnest(coalesce(refresh_connections.connection_ids, wanted)) as u (id)
+        )
+        select coalesce(jsonb_agg(jsonb_build_object(
+                   'connection_id', asked.id, 'name', c.name,
+                   'ok', coalesce(answer.ok, false),
+                   'error', case when c.id is null then 'connection not found'
+                                 when not c.is_active then 'connection is inactive'
+                                 else answer.error end,
+                   'samples', coalesce(answer.samples, 0),
+                   'duration_ms', coalesce(answer.duration_ms, 0),
+                   'from_store', coalesce(answer.from_store, false)) order by c.name, asked.id), '[]')
+          from asked
+          left join answer on answer.connection_id = asked.id
+          left join saas.connection c on c.org_id = org and c.id = asked.id);
+end
+$$;
+alter function saas_api.refresh_connections(uuid[], integer) owner to saas_owner;
+comment on function saas_api.refresh_connections(uuid[], integer) is
+'Polls some or all active connections now and waits at most timeout_ms milliseconds (100 to 60000): [{connection_id, name, ok, error, samples, duration_ms, from_store}], every connection answering for itself. One polled well within saas.refresh_cooldown answers from_store. Errors: PT401, PT403, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
+
+create function saas_api.test_connection(connection_id uuid, timeout_ms integer default 10000) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    time_limit integer := saas_private.require_timeout(test_connection.timeout_ms);
+    org uuid;
+    answer record;
+begin
+    perform saas.require_permission('manage_connections');
+    org := saas.org_if('manage_connections');
+    if not exists (select from saas.connection c where c.org_id = org and c.id = test_connection.connection_id) then
+        perform saas_private.raise_error('PT404', 'connection not found');
+    end if;
+    select * into answer
+      from saas_private.poll_now(org, array[test_connection.connection_id], true, time_limit);
+    return jsonb_build_object('ok', coalesce(answer.ok, false), 'error', answer.error,
+                              'details', coalesce(answer.details, '{}'),
+                              'duration_ms', coalesce(answer.duration_ms, 0));
+end
+$$;
+alter function saas_api.test_connection(uuid, integer) owner to saas_owner;
+comment on function saas_api.test_connection(uuid, integer) is
+'Asks the upstream once, stores no samples, and waits at most timeout_ms milliseconds (100 to 60000): {ok, error, details, duration_ms}. Errors: PT401, PT403, PT404, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
+
+create function saas_api.delete_connection(connection_id uuid, confirm_name text) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target record;
+begin
+    perform saas.require_permission('manage_connections');
+    select c.org_id, c.id, c.name into target
+      from saas.connection c
+     where c.org_id = saas.org_if('manage_connections') and c.id = delete_connection.connection_id
+       for update;
+    if target.id is null then
+        perform saas_private.raise_error('PT404', 'connection not found');
+    elsif delete_connection.confirm_name is distinct from target.name then
+        perform saas_private.raise_fields('invalid input', 'confirm_name', 'must be the name of the connection');
+    end if;
+    delete from saas.reading r where r.org_id = target.org_id and r.connection_id = target.id;
+    delete from saas.connection c where c.org_id = target.org_id and c.id = target.id;
+    return jsonb_build_object('id', target.id, 'name', target.name);
+end
+$$;
+alter function saas_api.delete_connection(uuid, text) owner to saas_owner;
+comment on function saas_api.delete_connection(uuid, text) is
+'Deletes a connection with its secrets and its history; confirm_name must be its name. Errors: PT401, PT403, PT404, 22023. For saas_user with manage_connections.';

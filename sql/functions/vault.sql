@@ -1,0 +1,83 @@
+-- Sealed values: ciphertexts that open only where they belong.  Leans on errors.
+
+create type saas.sealed;
+
+create function saas_private.sealed_in(cstring) returns saas.sealed
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_in';
+create function saas_private.sealed_out(saas.sealed) returns cstring
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_out';
+create function saas_private.sealed_recv(internal) returns saas.sealed
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_recv';
+create function saas_private.sealed_send(saas.sealed) returns bytea
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_send';
+
+create type saas.sealed (
+    input = saas_private.sealed_in,
+    output = saas_private.sealed_out,
+    receive = saas_private.sealed_recv,
+    send = saas_private.sealed_send,
+    internallength = variable,
+    alignment = int4,
+    storage = extended
+);
+comment on type saas.sealed is
+'A value sealed with AES-256-GCM under its organization''s data key, bound to organization, purpose and context. Its text form is base64 of the whole ciphertext. Nothing casts it to plaintext.';
+
+create function saas.describe(value saas.sealed) returns jsonb
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_describe';
+comment on function saas.describe(saas.sealed) is
+'What a sealed value shows without being opened: {"format", "key_version", "length"} with the plaintext''s length in bytes.';
+
+create function saas.seal(plaintext text, purpose text, context text default '')
+returns saas.sealed
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_seal';
+comment on function saas.seal(text, text, text) is
+'Seals a value for the current organization. It opens again only with the same organization, purpose and context (the row''s id, say). Purposes beginning with pg_saas: are reserved. Errors: PT401 without an organization, 22023, 55000 without a usable master key. Callable by saas_user.';
+
+create function saas.unseal(value saas.sealed, purpose text, context text default '')
+returns text
+language c stable parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_unseal';
+comment on function saas.unseal(saas.sealed, text, text) is
+'Opens a value sealed for the current organization, purpose and context. Any other value, and any altered one, is error 22023. EXECUTE is granted to nobody: grant it to the role that must read, and to no tenant role.';
+
+create function saas_private.seal_secrets(org_id uuid, connection_id uuid, origin text, secrets jsonb)
+returns table (name text, value saas.sealed)
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_seal_secrets';
+comment on function saas_private.seal_secrets(uuid, uuid, text, jsonb) is
+'Seals each member of a JSON object of strings as a secret of the connection, bound to the origin it was given for.';
+
+create function saas_private.seal_for_platform(plaintext text, purpose text, context text)
+returns saas.sealed
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_seal_for_platform';
+comment on function saas_private.seal_for_platform(text, text, text) is
+'Seals a value of the platform (no organization): mail tokens and the like.';
+
+create function saas_private.unseal_for_platform(value saas.sealed, purpose text, context text)
+returns text
+language c stable parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_unseal_for_platform';
+comment on function saas_private.unseal_for_platform(saas.sealed, text, text) is
+'Opens a value of the platform. For saas_service''s functions only.';
+
+create function saas_private.create_data_key(org_id uuid) returns void
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_create_data_key';
+comment on function saas_private.create_data_key(uuid) is
+'Makes the first data key of a new organization; does nothing when it has one.';
+
+create function saas_private.hash_password(password text) returns text
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_hash_password';
+comment on function saas_private.hash_password(text) is
+'bcrypt hash at the cost of saas.bcrypt_cost, through pgcrypto. 22023 outside 8 to 72 bytes.';
+
+create function saas_private.check_password(password text, hash text) returns boolean
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_check_password';
+comment on function saas_private.check_password(text, text) is
+'Whether the password matches. A NULL hash costs the same as a real one and is false.';

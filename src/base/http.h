@@ -1,0 +1,57 @@
+/*
+ * http.h
+ *	  An HTTP request and its response, as the connectors write and read them
+ *	  and the network layer carries them.
+ */
+#ifndef SAAS_HTTP_H
+#define SAAS_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+
+typedef struct SaasHeader
+{
+	const char *name;
+	const char *value;
+	struct SaasHeader *next;
+} SaasHeader;
+
+typedef struct SaasRequest
+{
+	const char *method;			/* "GET", "POST", ... */
+	const char *url;
+	SaasHeader *headers;
+	const char *body;			/* NULL when none */
+	size_t		body_length;
+	size_t		max_response;	/* bytes after decompression; 0: the loop's own cap */
+} SaasRequest;
+
+typedef struct SaasResponse
+{
+	int			status;
+	const char *content_type;	/* "" when none */
+	const char *body;			/* a NUL follows the last byte */
+	size_t		body_length;
+	SaasHeader *headers;		/* lower-case names, of the final answer */
+} SaasResponse;
+
+/*
+ * Appends a header in order.  False, and nothing appended, when the name is
+ * not a token (RFC 9110, section 5.6.2), the value holds a control character,
+ * or the arena is exhausted: a header never splits a request.
+ */
+extern bool SaasRequestAddHeader(SaasRequest *request, SaasArena *arena,
+								 const char *name, const char *value);
+
+/* The first header of that lower-case name, or NULL. */
+extern const char *SaasResponseHeader(const SaasResponse *response, const char *name);
+
+/*
+ * Seconds that a Retry-After header asks for (RFC 9110, section 10.2.3), both
+ * forms; 0 when absent, malformed or past.  Capped at 86400.
+ */
+extern int	SaasRetryAfter(const char *value, long long now_s);
+
+#endif							/* SAAS_HTTP_H */

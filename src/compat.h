@@ -1,0 +1,69 @@
+/*
+ * compat.h
+ *	  What differs between the PostgreSQL versions we build on, 15 to 18, and
+ *	  nothing else.
+ */
+#ifndef SAAS_COMPAT_H
+#define SAAS_COMPAT_H
+
+#include "postgres.h"
+
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/*
+ * A set that its creator frees with FreeWaitEventSet.  Up to 16 its memory
+ * belongs to context; from 17 on it belongs to the session.
+ */
+static inline WaitEventSet *
+SaasCreateWaitEventSet(MemoryContext context, int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	(void) context;
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(context, nevents);
+#endif
+}
+
+/* Memory for a setting's "extra": guc.c frees it with its own function. */
+#if PG_VERSION_NUM >= 160000
+#define SaasGucAlloc(size)	guc_malloc(LOG, (size))
+#define SaasGucFree(p)		guc_free(p)
+#else
+#define SaasGucAlloc(size)	malloc(size)
+#define SaasGucFree(p)		free(p)
+#endif
+
+/* The number that tells this backend's top-level transactions apart. */
+#if PG_VERSION_NUM >= 170000
+#define SaasLocalTransactionId()	(MyProc->vxid.lxid)
+#else
+#define SaasLocalTransactionId()	(MyProc->lxid)
+#endif
+
+/* A wait event of our own name; before 17 all extensions share one. */
+#if PG_VERSION_NUM >= 170000
+#define SaasWaitEventNew(name)	WaitEventExtensionNew(name)
+#else
+#define SaasWaitEventNew(name)	PG_WAIT_EXTENSION
+#endif
+
+/* Whether the current role owns the database. */
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_database.h"
+#include "utils/acl.h"
+#define SaasIsDatabaseOwner(database) \
+	object_ownercheck(DatabaseRelationId, (database), GetUserId())
+#else
+#include "utils/acl.h"
+#define SaasIsDatabaseOwner(database)	pg_database_ownercheck((database), GetUserId())
+#endif
+
+#endif							/* SAAS_COMPAT_H */

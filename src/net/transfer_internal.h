@@ -1,0 +1,306 @@
+/*
+ * transfer_internal.h
+ *	  What the files of the transfer loop share.
+ *
+ * A transfer waits at its host until the queue admits it, is then one easy
+ * handle on its host's shard, and ends as a result that waits to be taken:
+ *
+ *	  transfer_loop.c		 the life of a loop, and the public calls
+ *	  transfer_event.c		 a step: libcurl's sockets, timers and messages
+ *	  transfer_descriptor.c  how many descriptors the loop may use
+ *	  transfer_queue.c		 which waiting transfer may start
+ *	  transfer_request.c	 a request as an easy handle
+ *	  transfer_guard.c		 which addresses a connection may reach
+ *	  transfer_answer.c		 what comes back, within its bounds
+ *	  transfer_redirect.c	 where an answer may send us
+ *	  transfer_failure.c	 what went wrong, in words
+ *
+ * Everything that runs while libcurl does (callbacks, and the functions that
+ * call libcurl) uses malloc and the transfer's arena, never palloc, and
+ * records instead of raising.
+ */
+#ifndef SAAS_TRANSFER_INTERNAL_H
+#define SAAS_TRANSFER_INTERNAL_H
+
+#include "net/transfer.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <curl/curl.h>
+
+#include "lib/ilist.h"
+#include "lib/pairingheap.h"
+#include "storage/latch.h"
+
+#if LIBCURL_VERSION_NUM < 0x075700
+#error "libcurl 7.87 or newer is needed: CURLOPT_QUICK_EXIT and CURLOPT_PREREQFUNCTION"
+#endif
+
+#define SAAS_TRANSFER_MAX_SHARDS	16
+#define SAAS_TRANSFER_HOST_BUCKETS	1024
+#define SAAS_TRANSFER_MAX_REDIRECTS 3
+
+/* Threads that libcurl may have in getaddrinfo for one loop. */
+#define SAAS_TRANSFER_MAX_LOOKUPS	64
+
+#define SAAS_TRANSFER_MAX_HEADER_BYTES	(256 * 1024)
+#define SAAS_TRANSFER_MAX_HEADERS		256
+
+/* A multi handle; the transfers of one origin always meet in the same one. */
+typedef struct TransferShard
+{
+	SaasTransferLoop *loop;
+	CURLM	   *multi;
+	uint32		index;
+	int64		timer_at;		/* libcurl wants to run then; -1: no timer */
+} TransferShard;
+
+/* An origin that transfers go to; it lives as long as one of them does. */
+typedef struct TransferHost
+{
+	dlist_node	bucket_node;
+	dlist_node	crowd_node;		/* in loop->crowd while transfers wait here */
+	char	   *origin;
+	uint32		hash;
+	bool		is_literal;		/* an IP address needs no look-up */
+	int			transfers;		/* waiting and active */
+	int			active;
+	bool		looking_up;		/* one look-up at a time; the others share it */
+	int64		resolved_until; /* libcurl's cache knows the address */
+	dlist_head	waiting;
+} TransferHost;
+
+typedef enum TransferState
+{
+	TRANSFER_WAITING,			/* at its host */
+	TRANSFER_ACTIVE,			/* in its shard's multi handle */
+	TRANSFER_FINISHED			/* result is set */
+} TransferState;
+
+/* Why a callback broke a transfer off. */
+typedef enum TransferFault
+{
+	TRANSFER_FAULT_NONE,
+	TRANSFER_FAULT_ADDRESS,		/* the guard refused blocked_address */
+	TRANSFER_FAULT_BODY,		/* larger than max_response */
+	TRANSFER_FAULT_HEADERS,		/* too many or too large */
+	TRANSFER_FAULT_MEMORY,		/* the system's, or the arena's bound */
+	TRANSFER_FAULT_DESCRIPTOR	/* no socket, or epoll refused it */
+} TransferFault;
+
+/* Bytes of an answer while they arrive; wiped when freed. */
+typedef struct TransferBuffer
+{
+	char	   *data;
+	size_t		length;
+	size_t		capacity;
+} TransferBuffer;
+
+typedef struct SaasTransfer
+{
+	dlist_node	all_node;		/* in loop->transfers */
+	dlist_node	state_node;		/* in host->waiting or loop->finished */
+	pairingheap_node deadline_node; /* in loop->deadlines while waiting */
+	TransferState state;
+	SaasTransferLoop *loop;
+	TransferHost *host;			/* NULL when finished */
+
+	/* as given, and the parts of its URL */
+	SaasArena  *arena;
+	const SaasRequest *request;
+	void	   *tag;
+	SaasUrl		url;			/* of the request, in the arena */
+	const char *target;			/* where to send it: the URL, until a redirect */
+	bool		is_get;
+	bool		is_tls;
+	int			timeout_ms;
+	int64		started_at;
+	int64		deadline;
+	int64		admitted_at;
+	int			redirects;
+
+	/* libcurl's, while active */
+	CURL	   *easy;
+	struct curl_slist *header_lines;
+	char		curl_error[CURL_ERROR_SIZE];
+
+	/* recorded by callbacks */
+	bool		holds_lookup;	/* counted in loop->lookups */
+	int64		connecting_at;	/* a socket was opened, so a look-up is over; 0: not yet */
+	int64		connected_at;	/* TLS has begun, or the answer is awaited */
+	int64		requesting_at;	/* the connection stands, TLS included */
+	int64		answering_at;	/* the status line arrived */
+	bool		interim;		/* ... of an answer like 100 Continue */
+	bool		headers_done;
+	size_t		header_bytes;	/* with those of interim answers */
+	int			header_count;
+	TransferBuffer headers;		/* lines that end in '\n' */
+	TransferBuffer body;
+	size_t		max_body;
+	TransferFault fault;
+	int			fault_errno;
+	char		blocked_address[INET6_ADDRSTRLEN];
+	const char *blocked_reason;
+
+	SaasTransferResult result;
+} SaasTransfer;
+
+struct SaasTransferLoop
+{
+	MemoryContext context;		/* holds the loop itself */
+	MemoryContextCallback on_reset;
+	SaasTransferOptions options;	/* with copies of what it points to */
+	SaasNetworkList allowed_networks;
+
+	int			epoll_fd;
+	WaitEventSet *wait_set;
+	int			reserved_fds;	/* taken from PostgreSQL's share */
+
+	int			shard_count;
+	TransferShard shards[SAAS_TRANSFER_MAX_SHARDS];
+
+	int			max_active;		/* what the descriptors allow */
+	int			max_lookups;
+	int			count;			/* transfers in all */
+	int			unfinished;
+	int			active;
+	int			lookups;
+	int			abandoned;		/* look-ups that nobody waits for, still in their thread */
+	int64		abandoned_until[SAAS_TRANSFER_MAX_LOOKUPS];
+	bool		has_fault;		/* a callback recorded one that libcurl was not told */
+
+	dlist_head	transfers;
+	dlist_head	finished;
+	dlist_head	crowd;			/* hosts where transfers wait, in turn */
+	pairingheap *deadlines;		/* of waiting transfers */
+	dlist_head	hosts[SAAS_TRANSFER_HOST_BUCKETS];
+};
+
+/* Microseconds of a clock that never goes back. */
+static inline int64
+SaasTransferNow(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/*
+ * Nothing is delivered between the two; everything that calls libcurl stands
+ * between them, since threads that it starts inherit the mask.
+ */
+static inline void
+SaasTransferBlockSignals(sigset_t *saved)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+static inline void
+SaasTransferRestoreSignals(const sigset_t *saved)
+{
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+/* transfer_descriptor.c */
+
+/*
+ * Finds descriptors for the loop and sets max_active and max_lookups to what
+ * they allow; errors out with 53000 when there are too few for anything.
+ */
+extern void SaasTransferDescriptorsTake(SaasTransferLoop *loop);
+extern void SaasTransferDescriptorsRelease(SaasTransferLoop *loop);
+
+/* transfer_loop.c */
+
+/* Ends an active or waiting transfer whose result is set. */
+extern void SaasTransferFinish(SaasTransfer *transfer);
+
+/* transfer_event.c */
+
+/* Makes the shard's multi handle; false when the system gives none. */
+extern bool SaasTransferShardOpen(TransferShard *shard, long max_connections);
+
+/* Serves what is ready and due, and ends or starts transfers accordingly. */
+extern void SaasTransferStep(SaasTransferLoop *loop);
+
+/* transfer_queue.c */
+
+/* Puts a new transfer at its host; false when memory is out. */
+extern bool SaasTransferQueueAdd(SaasTransfer *transfer);
+
+/* Hands to libcurl what may start now. */
+extern void SaasTransferQueueAdmit(SaasTransferLoop *loop);
+
+/* Takes a waiting or active transfer out of its host. */
+extern void SaasTransferQueueLeave(SaasTransfer *transfer);
+
+/* A callback has seen that the look-up is over, or was not needed. */
+extern void SaasTransferQueueLookupDone(SaasTransfer *transfer);
+
+/* Fails those that wait for the look-up that failed. */
+extern void SaasTransferQueueLookupFailed(TransferHost *host, const SaasProblem *problem);
+
+/* Ends waiting transfers whose time is over. */
+extern void SaasTransferQueueExpire(SaasTransferLoop *loop);
+
+/* When the queue has something to do next; -1: not by itself. */
+extern int64 SaasTransferQueueNextTime(SaasTransferLoop *loop);
+
+/* The shard of a host. */
+extern TransferShard *SaasTransferHostShard(SaasTransferLoop *loop, const TransferHost *host);
+
+/* transfer_request.c */
+
+/* Whether the request can be sent as it is written; sets problem if not. */
+extern bool SaasTransferRequestCheck(const SaasRequest *request, const SaasUrl *url,
+									 SaasProblem *problem);
+
+/* Makes the easy handle of a transfer; false when memory is out. */
+extern bool SaasTransferRequestOpen(SaasTransfer *transfer);
+
+/* Gives the handle its URL and the time that is left. */
+extern bool SaasTransferRequestAim(SaasTransfer *transfer);
+extern void SaasTransferRequestClose(SaasTransfer *transfer);
+
+/* The file of certificate authorities that libcurl or OpenSSL has as its default. */
+extern const char *SaasTransferSystemAuthorities(void);
+
+/* transfer_guard.c */
+extern bool SaasTransferGuardAttach(SaasTransfer *transfer);
+
+/* transfer_answer.c */
+extern bool SaasTransferAnswerAttach(SaasTransfer *transfer);
+
+/* Moves the answer into the arena and the result; false with fault set. */
+extern bool SaasTransferAnswerFinish(SaasTransfer *transfer);
+
+/* Forgets what arrived, before a redirect is followed or at the end. */
+extern void SaasTransferAnswerReset(SaasTransfer *transfer);
+
+/* transfer_redirect.c */
+typedef enum TransferTurn
+{
+	TRANSFER_TURN_NONE,			/* the answer is final */
+	TRANSFER_TURN_FOLLOW,		/* target is where to go */
+	TRANSFER_TURN_REFUSED		/* the result's problem is set */
+} TransferTurn;
+
+extern TransferTurn SaasTransferRedirect(SaasTransfer *transfer);
+
+/* transfer_failure.c */
+
+/* Puts into the result why libcurl, or a callback, ended the transfer. */
+extern void SaasTransferFail(SaasTransfer *transfer, CURLcode code);
+
+/* Puts into the result that its time was over before it could start. */
+extern void SaasTransferFailWaiting(SaasTransfer *transfer);
+
+#endif							/* SAAS_TRANSFER_INTERNAL_H */

@@ -1,0 +1,279 @@
+/*
+ * transfer_queue.c
+ *	  Which waiting transfer may start.
+ *
+ * libcurl could queue transfers itself, but it starts their clocks only when
+ * they connect and gives every one that has to resolve a name its own thread.
+ * So transfers wait here, at their host, hosts take turns, and one look-up per
+ * host serves all that wait for it: libcurl's cache has the address by the
+ * time the next one starts.
+ */
+#include "net/transfer_internal.h"
+
+#include "common/hashfn.h"
+
+/* How long libcurl's cache is trusted to know an address; it keeps it for 60 s. */
+#define RESOLVED_FOR_US			INT64CONST(50000000)
+
+/*
+ * A look-up that was given up stays in its thread until the resolver gives up
+ * too: 5 s, twice, for three servers, with resolv.conf's defaults.
+ */
+#define ABANDONED_FOR_US		INT64CONST(30000000)
+
+static TransferHost *
+find_host(SaasTransferLoop *loop, const SaasUrl *url)
+{
+	uint32		hash = hash_bytes((const unsigned char *) url->origin, (int) strlen(url->origin));
+	dlist_head *bucket = &loop->hosts[hash % SAAS_TRANSFER_HOST_BUCKETS];
+	TransferHost *host;
+	dlist_iter	iter;
+	unsigned char address[16];
+
+	dlist_foreach(iter, bucket)
+	{
+		host = dlist_container(TransferHost, bucket_node, iter.cur);
+		if (host->hash == hash && strcmp(host->origin, url->origin) == 0)
+			return host;
+	}
+
+	host = calloc(1, sizeof(TransferHost));
+	if (host == NULL)
+		return NULL;
+	host->origin = strdup(url->origin);
+	if (host->origin == NULL)
+	{
+		free(host);
+		return NULL;
+	}
+	host->hash = hash;
+	host->is_literal = inet_pton(AF_INET, url->host, address) == 1 ||
+		inet_pton(AF_INET6, url->host, address) == 1;
+	dlist_init(&host->waiting);
+	dlist_push_tail(bucket, &host->bucket_node);
+	return host;
+}
+
+bool
+SaasTransferQueueAdd(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+	TransferHost *host = find_host(loop, &transfer->url);
+
+	if (host == NULL)
+		return false;
+	transfer->host = host;
+	transfer->state = TRANSFER_WAITING;
+	if (dlist_is_empty(&host->waiting))
+		dlist_push_tail(&loop->crowd, &host->crowd_node);
+	dlist_push_tail(&host->waiting, &transfer->state_node);
+	pairingheap_add(loop->deadlines, &transfer->deadline_node);
+	host->transfers++;
+	return true;
+}
+
+TransferShard *
+SaasTransferHostShard(SaasTransferLoop *loop, const TransferHost *host)
+{
+	/* The low bits chose the bucket. */
+	return &loop->shards[(host->hash >> 16) % loop->shard_count];
+}
+
+static void
+forget_ended_lookups(SaasTransferLoop *loop, int64 now)
+{
+	for (int i = 0; i < loop->abandoned;)
+	{
+		if (loop->abandoned_until[i] <= now)
+			loop->abandoned_until[i] = loop->abandoned_until[--loop->abandoned];
+		else
+			i++;
+	}
+}
+
+static bool
+needs_lookup(const TransferHost *host, int64 now)
+{
+	return !host->is_literal && host->resolved_until <= now;
+}
+
+static bool
+may_start(const SaasTransferLoop *loop, const TransferHost *host, int64 now)
+{
+	if (loop->active >= loop->max_active || host->active >= loop->options.max_per_host)
+		return false;
+	if (!needs_lookup(host, now))
+		return true;
+	return !host->looking_up && loop->lookups + loop->abandoned < loop->max_lookups;
+}
+
+static void
+stop_waiting(SaasTransfer *transfer)
+{
+	TransferHost *host = transfer->host;
+
+	dlist_delete(&transfer->state_node);
+	pairingheap_remove(transfer->loop->deadlines, &transfer->deadline_node);
+	if (dlist_is_empty(&host->waiting))
+		dlist_delete(&host->crowd_node);
+}
+
+static void
+fail_without_memory(SaasTransfer *transfer)
+{
+	transfer->fault = TRANSFER_FAULT_MEMORY;
+	SaasTransferFail(transfer, CURLE_OUT_OF_MEMORY);
+	SaasTransferFinish(transfer);
+}
+
+static void
+start(SaasTransfer *transfer, int64 now)
+{
+	SaasTransferLoop *loop = transfer->loop;
+	TransferHost *host = transfer->host;
+
+	stop_waiting(transfer);
+	transfer->state = TRANSFER_ACTIVE;
+	transfer->admitted_at = now;
+	host->active++;
+	loop->active++;
+	if (needs_lookup(host, now))
+	{
+		transfer->holds_lookup = true;
+		host->looking_up = true;
+		loop->lookups++;
+	}
+
+	if (!SaasTransferRequestOpen(transfer) || !SaasTransferRequestAim(transfer) ||
+		curl_multi_add_handle(SaasTransferHostShard(loop, host)->multi, transfer->easy) != CURLM_OK)
+	{
+		/* No thread was started for it. */
+		if (transfer->holds_lookup)
+			SaasTransferQueueLookupDone(transfer);
+		host->resolved_until = 0;
+		fail_without_memory(transfer);
+	}
+}
+
+void
+SaasTransferQueueAdmit(SaasTransferLoop *loop)
+{
+	int64		now = SaasTransferNow();
+	bool		progress;
+
+	forget_ended_lookups(loop, now);
+	do
+	{
+		dlist_mutable_iter iter;
+
+		/* One of each host in turn, so that a long queue delays only its own. */
+		progress = false;
+		dlist_foreach_modify(iter, &loop->crowd)
+		{
+			TransferHost *host = dlist_container(TransferHost, crowd_node, iter.cur);
+
+			if (loop->active >= loop->max_active)
+				return;
+			if (!may_start(loop, host, now))
+				continue;
+			dlist_delete(&host->crowd_node);
+			dlist_push_tail(&loop->crowd, &host->crowd_node);
+			start(dlist_container(SaasTransfer, state_node, dlist_head_node(&host->waiting)), now);
+			progress = true;
+		}
+	} while (progress);
+}
+
+void
+SaasTransferQueueLookupDone(SaasTransfer *transfer)
+{
+	if (!transfer->holds_lookup)
+		return;
+	transfer->holds_lookup = false;
+	transfer->loop->lookups--;
+	transfer->host->looking_up = false;
+	transfer->host->resolved_until = SaasTransferNow() + RESOLVED_FOR_US;
+}
+
+void
+SaasTransferQueueLookupFailed(TransferHost *host, const SaasProblem *problem)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &host->waiting)
+	{
+		SaasTransfer *transfer = dlist_container(SaasTransfer, state_node, iter.cur);
+
+		transfer->result.problem = *problem;
+		transfer->result.transient = true;
+		SaasTransferFinish(transfer);
+	}
+	host->resolved_until = 0;
+}
+
+static void
+abandon_lookup(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+
+	transfer->holds_lookup = false;
+	transfer->host->looking_up = false;
+	loop->lookups--;
+	if (loop->abandoned < SAAS_TRANSFER_MAX_LOOKUPS)
+		loop->abandoned_until[loop->abandoned++] = SaasTransferNow() + ABANDONED_FOR_US;
+}
+
+void
+SaasTransferQueueLeave(SaasTransfer *transfer)
+{
+	TransferHost *host = transfer->host;
+
+	if (transfer->state == TRANSFER_WAITING)
+		stop_waiting(transfer);
+	else
+	{
+		if (transfer->holds_lookup)
+			abandon_lookup(transfer);
+		host->active--;
+		transfer->loop->active--;
+	}
+
+	transfer->host = NULL;
+	if (--host->transfers == 0)
+	{
+		dlist_delete(&host->bucket_node);
+		free(host->origin);
+		free(host);
+	}
+}
+
+void
+SaasTransferQueueExpire(SaasTransferLoop *loop)
+{
+	int64		now = SaasTransferNow();
+
+	while (!pairingheap_is_empty(loop->deadlines))
+	{
+		SaasTransfer *transfer = pairingheap_container(SaasTransfer, deadline_node,
+													   pairingheap_first(loop->deadlines));
+
+		if (transfer->deadline > now)
+			break;
+		SaasTransferFailWaiting(transfer);
+		SaasTransferFinish(transfer);
+	}
+}
+
+int64
+SaasTransferQueueNextTime(SaasTransferLoop *loop)
+{
+	int64		next;
+
+	if (pairingheap_is_empty(loop->deadlines))
+		return -1;
+	next = pairingheap_container(SaasTransfer, deadline_node,
+								 pairingheap_first(loop->deadlines))->deadline;
+	for (int i = 0; i < loop->abandoned; i++)
+		next = Min(next, loop->abandoned_until[i]);
+	return next;
+}

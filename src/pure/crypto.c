@@ -1,0 +1,290 @@
+/*
+ * crypto.c
+ *	  AES-256-GCM, SHA-256, HMAC, random bytes and the text forms of bytes.
+ *
+ * OpenSSL 3 looks an algorithm up by name at every use unless it was fetched
+ * before, which costs more than hashing a token: the methods are fetched once
+ * per process and kept.
+ */
+#include "pure/crypto.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+static EVP_CIPHER *aes_256_gcm;
+static EVP_MD *sha256;
+static EVP_MAC *hmac;
+
+/* Every function that called OpenSSL ends here. */
+static bool
+finished(bool ok)
+{
+	if (!ok)
+		ERR_clear_error();
+	return ok;
+}
+
+bool
+SaasRandomBytes(void *bytes, size_t length)
+{
+	if (length == 0)
+		return true;
+	return finished(RAND_bytes_ex(NULL, bytes, length, 0) == 1);
+}
+
+/*
+ * A context ready for the associated data, or NULL.  Lengths beyond int are
+ * refused here because the EVP interface counts in int.
+ */
+static EVP_CIPHER_CTX *
+aead_start(const uint8_t *key, const uint8_t *nonce, const void *aad, size_t aad_length,
+		   size_t length, bool seal)
+{
+	EVP_CIPHER_CTX *ctx;
+	int			unused;
+
+	if (length > INT_MAX || aad_length > INT_MAX)
+		return NULL;
+	if (aes_256_gcm == NULL)
+		aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	if (aes_256_gcm == NULL)
+		return NULL;
+	ctx = EVP_CIPHER_CTX_new();
+	if (ctx == NULL)
+		return NULL;
+	if (EVP_CipherInit_ex2(ctx, aes_256_gcm, key, nonce, seal, NULL) == 1 &&
+		(aad_length == 0 || EVP_CipherUpdate(ctx, NULL, &unused, aad, (int) aad_length) == 1))
+		return ctx;
+	EVP_CIPHER_CTX_free(ctx);
+	return NULL;
+}
+
+bool
+SaasAeadSeal(const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce[SAAS_NONCE_LENGTH],
+			 const void *aad, size_t aad_length, const void *plaintext, size_t length,
+			 uint8_t *ciphertext, uint8_t tag[SAAS_TAG_LENGTH])
+{
+	EVP_CIPHER_CTX *ctx = aead_start(key, nonce, aad, aad_length, length, true);
+	uint8_t		rest[SAAS_TAG_LENGTH];
+	int			written;
+	bool		ok;
+
+	ok = ctx != NULL &&
+		(length == 0 ||
+		 EVP_EncryptUpdate(ctx, ciphertext, &written, plaintext, (int) length) == 1) &&
+		EVP_EncryptFinal_ex(ctx, rest, &written) == 1 &&
+		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SAAS_TAG_LENGTH, tag) == 1;
+	EVP_CIPHER_CTX_free(ctx);
+	return finished(ok);
+}
+
+bool
+SaasAeadOpen(const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce[SAAS_NONCE_LENGTH],
+			 const void *aad, size_t aad_length, const uint8_t *ciphertext, size_t length,
+			 const uint8_t tag[SAAS_TAG_LENGTH], uint8_t *plaintext)
+{
+	EVP_CIPHER_CTX *ctx = aead_start(key, nonce, aad, aad_length, length, false);
+	uint8_t		expected[SAAS_TAG_LENGTH];
+	uint8_t		rest[SAAS_TAG_LENGTH];
+	int			written;
+	bool		ok;
+
+	memcpy(expected, tag, sizeof(expected));
+	ok = ctx != NULL &&
+		(length == 0 ||
+		 EVP_DecryptUpdate(ctx, plaintext, &written, ciphertext, (int) length) == 1) &&
+		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SAAS_TAG_LENGTH, expected) == 1 &&
+		EVP_DecryptFinal_ex(ctx, rest, &written) == 1;
+	EVP_CIPHER_CTX_free(ctx);
+	/* GCM decrypts before it knows the tag: nobody may use what it wrote. */
+	if (!ok)
+		SaasWipe(plaintext, length);
+	return finished(ok);
+}
+
+bool
+SaasSha256(const void *bytes, size_t length, uint8_t digest[SAAS_DIGEST_LENGTH])
+{
+	if (sha256 == NULL)
+		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	return finished(sha256 != NULL &&
+					EVP_Digest(bytes, length, digest, NULL, sha256, NULL) == 1);
+}
+
+bool
+SaasHmacSha256(const void *key, size_t key_length, const void *bytes, size_t length,
+			   uint8_t digest[SAAS_DIGEST_LENGTH])
+{
+	char		digest_name[] = "SHA256";
+	OSSL_PARAM	params[] = {
+		OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name, sizeof(digest_name) - 1),
+		OSSL_PARAM_END
+	};
+	EVP_MAC_CTX *ctx = NULL;
+	bool		ok;
+
+	if (hmac == NULL)
+		hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	if (hmac != NULL)
+		ctx = EVP_MAC_CTX_new(hmac);
+	/* To EVP_MAC_init a NULL key means "the key of before". */
+	ok = ctx != NULL &&
+		EVP_MAC_init(ctx, key_length > 0 ? key : "", key_length, params) == 1 &&
+		EVP_MAC_update(ctx, bytes, length) == 1 &&
+		EVP_MAC_final(ctx, digest, NULL, SAAS_DIGEST_LENGTH) == 1;
+	EVP_MAC_CTX_free(ctx);
+	return finished(ok);
+}
+
+bool
+SaasEqualConstantTime(const void *a, const void *b, size_t length)
+{
+	return length == 0 || CRYPTO_memcmp(a, b, length) == 0;
+}
+
+void
+SaasWipe(void *memory, size_t length)
+{
+	if (length > 0)
+		OPENSSL_cleanse(memory, length);
+}
+
+size_t
+SaasBase64UrlLength(size_t length)
+{
+	size_t		rest = length % 3;
+
+	return length / 3 * 4 + (rest > 0 ? rest + 1 : 0);
+}
+
+void
+SaasBase64UrlEncode(const void *bytes, size_t length, char *out)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	const uint8_t *in = bytes;
+	size_t		i;
+
+	for (i = 0; i + 2 < length; i += 3)
+	{
+		uint32_t	group = (uint32_t) in[i] << 16 | (uint32_t) in[i + 1] << 8 | in[i + 2];
+
+		*out++ = digits[group >> 18];
+		*out++ = digits[group >> 12 & 63];
+		*out++ = digits[group >> 6 & 63];
+		*out++ = digits[group & 63];
+	}
+	if (i < length)
+	{
+		uint32_t	group = (uint32_t) in[i] << 16;
+
+		if (i + 1 < length)
+			group |= (uint32_t) in[i + 1] << 8;
+		*out++ = digits[group >> 18];
+		*out++ = digits[group >> 12 & 63];
+		if (i + 1 < length)
+			*out++ = digits[group >> 6 & 63];
+	}
+	*out = '\0';
+}
+
+/* The six bits of a base64url digit, or -1. */
+static int
+base64url_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '-')
+		return 62;
+	if (c == '_')
+		return 63;
+	return -1;
+}
+
+long
+SaasBase64UrlDecode(const char *text, size_t length, uint8_t *out)
+{
+	uint8_t    *start = out;
+	uint32_t	pending = 0;
+	int			bits = 0;
+	size_t		i;
+
+	if (length % 4 == 1)
+		return -1;
+	for (i = 0; i < length; i++)
+	{
+		int			value = base64url_value(text[i]);
+
+		if (value < 0)
+			return -1;
+		pending = pending << 6 | (uint32_t) value;
+		bits += 6;
+		if (bits >= 8)
+		{
+			bits -= 8;
+			*out++ = (uint8_t) (pending >> bits);
+			pending &= (UINT32_C(1) << bits) - 1;
+		}
+	}
+	/* Two texts for the same bytes would make a token's text malleable. */
+	if (pending != 0)
+		return -1;
+	return (long) (out - start);
+}
+
+void
+SaasHexEncode(const void *bytes, size_t length, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *in = bytes;
+	size_t		i;
+
+	for (i = 0; i < length; i++)
+	{
+		*out++ = digits[in[i] >> 4];
+		*out++ = digits[in[i] & 15];
+	}
+	*out = '\0';
+}
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+bool
+SaasHexDecode(const char *text, uint8_t *out, size_t length)
+{
+	size_t		i;
+
+	for (i = 0; i < length; i++)
+	{
+		int			high = hex_value(text[2 * i]);
+		int			low = high < 0 ? -1 : hex_value(text[2 * i + 1]);
+
+		if (low < 0)
+			break;
+		out[i] = (uint8_t) (high << 4 | low);
+	}
+	if (i == length && text[2 * length] == '\0')
+		return true;
+	/* It is mostly keys that come as hex. */
+	SaasWipe(out, length);
+	return false;
+}

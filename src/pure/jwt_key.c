@@ -1,0 +1,318 @@
+/*
+ * jwt_key.c
+ *	  The table of algorithms, key sets (RFC 7517) and new keys.
+ */
+#include "pure/jwt_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "pure/crypto.h"
+
+/* A provider's set of RSA keys with certificate chains stays far below. */
+#define MAX_JWKS_LENGTH	(256 * 1024)
+
+static const SaasJwtMethod methods[] = {
+	{
+		SAAS_JWT_ES256, "ES256", "EC", "P-256", "prime256v1", "SHA256", 32,
+		SaasJwtEcdsaReadJwk, SaasJwtEcdsaWriteJwk, SaasJwtEcdsaSuits, SaasJwtEcdsaGenerate,
+		SaasJwtEcdsaFromJws, SaasJwtEcdsaToJws
+	}
+};
+
+#define METHOD_COUNT	(sizeof(methods) / sizeof(methods[0]))
+
+const SaasJwtMethod *
+SaasJwtMethodByName(const char *name)
+{
+	size_t		i;
+
+	for (i = 0; i < METHOD_COUNT; i++)
+	{
+		if (strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	}
+	return NULL;
+}
+
+const SaasJwtMethod *
+SaasJwtMethodByAlgorithm(SaasJwtAlgorithm algorithm)
+{
+	size_t		i;
+
+	for (i = 0; i < METHOD_COUNT; i++)
+	{
+		if (methods[i].algorithm == algorithm)
+			return &methods[i];
+	}
+	return NULL;
+}
+
+const SaasJwtMethod *
+SaasJwtMethodByKey(const EVP_PKEY *key)
+{
+	size_t		i;
+
+	for (i = 0; i < METHOD_COUNT; i++)
+	{
+		if (methods[i].suits(&methods[i], key))
+			return &methods[i];
+	}
+	return NULL;
+}
+
+/* Whether a member is a string of that text. */
+static bool
+member_is(const json_t *object, const char *name, const char *text)
+{
+	const char *value = json_string_value(json_object_get(object, name));
+
+	return value != NULL && strcmp(value, text) == 0;
+}
+
+const SaasJwtMethod *
+SaasJwtMethodByJwk(const json_t *jwk)
+{
+	size_t		i;
+
+	for (i = 0; i < METHOD_COUNT; i++)
+	{
+		const SaasJwtMethod *method = &methods[i];
+
+		if (member_is(jwk, "kty", method->key_type) &&
+			(method->curve == NULL || member_is(jwk, "crv", method->curve)) &&
+			(json_object_get(jwk, "alg") == NULL || member_is(jwk, "alg", method->name)))
+			return method;
+	}
+	return NULL;
+}
+
+json_t *
+SaasJwtReadObject(const char *text, size_t length)
+{
+	json_t	   *value;
+	json_error_t error;
+
+	if (!SaasUtf8IsValid(text, length))
+		return NULL;
+	value = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+	if (json_is_object(value))
+		return value;
+	json_decref(value);
+	return NULL;
+}
+
+bool
+SaasJwtOutOfMemory(SaasProblem *problem)
+{
+	return SaasProblemSet(problem, "53200", "out of memory");
+}
+
+/* 22023 with what is wrong with a key set. */
+static bool
+refuse_keys(SaasProblem *problem, const char *why)
+{
+	SaasProblemSet(problem, "22023", "invalid key set");
+	return SaasProblemDetail(problem, "%s", why);
+}
+
+/* Whether "use" and "key_ops" let the key verify (RFC 7517, 4.2 and 4.3). */
+static bool
+may_verify(const json_t *jwk)
+{
+	const json_t *operations = json_object_get(jwk, "key_ops");
+	size_t		i;
+
+	if (json_object_get(jwk, "use") != NULL && !member_is(jwk, "use", "sig"))
+		return false;
+	if (operations == NULL)
+		return true;
+	for (i = 0; i < json_array_size(operations); i++)
+	{
+		const char *operation = json_string_value(json_array_get(operations, i));
+
+		if (operation != NULL && strcmp(operation, "verify") == 0)
+			return true;
+	}
+	return false;
+}
+
+static const SaasJwtKey *
+find_kid(const SaasJwtKeySet *keys, const char *kid)
+{
+	int			i;
+
+	for (i = 0; i < keys->count; i++)
+	{
+		if (keys->keys[i].kid != NULL && strcmp(keys->keys[i].kid, kid) == 0)
+			return &keys->keys[i];
+	}
+	return NULL;
+}
+
+/* Reads the key and prepares its verifier; the set frees what is half made. */
+static bool
+load_key(SaasJwtKey *key, const json_t *jwk)
+{
+	key->key = key->method->read_jwk(key->method, jwk);
+	if (key->key == NULL)
+		return false;
+	key->verifier = EVP_MD_CTX_new();
+	return key->verifier != NULL &&
+		EVP_DigestVerifyInit_ex(key->verifier, NULL, key->method->digest, NULL, NULL,
+								key->key, NULL) == 1;
+}
+
+/* Adds the key to the set when this code can verify with it. */
+static bool
+add_key(SaasJwtKeySet *keys, const json_t *jwk, SaasProblem *problem)
+{
+	const json_t *kid = json_object_get(jwk, "kid");
+	const SaasJwtMethod *method;
+	SaasJwtKey *key = &keys->keys[keys->count];
+
+	if (!json_is_object(jwk) || !json_is_string(json_object_get(jwk, "kty")))
+		return refuse_keys(problem, "A key is not an object with a string \"kty\".");
+	if (kid != NULL && !json_is_string(kid))
+		return refuse_keys(problem, "A \"kid\" is not a string.");
+	method = SaasJwtMethodByJwk(jwk);
+	if (method == NULL || !may_verify(jwk))
+		return true;
+	if (json_object_get(jwk, "d") != NULL)
+		return refuse_keys(problem, "A key is a private one; a key set holds public keys.");
+	if (kid != NULL && find_kid(keys, json_string_value(kid)) != NULL)
+		return refuse_keys(problem, "Two keys have the same \"kid\".");
+
+	keys->count++;
+	key->method = method;
+	if (!load_key(key, jwk))
+		return refuse_keys(problem, "A key is malformed or not on its curve.");
+	if (kid != NULL)
+	{
+		key->kid = strdup(json_string_value(kid));
+		if (key->kid == NULL)
+			return SaasJwtOutOfMemory(problem);
+	}
+	return true;
+}
+
+static bool
+add_keys(SaasJwtKeySet *keys, const json_t *document, SaasProblem *problem)
+{
+	const json_t *array = json_object_get(document, "keys");
+	size_t		i;
+
+	if (!json_is_array(array))
+		return refuse_keys(problem, "It is not a JSON object with an array \"keys\".");
+	if (json_array_size(array) > SAAS_JWT_MAX_KEYS)
+		return refuse_keys(problem, "It has too many keys.");
+	for (i = 0; i < json_array_size(array); i++)
+	{
+		if (!add_key(keys, json_array_get(array, i), problem))
+			return false;
+	}
+	if (keys->count == 0)
+		return refuse_keys(problem, "No key is for an algorithm that is supported here.");
+	return true;
+}
+
+SaasJwtKeySet *
+SaasJwtKeySetParse(const char *jwks, size_t length, SaasProblem *problem)
+{
+	SaasJwtKeySet *keys;
+	json_t	   *document;
+	bool		ok;
+
+	if (length > MAX_JWKS_LENGTH)
+	{
+		refuse_keys(problem, "It is too long.");
+		return NULL;
+	}
+	keys = calloc(1, sizeof(SaasJwtKeySet));
+	if (keys == NULL)
+	{
+		SaasJwtOutOfMemory(problem);
+		return NULL;
+	}
+	document = SaasJwtReadObject(jwks, length);
+	ok = add_keys(keys, document, problem);
+	json_decref(document);
+	ERR_clear_error();
+	if (ok)
+		return keys;
+	SaasJwtKeySetFree(keys);
+	return NULL;
+}
+
+void
+SaasJwtKeySetFree(SaasJwtKeySet *keys)
+{
+	int			i;
+
+	if (keys == NULL)
+		return;
+	for (i = 0; i < keys->count; i++)
+	{
+		EVP_MD_CTX_free(keys->keys[i].verifier);
+		EVP_PKEY_free(keys->keys[i].key);
+		free(keys->keys[i].kid);
+	}
+	free(keys);
+}
+
+/* PKCS#8 PEM in the arena; the BIO wipes its own copy. */
+static char *
+write_private(const EVP_PKEY *key, SaasArena *arena)
+{
+	BIO		   *bio = BIO_new(BIO_s_mem());
+	char	   *pem = NULL;
+	char	   *data;
+	long		length;
+
+	if (bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1)
+	{
+		length = BIO_get_mem_data(bio, &data);
+		if (length > 0)
+			pem = SaasArenaStrndup(arena, data, (size_t) length);
+	}
+	BIO_free(bio);
+	return pem;
+}
+
+bool
+SaasJwtKeyGenerate(SaasJwtAlgorithm algorithm, SaasArena *arena,
+				   char **private_pem, char **public_jwk, char **kid, SaasProblem *problem)
+{
+	const SaasJwtMethod *method = SaasJwtMethodByAlgorithm(algorithm);
+	uint8_t		digest[SAAS_DIGEST_LENGTH];
+	EVP_PKEY   *key;
+	char	   *members = NULL;
+	bool		ok = false;
+
+	if (method == NULL)
+		return SaasProblemSet(problem, "22023", "unknown JWT algorithm");
+	*private_pem = *public_jwk = *kid = NULL;
+	key = method->generate(method);
+	if (key != NULL)
+	{
+		*private_pem = write_private(key, arena);
+		members = method->write_jwk(method, key, arena);
+		*kid = SaasArenaAlloc(arena, SaasBase64UrlLength(SAAS_DIGEST_LENGTH) + 1);
+	}
+	if (*private_pem != NULL && members != NULL && *kid != NULL &&
+		SaasSha256(members, strlen(members), digest))
+	{
+		SaasBase64UrlEncode(digest, sizeof(digest), *kid);
+		/* Everything but the closing brace, so that members stay in one place. */
+		*public_jwk = SaasArenaPrintf(arena, "%.*s,\"kid\":\"%s\",\"alg\":\"%s\",\"use\":\"sig\"}",
+									  (int) strlen(members) - 1, members, *kid, method->name);
+		ok = *public_jwk != NULL;
+	}
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return ok || SaasProblemSet(problem, "58000", "could not generate a key");
+}

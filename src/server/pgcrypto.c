@@ -1,0 +1,81 @@
+/*
+ * pgcrypto.c
+ *	  bcrypt through the pgcrypto extension, called by function oid: the
+ *	  password is never part of a statement.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "fmgr.h"
+#include "pure/crypto.h"
+#include "server/pgcrypto.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+/*
+ * Whatever schema it lives in, and never a function of the same name that
+ * somebody else made.
+ */
+static Oid
+member_function(const char *name, int nargs, const Oid *types)
+{
+	Oid			extension = get_extension_oid("pgcrypto", false);
+	oidvector  *arguments = buildoidvector(types, nargs);
+	CatCList   *candidates = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
+	Oid			found = InvalidOid;
+
+	for (int i = 0; i < candidates->n_members && !OidIsValid(found); i++)
+	{
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&candidates->members[i]->tuple);
+
+		if (proc->pronargs == nargs &&
+			memcmp(proc->proargtypes.values, arguments->values, nargs * sizeof(Oid)) == 0 &&
+			getExtensionOfObject(ProcedureRelationId, proc->oid) == extension)
+			found = proc->oid;
+	}
+	ReleaseSysCacheList(candidates);
+	if (!OidIsValid(found))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("extension \"pgcrypto\" has no function %s with %d arguments", name, nargs)));
+	return found;
+}
+
+static char *
+call_crypt(const char *password, const char *salt)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	text	   *secret = cstring_to_text(password);
+	Datum		hash = OidFunctionCall2Coll(member_function("crypt", 2, types), DEFAULT_COLLATION_OID,
+											PointerGetDatum(secret), CStringGetTextDatum(salt));
+
+	SaasWipe(VARDATA(secret), VARSIZE(secret) - VARHDRSZ);
+	return TextDatumGetCString(hash);
+}
+
+char *
+SaasBcryptHash(const char *password, int cost)
+{
+	Oid			types[2] = {TEXTOID, INT4OID};
+	Datum		salt = OidFunctionCall2Coll(member_function("gen_salt", 2, types), DEFAULT_COLLATION_OID,
+											CStringGetTextDatum("bf"), Int32GetDatum(cost));
+
+	return call_crypt(password, TextDatumGetCString(salt));
+}
+
+bool
+SaasBcryptMatches(const char *password, const char *hash)
+{
+	char	   *computed = call_crypt(password, hash);
+
+	return strlen(computed) == strlen(hash) &&
+		SaasEqualConstantTime(computed, hash, strlen(hash));
+}

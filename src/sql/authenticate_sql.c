@@ -1,0 +1,170 @@
+/*
+ * authenticate_sql.c
+ *	  From a token, or an operator's word, to an identity; and from an identity
+ *	  to a token.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pure/crypto.h"
+#include "server/arena_context.h"
+#include "server/raise.h"
+#include "server/run_as.h"
+#include "server/uuidv7.h"
+#include "state/identity.h"
+#include "state/lookup.h"
+#include "state/settings.h"
+#include "state/ticket.h"
+#include "state/token_claims.h"
+#include "state/token_keys.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#define TOKEN_ARENA_SIZE	(128 * 1024)
+#define LEEWAY_S			30
+
+PG_FUNCTION_INFO_V1(pg_saas_authenticate);
+PG_FUNCTION_INFO_V1(pg_saas_assume_identity);
+PG_FUNCTION_INFO_V1(pg_saas_issue_access_token);
+
+static bool
+parse_uuid_claim(const char *text, pg_uuid_t *id)
+{
+	uint8_t		bytes[UUID_LEN];
+	char		hex[UUID_LEN * 2 + 1];
+	int			digits = 0;
+
+	if (text == NULL || strlen(text) != 36)
+		return false;
+	for (int i = 0; i < 36; i++)
+	{
+		bool		is_dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (is_dash != (text[i] == '-'))
+			return false;
+		if (!is_dash)
+			hex[digits++] = text[i];
+	}
+	hex[digits] = '\0';
+	if (!SaasHexDecode(hex, bytes, UUID_LEN))
+		return false;
+	memcpy(id->data, bytes, UUID_LEN);
+	return true;
+}
+
+/*
+ * Verifies the token.  A kid we do not know may be a key made since: the keys
+ * are read again once.
+ */
+static bool
+verify(const text *token, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
+{
+	SaasJwtRules rules = {
+		.issuer = saas_jwt_issuer,
+		.audience = saas_jwt_audience,
+		.type = "access",
+		.leeway_s = LEEWAY_S,
+		.now_s = (int64) time(NULL)
+	};
+
+	for (int attempt = 0; attempt < 2; attempt++)
+	{
+		const SaasJwtKeySet *keys = SaasTokenKeysGet(attempt > 0);
+
+		memset(problem, 0, sizeof(*problem));
+		if (keys == NULL)
+			return SaasProblemSet(problem, "PT401", "Invalid or expired token");
+		if (SaasJwtVerify(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), keys, &rules,
+						  arena, claims, problem))
+			return true;
+		if (!SaasJwtKeyIsUnknown(problem))
+			return false;
+	}
+	return false;
+}
+
+Datum
+pg_saas_authenticate(PG_FUNCTION_ARGS)
+{
+	SaasIdentity identity = {.source = SAAS_IDENTITY_SESSION};
+	SaasProblem problem = {0};
+	SaasJwtClaims claims = {0};
+	SaasArena  *arena;
+	MemoryContext context;
+	bool		verified;
+
+	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
+		SaasRaise("PT401", "Access token required", NULL, NULL);
+	SaasRequireInstalled();
+
+	context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
+	verified = verify(PG_GETARG_TEXT_PP(0), arena, &claims, &problem);
+	if (verified)
+	{
+		identity.has_org = claims.organization != NULL;
+		identity.has_session = true;
+		verified = parse_uuid_claim(claims.subject, &identity.user_id) &&
+			parse_uuid_claim(claims.session, &identity.session_id) &&
+			(!identity.has_org || parse_uuid_claim(claims.organization, &identity.org_id));
+		if (!verified)
+			SaasProblemSet(&problem, "PT401", "Invalid or expired token");
+	}
+	MemoryContextDelete(context);
+	if (!verified)
+		SaasRaiseProblem(&problem);
+
+	SaasLookupIdentity(&identity);
+	SaasIdentityInstall(&identity);
+	PG_RETURN_VOID();
+}
+
+Datum
+pg_saas_assume_identity(PG_FUNCTION_ARGS)
+{
+	SaasIdentity identity = {.source = SAAS_IDENTITY_OPERATOR, .has_org = true};
+	Oid			login = GetSessionUserId();
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		SaasRaise("22023", "assume_identity needs a user and an organization", NULL, NULL);
+	SaasRequireInstalled();
+	identity.user_id = *PG_GETARG_UUID_P(0);
+	identity.org_id = *PG_GETARG_UUID_P(1);
+	strlcpy(identity.actor, GetUserNameFromId(login, false), sizeof(identity.actor));
+
+	if (!superuser_arg(login) && !SaasTicketIsOpen(login, &identity.org_id))
+		SaasRaise("PT403", "an open ticket for the organization is needed", NULL,
+				  "Open one with saas.open_ticket() and commit it.");
+	SaasLookupIdentity(&identity);
+	ereport(LOG,
+			(errmsg("\"%s\" assumes the identity of user %s in organization %s",
+					identity.actor,
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity.user_id))),
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity.org_id))))));
+	SaasIdentityInstall(&identity);
+	PG_RETURN_VOID();
+}
+
+Datum
+pg_saas_issue_access_token(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	SaasArena  *arena;
+	StringInfoData answer;
+	char	   *token;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		elog(ERROR, "issue_access_token needs a user and a session");
+	context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
+	token = SaasTokenKeysSign(SaasTokenClaims(PG_GETARG_UUID_P(0), PG_GETARG_UUID_P(1),
+											  PG_ARGISNULL(2) ? NULL : PG_GETARG_UUID_P(2)),
+							  arena);
+	initStringInfo(&answer);
+	appendStringInfo(&answer, "{\"access_token\":\"%s\",\"expires_in\":%d}",
+					 token, saas_access_token_lifetime);
+	MemoryContextDelete(context);
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer.data)));
+}

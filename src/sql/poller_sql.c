@@ -1,0 +1,282 @@
+/*
+ * poller_sql.c
+ *	  SQL's side of the poller: polling in a session, asking the worker, and
+ *	  seeing how it does.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "server/raise.h"
+#include "server/run_as.h"
+#include "state/shared.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker/engine.h"
+#include "worker/wait_event.h"
+#include "worker/wake.h"
+
+#define CLAIM_BATCH		500
+#define LOOK_MS			500
+
+PG_FUNCTION_INFO_V1(pg_saas_poll);
+PG_FUNCTION_INFO_V1(pg_saas_poll_now);
+PG_FUNCTION_INFO_V1(pg_saas_poller_status);
+PG_FUNCTION_INFO_V1(pg_saas_wake_poller);
+
+Datum
+pg_saas_wake_poller(PG_FUNCTION_ARGS)
+{
+	SaasWakeAtCommit();
+	PG_RETURN_VOID();
+}
+
+/* SPI_commit begins the next transaction itself, without a snapshot. */
+static void
+begin_in_procedure(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+commit_in_procedure(void)
+{
+	PopActiveSnapshot();
+	SPI_commit();
+}
+
+static void
+require_ready(SaasStoreReadiness readiness)
+{
+	SaasRequireInstalled();
+	if (readiness == SAAS_STORE_COPY)
+		SaasRaise("55000", "this database is a copy of the one that pg_saas was installed in", NULL,
+				  "A superuser lets it poll with select saas.adopt().");
+}
+
+static void
+poll_due(SaasEngine *engine, int limit)
+{
+	int			left = limit;
+
+	for (;;)
+	{
+		int			claimed = left > 0 ? SaasEngineClaimDue(engine, Min(left, CLAIM_BATCH)) : 0;
+
+		left -= claimed;
+		if (claimed == 0 && SaasEngineCount(engine) == 0)
+			return;
+		while (SaasEngineCount(engine) > 0)
+			(void) SaasEngineStep(engine, -1);
+	}
+}
+
+Datum
+pg_saas_poll(PG_FUNCTION_ARGS)
+{
+	SaasEngineHost host = {begin_in_procedure, commit_in_procedure};
+	CallContext *call = (CallContext *) fcinfo->context;
+	int			limit = PG_ARGISNULL(0) ? PG_INT32_MAX : PG_GETARG_INT32(0);
+	SaasEngine *engine;
+
+	if (call == NULL || !IsA(call, CallContext) || call->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("saas.poll cannot run inside a transaction block"),
+				 errhint("Run call saas.poll() as a statement of its own.")));
+	if (limit < 0)
+		SaasRaise("22023", "max_connections must not be negative", NULL, NULL);
+	require_ready(SaasClaimReadiness());
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	engine = SaasEngineCreate(PortalContext, &host);
+	SPI_commit();
+	poll_due(engine, limit);
+	SaasEngineDestroy(engine);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+static dsm_segment *
+make_request(const pg_uuid_t *org_id, ArrayType *ids, bool is_test)
+{
+	SaasPollRequest *request;
+	dsm_segment *segment;
+	Datum	   *items;
+	bool	   *nulls;
+	int			count;
+	Size		size;
+
+	deconstruct_array(ids, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, &items, &nulls, &count);
+	size = add_size(offsetof(SaasPollRequest, outcomes), mul_size(sizeof(SaasPollOutcome), count));
+	segment = dsm_create(size, 0);
+	request = dsm_segment_address(segment);
+	memset(request, 0, size);
+	request->org_id = *org_id;
+	request->is_test = is_test;
+	request->count = count;
+	request->latch = MyLatch;
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			SaasRaise("22004", "a connection id is null", NULL, NULL);
+		request->outcomes[i].connection_id = *DatumGetUUIDP(items[i]);
+		pg_atomic_init_u32(&request->outcomes[i].is_done, 0);
+	}
+	return segment;
+}
+
+static int
+count_open(SaasPollRequest *request)
+{
+	int			open = 0;
+
+	for (int i = 0; i < request->count; i++)
+		open += pg_atomic_read_u32(&request->outcomes[i].is_done) == 0;
+	pg_read_barrier();
+	return open;
+}
+
+static bool
+has_poller(void)
+{
+	SaasDatabaseSlot slot;
+
+	return SaasSharedGet(MyDatabaseId, &slot) && slot.pid != 0;
+}
+
+/* Waits for the answers; false when the poller went away meanwhile. */
+static bool
+wait_for_answers(SaasPollRequest *request, int timeout_ms)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+
+	while (count_open(request) > 0)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		if (left <= 0)
+			return true;
+		if (!has_poller())
+			return false;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(left, LOOK_MS), SaasWaitEventAnswer());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
+static void
+put_outcome(ReturnSetInfo *result, SaasPollOutcome *outcome, int timeout_ms, bool poller_left)
+{
+	bool		done = pg_atomic_read_u32(&outcome->is_done) != 0;
+	const char *error = outcome->error;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	if (!done)
+		error = poller_left ? "the poller stopped before it answered"
+			: psprintf("no answer within %d ms", timeout_ms);
+	values[0] = UUIDPGetDatum(&outcome->connection_id);
+	values[1] = BoolGetDatum(done && outcome->ok);
+	nulls[2] = done && outcome->ok;
+	values[2] = CStringGetTextDatum(error);
+	nulls[3] = !done || outcome->details[0] == '\0';
+	values[3] = nulls[3] ? (Datum) 0 : DirectFunctionCall1(jsonb_in, CStringGetDatum(outcome->details));
+	values[4] = Int32GetDatum(done ? outcome->samples : 0);
+	values[5] = Int32GetDatum(done ? outcome->duration_ms : timeout_ms);
+	values[6] = BoolGetDatum(done && outcome->from_store);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+pg_saas_poll_now(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			timeout_ms = PG_GETARG_INT32(3);
+	SaasPollRequest *request;
+	dsm_segment *segment;
+	bool		answered;
+
+	InitMaterializedSRF(fcinfo, 0);
+	/* The worker could not see what this transaction wrote, and would wait for its locks. */
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		SaasRaise("25001", "cannot wait for a poll in a transaction that has written", NULL,
+				  "Commit first, then ask for the poll.");
+	segment = make_request(PG_GETARG_UUID_P(0), PG_GETARG_ARRAYTYPE_P(1), PG_GETARG_BOOL(2));
+	request = dsm_segment_address(segment);
+	if (request->count > 0)
+	{
+		if (!has_poller())
+			SaasRaise("PT503", "no poller runs in this database", NULL,
+					  "See saas.poller_status() and the server's log.");
+		SaasSharedQueueRequest(segment);
+		answered = wait_for_answers(request, timeout_ms);
+		for (int i = 0; i < request->count; i++)
+			put_outcome(result, &request->outcomes[i], timeout_ms, !answered);
+	}
+	dsm_detach(segment);
+	return (Datum) 0;
+}
+
+static const char *
+state_name(SaasPollerState state)
+{
+	static const char *const names[] = {
+		"stopped", "starting", "not installed", "copy", "disabled", "idle", "polling"
+	};
+
+	return names[state];
+}
+
+Datum
+pg_saas_poller_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	SaasDatabaseSlot *slots;
+	int			count;
+
+	InitMaterializedSRF(fcinfo, 0);
+	slots = SaasSharedList(&count);
+	for (int i = 0; i < count; i++)
+	{
+		SaasDatabaseSlot *slot = &slots[i];
+		char	   *name = get_database_name(slot->database);
+		Datum		values[10];
+		bool		nulls[10] = {false};
+		Interval   *lag = palloc0(sizeof(Interval));
+
+		if (name == NULL)
+			continue;
+		lag->time = slot->lag_ms * 1000;
+		values[0] = DirectFunctionCall1(namein, CStringGetDatum(name));
+		nulls[1] = slot->pid == 0;
+		values[1] = Int32GetDatum(slot->pid);
+		values[2] = CStringGetTextDatum(state_name(slot->state));
+		values[3] = Int32GetDatum(slot->in_flight);
+		values[4] = Int32GetDatum(slot->due);
+		values[5] = IntervalPGetDatum(lag);
+		values[6] = Int64GetDatum(slot->polls);
+		values[7] = Int64GetDatum(slot->failures);
+		nulls[8] = slot->last_poll_at == 0;
+		values[8] = TimestampTzGetDatum(slot->last_poll_at);
+		nulls[9] = slot->last_error[0] == '\0';
+		values[9] = nulls[9] ? (Datum) 0 : CStringGetTextDatum(slot->last_error);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

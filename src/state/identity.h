@@ -1,0 +1,59 @@
+/*
+ * identity.h
+ *	  Who the current transaction acts for.
+ *
+ * The identity is the value of one custom setting, saas.identity, whose check
+ * hook accepts only the exact text that SaasIdentityInstall is installing at
+ * that moment, or the leader's value while a parallel worker starts.  So the
+ * setting's own machinery gives transaction scope, savepoints and parallel
+ * workers, and nothing that SQL can do gives it a value.
+ */
+#ifndef SAAS_IDENTITY_H
+#define SAAS_IDENTITY_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+typedef enum SaasIdentitySource
+{
+	SAAS_IDENTITY_SESSION = 's',	/* an access token */
+	SAAS_IDENTITY_OPERATOR = 'o'	/* assumed by an operator */
+} SaasIdentitySource;
+
+typedef struct SaasIdentity
+{
+	bool		is_set;
+	SaasIdentitySource source;
+	bool		has_org;
+	bool		has_session;
+	pg_uuid_t	user_id;
+	pg_uuid_t	org_id;
+	pg_uuid_t	session_id;
+	int			rank;			/* 0 without an organization */
+	uint64		permissions;	/* bits of pure/permissions.h */
+	char		role[NAMEDATALEN];	/* "" without an organization */
+	char		actor[NAMEDATALEN]; /* database role of an operator, else "" */
+} SaasIdentity;
+
+/* The current identity; is_set is false when there is none. */
+extern const SaasIdentity *SaasIdentityGet(void);
+
+/*
+ * Gives the transaction an identity that the caller has verified.  25001 when
+ * the transaction already had a different one.
+ */
+extern void SaasIdentityInstall(const SaasIdentity *identity);
+
+/* Drops the identity until the transaction ends. */
+extern void SaasIdentityClear(void);
+
+/* The organization when the identity holds the permission, else NULL. */
+extern const pg_uuid_t *SaasIdentityOrgIf(uint64 permission_bit);
+
+/* PT401 without an identity, PT403 with the name in DETAIL without the permission. */
+extern void SaasIdentityRequire(const char *permission);
+
+extern void SaasIdentityInit(void);
+
+#endif							/* SAAS_IDENTITY_H */

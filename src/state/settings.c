@@ -1,0 +1,162 @@
+/*
+ * settings.c
+ *	  Every setting of pg_saas but the identity, which is not one a user sets.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "state/settings.h"
+#include "utils/guc.h"
+
+char	   *saas_master_key_file = NULL;
+int			saas_bcrypt_cost = 11;
+int			saas_access_token_lifetime = 900;
+char	   *saas_jwt_issuer = NULL;
+char	   *saas_jwt_audience = NULL;
+bool		saas_sign_up_enabled = true;
+bool		saas_require_verified_email = true;
+int			saas_min_poll_interval = 60;
+bool		saas_poller_enabled = true;
+int			saas_poller_max_in_flight = 1000;
+int			saas_poller_max_per_host = 100;
+int			saas_poller_connect_timeout = 5000;
+int			saas_poller_request_timeout = 10000;
+int			saas_poller_max_response = 8192;
+int			saas_refresh_cooldown = 60;
+bool		saas_allow_plain_http = false;
+char	   *saas_ca_file = NULL;
+int			saas_max_databases = 64;
+
+static char *allowed_networks_text = NULL;
+static const SaasNetworkList no_networks;
+static const SaasNetworkList *allowed_networks = &no_networks;
+
+const SaasNetworkList *
+SaasAllowedNetworks(void)
+{
+	return allowed_networks;
+}
+
+static bool
+check_allowed_networks(char **newval, void **extra, GucSource source)
+{
+	SaasProblem problem = {0};
+	SaasNetworkList *list = SaasGucAlloc(sizeof(SaasNetworkList));
+
+	(void) source;
+	if (list == NULL)
+		return false;
+	if (!SaasNetworkListParse(*newval ? *newval : "", list, &problem))
+	{
+		SaasGucFree(list);
+		GUC_check_errdetail("%s", problem.message);
+		GUC_check_errhint("Give addresses and CIDR blocks separated by commas, such as \"10.0.0.0/8, fd00::/8\".");
+		return false;
+	}
+	*extra = list;
+	return true;
+}
+
+static void
+assign_allowed_networks(const char *newval, void *extra)
+{
+	(void) newval;
+	allowed_networks = extra ? (const SaasNetworkList *) extra : &no_networks;
+}
+
+static void
+define_identity_settings(void)
+{
+	DefineCustomStringVariable("saas.master_key_file",
+							   "File with the master keys that wrap the data keys.",
+							   "Lines \"version:64 hex digits\"; the highest version is current. Must belong to the server's user (or root) and be readable by nobody else.",
+							   &saas_master_key_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.bcrypt_cost",
+							"Cost of password hashes: each step doubles their time.",
+							NULL, &saas_bcrypt_cost, 11, 10, 16,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.access_token_lifetime",
+							"How long an access token is good.",
+							NULL, &saas_access_token_lifetime, 900, 60, 86400,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.jwt_issuer",
+							   "Claim \"iss\" of the access tokens.",
+							   NULL, &saas_jwt_issuer, "pg_saas",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.jwt_audience",
+							   "Claim \"aud\" of the access tokens.",
+							   NULL, &saas_jwt_audience, "pg_saas",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("saas.sign_up_enabled",
+							 "Whether people may create accounts themselves.",
+							 NULL, &saas_sign_up_enabled, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("saas.require_verified_email",
+							 "Whether sign-in waits for a verified e-mail address.",
+							 NULL, &saas_require_verified_email, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
+static void
+define_poller_settings(void)
+{
+	DefineCustomIntVariable("saas.min_poll_interval",
+							"The shortest interval at which a connection may be polled.",
+							NULL, &saas_min_poll_interval, 60, 1, 86400,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomBoolVariable("saas.poller_enabled",
+							 "Whether the background worker polls; call saas.poll() works either way.",
+							 NULL, &saas_poller_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_max_in_flight",
+							"Connections that one poller polls at the same time.",
+							NULL, &saas_poller_max_in_flight, 1000, 1, 20000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_max_per_host",
+							"Open network connections of one poller to one host.",
+							NULL, &saas_poller_max_per_host, 100, 1, 20000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_connect_timeout",
+							"Time limit for name look-up, TCP and TLS together.",
+							NULL, &saas_poller_connect_timeout, 5000, 100, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_request_timeout",
+							"Time limit of one request to an upstream.",
+							NULL, &saas_poller_request_timeout, 10000, 100, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_max_response",
+							"The largest answer of an upstream, after decompression.",
+							NULL, &saas_poller_max_response, 8192, 16, 1048576,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.refresh_cooldown",
+							"A refresh on demand within this time of a good poll answers from stored data.",
+							NULL, &saas_refresh_cooldown, 60, 0, 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.allowed_networks",
+							   "Private networks that upstreams may be in.",
+							   "Without it the poller connects to public addresses only.",
+							   &allowed_networks_text, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_allowed_networks, assign_allowed_networks, NULL);
+	DefineCustomBoolVariable("saas.allow_plain_http",
+							 "Whether upstreams may be reached over http:// without TLS.",
+							 NULL, &saas_allow_plain_http, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.ca_file",
+							   "PEM file of the authorities that upstreams' certificates must come from.",
+							   "Empty: the system's.",
+							   &saas_ca_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.max_databases",
+							"Databases of the cluster that can have a poller.",
+							NULL, &saas_max_databases, 64, 1, 1024,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+void
+SaasSettingsInit(void)
+{
+	define_identity_settings();
+	define_poller_settings();
+}

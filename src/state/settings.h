@@ -1,0 +1,37 @@
+/*
+ * settings.h
+ *	  Every setting of pg_saas.  docs/settings.md is made from the same texts.
+ */
+#ifndef SAAS_SETTINGS_H
+#define SAAS_SETTINGS_H
+
+#include "postgres.h"
+
+#include "pure/address.h"
+
+extern char *saas_master_key_file;
+extern int	saas_bcrypt_cost;
+extern int	saas_access_token_lifetime;
+extern char *saas_jwt_issuer;
+extern char *saas_jwt_audience;
+extern bool saas_sign_up_enabled;
+extern bool saas_require_verified_email;
+extern int	saas_min_poll_interval;
+
+extern bool saas_poller_enabled;
+extern int	saas_poller_max_in_flight;
+extern int	saas_poller_max_per_host;
+extern int	saas_poller_connect_timeout;
+extern int	saas_poller_request_timeout;
+extern int	saas_poller_max_response;
+extern int	saas_refresh_cooldown;
+extern bool saas_allow_plain_http;
+extern char *saas_ca_file;
+extern int	saas_max_databases;
+
+/* saas.allowed_networks, parsed. */
+extern const SaasNetworkList *SaasAllowedNetworks(void);
+
+extern void SaasSettingsInit(void);
+
+#endif							/* SAAS_SETTINGS_H */

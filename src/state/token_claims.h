@@ -1,0 +1,19 @@
+/*
+ * token_claims.h
+ *	  The claims of an access token.
+ */
+#ifndef SAAS_TOKEN_CLAIMS_H
+#define SAAS_TOKEN_CLAIMS_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+/*
+ * The payload for a user's session, in an organization or none (NULL), as JSON
+ * from the rows as they are now.
+ */
+extern char *SaasTokenClaims(const pg_uuid_t *user_id, const pg_uuid_t *session_id,
+							 const pg_uuid_t *org_id);
+
+#endif							/* SAAS_TOKEN_CLAIMS_H */

@@ -1,0 +1,358 @@
+/*
+ * claim.c
+ *	  Taking connections to poll.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pure/crypto.h"
+#include "server/arena_context.h"
+#include "server/run_as.h"
+#include "state/sealed.h"
+#include "state/secret_context.h"
+#include "store/claim.h"
+#include "store/statement.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define JOB_ARENA_SIZE	(64 * 1024 * 1024)
+
+/* Columns of both claims, in this order. */
+#define CLAIM_RETURNING \
+	" returning s.org_id, s.connection_id, c.kind, c.config::text, c.origin," \
+	"           s.consecutive_failures, extract(epoch from c.poll_interval)::float8," \
+	"           claimed.due_at, s.token_expires_at"
+
+static SaasStatement claim_due = {
+	"with claimed as ("
+	"    select s.org_id, s.connection_id, s.next_poll_at as due_at"
+	"      from saas.connection_status s"
+	"      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id"
+	"      join saas.organization o on o.id = s.org_id"
+	"     where s.next_poll_at <= now() and c.is_active and o.status = 'active'"
+	"       and (s.lease_until is null or s.lease_until < now())"
+	"     order by s.next_poll_at"
+	"     limit $3"
+	"       for update of s skip locked)"
+	" update saas.connection_status s"
+	"    set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
+	"   from claimed"
+	"   join saas.connection c on c.org_id = claimed.org_id and c.id = claimed.connection_id"
+	"  where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id"
+	CLAIM_RETURNING,
+	3, {UUIDOID, INT4OID, INT4OID}
+};
+
+static SaasStatement claim_given = {
+	"with claimed as ("
+	"    select s.org_id, s.connection_id, s.next_poll_at as due_at"
+	"      from saas.connection_status s"
+	"      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id"
+	"      join saas.organization o on o.id = s.org_id"
+	"     where s.org_id = $3 and s.connection_id = any ($4) and o.status = 'active'"
+	"       and (s.lease_until is null or s.lease_until < now())"
+	"       for update of s skip locked)"
+	" update saas.connection_status s"
+	"    set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
+	"   from claimed"
+	"   join saas.connection c on c.org_id = claimed.org_id and c.id = claimed.connection_id"
+	"  where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id"
+	CLAIM_RETURNING,
+	4, {UUIDOID, INT4OID, UUIDOID, UUIDARRAYOID}
+};
+
+static SaasStatement read_secrets = {
+	"select s.org_id, s.connection_id, s.name, s.value"
+	"  from unnest($1, $2) as k (org_id, connection_id)"
+	"  join saas_private.connection_secret s on s.org_id = k.org_id and s.connection_id = k.connection_id",
+	2, {UUIDARRAYOID, UUIDARRAYOID}
+};
+
+static SaasStatement read_fresh = {
+	"select s.connection_id, coalesce(s.last_sample_count, 0)"
+	"  from saas.connection_status s"
+	" where s.org_id = $1 and s.connection_id = any ($2)"
+	"   and s.consecutive_failures = 0 and s.status = 'active'"
+	"   and s.last_success_at > now() - $3 * interval '1 second'",
+	3, {UUIDOID, UUIDARRAYOID, INT4OID}
+};
+
+static SaasStatement read_installation = {
+	"select i.system_identifier, i.database_oid from saas_private.installation i",
+	0, {0}
+};
+
+/* Counted to a bound: an exact count of a long backlog would cost more than it tells. */
+static SaasStatement read_backlog = {
+	"select (select count(*)::integer from (select from saas.connection_status d"
+	"                                        where d.next_poll_at <= now()"
+	"                                          and (d.lease_until is null or d.lease_until < now())"
+	"                                        limit 1000) as due),"
+	"       (select extract(epoch from min(s.next_poll_at) - now())::float8"
+	"          from saas.connection_status s"
+	"         where s.next_poll_at < 'infinity' and (s.lease_until is null or s.lease_until < now()))",
+	0, {0}
+};
+
+SaasStoreReadiness
+SaasClaimReadiness(void)
+{
+	SaasRunAs	state;
+	bool		is_original = false;
+
+	if (!OidIsValid(get_extension_oid("pg_saas", true)))
+		return SAAS_STORE_NO_EXTENSION;
+	if (!SaasIsInstalled())
+		return SAAS_STORE_NOT_INSTALLED;
+	SaasRunAsBegin(&state, "saas_poller");
+	if (SaasStatementRun(&read_installation, NULL, NULL) == 1)
+	{
+		bool		is_null;
+
+		is_original = (uint64) DatumGetInt64(SaasStatementColumn(0, 1, &is_null)) == GetSystemIdentifier() &&
+			DatumGetObjectId(SaasStatementColumn(0, 2, &is_null)) == MyDatabaseId;
+	}
+	SaasRunAsEnd(&state);
+	return is_original ? SAAS_STORE_READY : SAAS_STORE_COPY;
+}
+
+/* Connectors take UTF-8, whatever the database's encoding. */
+static const char *
+to_utf8(SaasArena *arena, const char *text)
+{
+	return SaasArenaStrdup(arena, pg_server_to_any(text, (int) strlen(text), PG_UTF8));
+}
+
+/* A job from a claimed row, allocated in a context of its own. */
+static SaasJob *
+make_job(MemoryContext context, uint64 row, int lease_ms)
+{
+	SaasArena  *arena;
+	MemoryContext own = SaasArenaContextCreate(context, JOB_ARENA_SIZE, &arena);
+	SaasJob    *job = MemoryContextAllocZero(own, sizeof(SaasJob));
+	bool		is_null;
+	Datum		expires;
+
+	job->context = own;
+	job->org_id = *DatumGetUUIDP(SaasStatementColumn(row, 1, &is_null));
+	job->connection_id = *DatumGetUUIDP(SaasStatementColumn(row, 2, &is_null));
+	job->connector = SaasConnectorFind(TextDatumGetCString(SaasStatementColumn(row, 3, &is_null)));
+	job->origin = MemoryContextStrdup(own, TextDatumGetCString(SaasStatementColumn(row, 5, &is_null)));
+	job->failures = DatumGetInt32(SaasStatementColumn(row, 6, &is_null));
+	job->interval_ms = (int64) (DatumGetFloat8(SaasStatementColumn(row, 7, &is_null)) * 1000);
+	job->due_at = DatumGetTimestampTz(SaasStatementColumn(row, 8, &is_null));
+	job->claimed_at = GetCurrentTransactionStartTimestamp();
+	job->lease_until = TimestampTzPlusMilliseconds(job->claimed_at, lease_ms);
+	job->poll.arena = arena;
+	job->poll.config = to_utf8(arena, TextDatumGetCString(SaasStatementColumn(row, 4, &is_null)));
+	job->poll.max_samples = SAAS_POLL_MAX_SAMPLES;
+	expires = SaasStatementColumn(row, 9, &is_null);
+	if (!is_null && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(expires)))
+		job->poll.token_expires_ms = (DatumGetTimestampTz(expires) - SetEpochTimestamp()) / 1000;
+	return job;
+}
+
+static SaasJob *
+find_job(SaasJob *jobs, const pg_uuid_t *org_id, const pg_uuid_t *connection_id)
+{
+	for (SaasJob *job = jobs; job; job = job->next)
+	{
+		if (memcmp(&job->connection_id, connection_id, sizeof(*connection_id)) == 0 &&
+			memcmp(&job->org_id, org_id, sizeof(*org_id)) == 0)
+			return job;
+	}
+	return NULL;
+}
+
+/* Opens one secret into the job's arena. */
+static void
+open_secret(SaasJob *job, const char *name, const struct varlena *sealed)
+{
+	Size		length;
+	char	   *value = SaasUnseal(&job->org_id, sealed, SAAS_SECRET_PURPOSE,
+								   SaasSecretContext(&job->connection_id, name, job->origin), &length);
+	SaasSecret *secret = SaasArenaAlloc(job->poll.arena, sizeof(SaasSecret));
+
+	if (secret)
+	{
+		secret->name = SaasArenaStrdup(job->poll.arena, name);
+		secret->value = to_utf8(job->poll.arena, value);
+		secret->next = job->poll.secrets;
+		job->poll.secrets = secret;
+	}
+	SaasWipe(value, length);
+	pfree(value);
+}
+
+/*
+ * One organization's missing key or one row that does not open must not keep
+ * the others from being polled: a failure ends this job alone.
+ */
+static void
+open_secret_guarded(SaasJob *job, const char *name, const struct varlena *sealed)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		open_secret(job, name, sealed);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		job->poll.verdict = SAAS_VERDICT_ERROR;
+		SaasProblemSet(&job->poll.problem, "55000", "cannot open the connection's secrets: %s",
+					   error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+}
+
+/* Rows come in no useful order; jobs are few hundred and hashed by position. */
+static void
+open_secrets(SaasJob *jobs, int count)
+{
+	pg_uuid_t  *orgs = palloc(sizeof(pg_uuid_t) * count);
+	pg_uuid_t  *connections = palloc(sizeof(pg_uuid_t) * count);
+	Datum		values[2];
+	uint64		rows;
+	SPITupleTable *table;
+	SaasJob    *last = NULL;
+	int			i = 0;
+
+	for (SaasJob *job = jobs; job; job = job->next, i++)
+	{
+		orgs[i] = job->org_id;
+		connections[i] = job->connection_id;
+	}
+	values[0] = SaasUuidArray(orgs, count);
+	values[1] = SaasUuidArray(connections, count);
+	rows = SaasStatementRun(&read_secrets, values, NULL);
+	table = SPI_tuptable;
+	for (uint64 row = 0; row < rows; row++)
+	{
+		HeapTuple	tuple = table->vals[row];
+		bool		is_null;
+		pg_uuid_t  *org_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 1, &is_null));
+		pg_uuid_t  *connection_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 2, &is_null));
+
+		/* The secrets of one connection come together mostly. */
+		if (last == NULL || find_job(last, org_id, connection_id) != last)
+			last = find_job(jobs, org_id, connection_id);
+		if (last && last->poll.problem.sqlstate[0] == '\0')
+			open_secret_guarded(last, TextDatumGetCString(SPI_getbinval(tuple, table->tupdesc, 3, &is_null)),
+								PG_DETOAST_DATUM(SPI_getbinval(tuple, table->tupdesc, 4, &is_null)));
+	}
+	SPI_freetuptable(table);
+}
+
+static SaasJob *
+claim(MemoryContext context, SaasStatement *statement, const Datum *values, int lease_ms)
+{
+	SaasJob    *jobs = NULL;
+	SaasRunAs	state;
+	uint64		rows;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	rows = SaasStatementRun(statement, values, NULL);
+	for (uint64 row = 0; row < rows; row++)
+	{
+		SaasJob    *job = make_job(context, row, lease_ms);
+
+		job->next = jobs;
+		jobs = job;
+	}
+	if (jobs)
+		open_secrets(jobs, (int) rows);
+	SaasRunAsEnd(&state);
+	return jobs;
+}
+
+SaasJob *
+SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int limit)
+{
+	Datum		values[3] = {UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), Int32GetDatum(limit)};
+
+	return claim(context, &claim_due, values, lease_ms);
+}
+
+SaasJob *
+SaasClaimGiven(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms,
+			   const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int count)
+{
+	Datum		values[4] = {
+		UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), UUIDPGetDatum(org_id),
+		SaasUuidArray(connection_ids, count)
+	};
+
+	return claim(context, &claim_given, values, lease_ms);
+}
+
+SaasStoredPoll *
+SaasClaimFresh(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int count,
+			   int max_age_s, int *found)
+{
+	Datum		values[3] = {
+		UUIDPGetDatum(org_id), SaasUuidArray(connection_ids, count), Int32GetDatum(max_age_s)
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	SaasStoredPoll *polls;
+	SaasRunAs	state;
+	uint64		rows;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	rows = SaasStatementRun(&read_fresh, values, NULL);
+	polls = MemoryContextAlloc(caller, sizeof(SaasStoredPoll) * Max(rows, 1));
+	for (uint64 row = 0; row < rows; row++)
+	{
+		bool		is_null;
+
+		polls[row].connection_id = *DatumGetUUIDP(SaasStatementColumn(row, 1, &is_null));
+		polls[row].samples = DatumGetInt32(SaasStatementColumn(row, 2, &is_null));
+	}
+	SaasRunAsEnd(&state);
+	*found = (int) rows;
+	return polls;
+}
+
+void
+SaasClaimBacklog(SaasBacklog *backlog)
+{
+	SaasRunAs	state;
+	bool		is_null;
+	Datum		next;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	if (SaasStatementRun(&read_backlog, NULL, NULL) != 1)
+		elog(ERROR, "could not read the backlog");
+	backlog->due = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
+	next = SaasStatementColumn(0, 2, &is_null);
+	backlog->lag_ms = 0;
+	backlog->next_ms = -1;
+	if (!is_null)
+	{
+		double		ms = DatumGetFloat8(next) * 1000;
+
+		backlog->lag_ms = ms < 0 ? (int64) -ms : 0;
+		backlog->next_ms = ms > 0 ? (int64) ms + 1 : 0;
+	}
+	SaasRunAsEnd(&state);
+}

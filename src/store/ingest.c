@@ -1,0 +1,312 @@
+/*
+ * ingest.c
+ *	  Writing down what polls brought.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "server/run_as.h"
+#include "state/sealed.h"
+#include "state/secret_context.h"
+#include "store/ingest.h"
+#include "store/layout.h"
+#include "store/partition.h"
+#include "store/schedule.h"
+#include "store/statement.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+/* Samples may carry a time of their own: outside this they are not believed. */
+#define OLDEST_SAMPLE_DAYS	31
+#define FUTURE_SAMPLE_MS	(5 * 60 * 1000)
+
+static SaasStatement update_status = {
+	"update saas.connection_status s"
+	"   set status = $4, next_poll_at = $5, lease_until = null, lease_id = null,"
+	"       last_polled_at = $6, last_success_at = case when $7 then $6 else s.last_success_at end,"
+	"       last_error = $8, last_error_code = $9, last_duration_ms = $10,"
+	"       last_sample_count = case when $7 then $11 else s.last_sample_count end,"
+	"       consecutive_failures = $12, token_expires_at = coalesce($13, s.token_expires_at),"
+	"       last_tested_at = case when $14 then $6 else s.last_tested_at end"
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3",
+	14, {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID,
+	TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID}
+};
+
+/* A test tells its asker what it found and leaves the schedule alone. */
+static SaasStatement update_tested = {
+	"update saas.connection_status s"
+	"   set lease_until = null, lease_id = null, last_tested_at = $4,"
+	"       token_expires_at = coalesce($5, s.token_expires_at)"
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3",
+	5, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static SaasStatement add_reading = {
+	"insert into saas.reading (org_id, connection_id, at, layout_id, \"values\")"
+	" values ($1, $2, $3, $4, $5)"
+	"     on conflict (org_id, connection_id, at) do update"
+	"    set layout_id = excluded.layout_id, \"values\" = excluded.\"values\""
+	"  where (saas.reading.layout_id, saas.reading.\"values\") is distinct from"
+	"        (excluded.layout_id, excluded.\"values\")",
+	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
+};
+
+static SaasStatement put_secret = {
+	"insert into saas_private.connection_secret (org_id, connection_id, name, value)"
+	" select $1, $2, $3, translate(encode($4, 'base64'), E'\\n', '')::saas.sealed"
+	"     on conflict (org_id, connection_id, name) do update"
+	"    set value = excluded.value, updated_at = now()",
+	4, {UUIDOID, UUIDOID, TEXTOID, BYTEAOID}
+};
+
+static TimestampTz
+from_unix_ms(int64 ms)
+{
+	return SetEpochTimestamp() + ms * 1000;
+}
+
+static const char *
+status_of(const SaasJob *job)
+{
+	switch (job->poll.verdict)
+	{
+		case SAAS_VERDICT_OK:
+			return "active";
+		case SAAS_VERDICT_REAUTH:
+			return "reauth_required";
+		case SAAS_VERDICT_RETRY:
+		case SAAS_VERDICT_ERROR:
+			break;
+	}
+	return "error";
+}
+
+static void
+set_text(Datum *values, char *nulls, int number, const char *text)
+{
+	nulls[number] = text == NULL ? 'n' : ' ';
+	values[number] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static bool
+store_tested(SaasJob *job, const pg_uuid_t *lease_id)
+{
+	Datum		values[5] = {
+		UUIDPGetDatum(&job->org_id), UUIDPGetDatum(&job->connection_id), UUIDPGetDatum(lease_id),
+		TimestampTzGetDatum(job->polled_at),
+		TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms))
+	};
+	char		nulls[6] = "     ";
+
+	nulls[4] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
+	return SaasStatementRun(&update_tested, values, nulls) == 1;
+}
+
+static bool
+store_status(SaasJob *job, const pg_uuid_t *lease_id)
+{
+	bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
+	Datum		values[14];
+	char		nulls[15] = "              ";
+	TimestampTz now = GetCurrentTimestamp();
+
+	values[0] = UUIDPGetDatum(&job->org_id);
+	values[1] = UUIDPGetDatum(&job->connection_id);
+	values[2] = UUIDPGetDatum(lease_id);
+	values[3] = CStringGetTextDatum(status_of(job));
+	values[4] = TimestampTzGetDatum(SaasScheduleNext(job, now));
+	values[5] = TimestampTzGetDatum(job->polled_at);
+	values[6] = BoolGetDatum(ok);
+	set_text(values, nulls, 7, ok ? NULL : pg_any_to_server(job->poll.problem.message,
+															(int) strlen(job->poll.problem.message), PG_UTF8));
+	set_text(values, nulls, 8, ok ? NULL : job->poll.problem.sqlstate);
+	values[9] = Int32GetDatum(job->duration_ms);
+	values[10] = Int32GetDatum(job->stored_samples);
+	values[11] = Int32GetDatum(ok ? 0 : job->failures + 1);
+	values[12] = TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms));
+	nulls[12] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
+	values[13] = BoolGetDatum(job->is_test);
+	return SaasStatementRun(&update_status, values, nulls) == 1;
+}
+
+static bool
+is_believable(const SaasSample *sample, int64 now_ms)
+{
+	return !sample->has_time ||
+		(sample->time_ms >= now_ms - OLDEST_SAMPLE_DAYS * INT64CONST(86400000) &&
+		 sample->time_ms <= now_ms + FUTURE_SAMPLE_MS);
+}
+
+static int
+compare_time(const void *a, const void *b)
+{
+	const SaasSample *left = *(const SaasSample *const *) a;
+	const SaasSample *right = *(const SaasSample *const *) b;
+	int			order;
+
+	if (left->has_time != right->has_time)
+		return left->has_time ? 1 : -1;
+	if (left->has_time && left->time_ms != right->time_ms)
+		return left->time_ms < right->time_ms ? -1 : 1;
+	order = strcmp(left->metric, right->metric);
+	return order ? order : strcmp(left->labels, right->labels);
+}
+
+static bool
+is_same_time(const SaasSample *a, const SaasSample *b)
+{
+	return a->has_time == b->has_time && (!a->has_time || a->time_ms == b->time_ms);
+}
+
+/* Stores the samples of one time as one row. */
+static void
+store_reading(SaasJob *job, const SaasSample *const *samples, int count)
+{
+	TimestampTz at = samples[0]->has_time ? from_unix_ms(samples[0]->time_ms) : job->polled_at;
+	Datum	   *numbers = palloc(sizeof(Datum) * count);
+	Datum		values[5];
+	pg_uuid_t	layout_id;
+
+	for (int i = 0; i < count; i++)
+		numbers[i] = Float8GetDatum(samples[i]->value);
+	SaasLayoutFind(&job->org_id, &job->connection_id, samples, count, &layout_id);
+	values[0] = UUIDPGetDatum(&job->org_id);
+	values[1] = UUIDPGetDatum(&job->connection_id);
+	values[2] = TimestampTzGetDatum(at);
+	values[3] = UUIDPGetDatum(&layout_id);
+	values[4] = PointerGetDatum(construct_array(numbers, count, FLOAT8OID, sizeof(float8),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SaasPartitionEnsure(at);
+	(void) SaasStatementRun(&add_reading, values, NULL);
+}
+
+/*
+ * The samples to store, sorted by time and series: the same series in another
+ * order are the same layout, and a series that comes twice counts once.
+ */
+static const SaasSample **
+select_samples(const SaasJob *job, int *count)
+{
+	const SaasSampleList *list = &job->poll.samples;
+	const SaasSample **kept = palloc(sizeof(SaasSample *) * Max(list->count, 1));
+	int			believable = 0;
+	int			unique = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+	{
+		if (is_believable(&list->items[i], job->poll.now_ms))
+			kept[believable++] = &list->items[i];
+	}
+	qsort(kept, believable, sizeof(SaasSample *), compare_time);
+	for (int i = 0; i < believable; i++)
+	{
+		if (unique > 0 && compare_time(&kept[unique - 1], &kept[i]) == 0)
+			unique--;
+		kept[unique++] = kept[i];
+	}
+	*count = unique;
+	return kept;
+}
+
+static void
+store_samples(SaasJob *job, const SaasSample *const *samples, int count)
+{
+	int			first = 0;
+
+	for (int i = 1; i <= count; i++)
+	{
+		if (i == count || !is_same_time(samples[first], samples[i]))
+		{
+			store_reading(job, samples + first, i - first);
+			first = i;
+		}
+	}
+}
+
+static void
+store_secrets(SaasJob *job)
+{
+	while (job->poll.new_secrets)
+	{
+		SaasSecret *secret = job->poll.new_secrets;
+		char	   *value = pg_any_to_server(secret->value, (int) strlen(secret->value), PG_UTF8);
+		Datum		values[4];
+
+		values[0] = UUIDPGetDatum(&job->org_id);
+		values[1] = UUIDPGetDatum(&job->connection_id);
+		values[2] = CStringGetTextDatum(secret->name);
+		values[3] = PointerGetDatum(SaasSeal(&job->org_id, value, strlen(value), SAAS_SECRET_PURPOSE,
+											 SaasSecretContext(&job->connection_id, secret->name, job->origin)));
+		(void) SaasStatementRun(&put_secret, values, NULL);
+		job->poll.new_secrets = secret->next;
+	}
+}
+
+/* One tenant's open transaction must not hold up the others. */
+static void
+limit_lock_waits(void)
+{
+	(void) set_config_option("lock_timeout", "50ms", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id)
+{
+	SaasSecret *new_secrets = job->poll.new_secrets;
+	const SaasSample **samples;
+	SaasRunAs	state;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	limit_lock_waits();
+	samples = select_samples(job, &job->stored_samples);
+	PG_TRY();
+	{
+		/*
+		 * The status first: its lease says whether the rest is ours to write,
+		 * and it stays locked until the end.
+		 */
+		job->is_lost = !(job->is_test ? store_tested(job, lease_id) : store_status(job, lease_id));
+		if (!job->is_lost)
+		{
+			store_secrets(job);
+			if (!job->is_test && job->poll.verdict == SAAS_VERDICT_OK)
+				store_samples(job, samples, job->stored_samples);
+		}
+	}
+	PG_CATCH();
+	{
+		/* Rolled back: they are to be stored by the next try. */
+		job->poll.new_secrets = new_secrets;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	SaasRunAsEnd(&state);
+}
+
+void
+SaasIngestSecrets(SaasJob *job)
+{
+	SaasSecret *new_secrets = job->poll.new_secrets;
+	SaasRunAs	state;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	limit_lock_waits();
+	PG_TRY();
+	{
+		store_secrets(job);
+	}
+	PG_CATCH();
+	{
+		job->poll.new_secrets = new_secrets;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	SaasRunAsEnd(&state);
+}

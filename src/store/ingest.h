@@ -1,0 +1,27 @@
+/*
+ * ingest.h
+ *	  Writing down what polls brought: readings, connection status, next due
+ *	  time, rotated tokens.  Call inside a transaction; runs as saas_poller.
+ */
+#ifndef SAAS_INGEST_H
+#define SAAS_INGEST_H
+
+#include "postgres.h"
+
+#include "store/job.h"
+
+/*
+ * Stores a finished job.  Idempotent by connection and time.  Sets is_lost and
+ * stores nothing when the lease is no longer ours or the connection is gone.
+ * Throws when a row is locked for longer than 50 ms (55P03) or anything else
+ * fails; the caller wraps it in a subtransaction.
+ */
+extern void SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id);
+
+/*
+ * Stores a job's new tokens in place of those of the same name, before they
+ * are used.  Throws as above.
+ */
+extern void SaasIngestSecrets(SaasJob *job);
+
+#endif							/* SAAS_INGEST_H */

@@ -1,0 +1,42 @@
+/*
+ * job.h
+ *	  One poll of one connection on its way from claim to ingest.
+ */
+#ifndef SAAS_JOB_H
+#define SAAS_JOB_H
+
+#include "postgres.h"
+
+#include "connector/connector.h"
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+/* What asked for the poll and waits for its end; the engine's own. */
+struct SaasWaiter;
+
+typedef struct SaasJob
+{
+	MemoryContext context;		/* holds the job, its arena and all it made */
+	pg_uuid_t	org_id;
+	pg_uuid_t	connection_id;
+	char	   *origin;			/* what the secrets are bound to */
+	const SaasConnector *connector; /* NULL: this library does not know the kind */
+	bool		is_test;		/* stores no samples */
+	int			failures;		/* in a row, before this poll */
+	int64		interval_ms;
+	TimestampTz due_at;
+	TimestampTz claimed_at;
+	TimestampTz lease_until;
+	TimestampTz polled_at;		/* the time of samples without one of their own */
+	TimestampTz retry_ingest_at;	/* 0: not tried yet */
+	int			duration_ms;
+	int			requests;		/* made so far */
+	int			stored_samples;
+	bool		is_lost;		/* connection or lease are gone: nothing to store */
+	SaasPoll	poll;
+	struct SaasWaiter *waiters;
+	struct SaasJob *next;		/* in the list of its present place */
+	struct SaasJob *all_next;	/* in the list of all jobs */
+} SaasJob;
+
+#endif							/* SAAS_JOB_H */

@@ -1,0 +1,24 @@
+/*
+ * layout.h
+ *	  Which series a poll's values belong to.
+ */
+#ifndef SAAS_LAYOUT_H
+#define SAAS_LAYOUT_H
+
+#include "postgres.h"
+
+#include "base/sample.h"
+#include "utils/uuid.h"
+
+/*
+ * The id of the layout for the ordered series of the samples, made with its
+ * series when the connection has not had it yet.  Call with SPI connected as
+ * saas_poller.
+ */
+extern void SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
+						   const SaasSample *const *samples, int count, pg_uuid_t *layout_id);
+
+/* Registers the forgetting of layouts that an aborted transaction made. */
+extern void SaasLayoutInit(void);
+
+#endif							/* SAAS_LAYOUT_H */

@@ -1,0 +1,37 @@
+/*
+ * statement.h
+ *	  Prepared statements of the store.
+ */
+#ifndef SAAS_STATEMENT_H
+#define SAAS_STATEMENT_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/uuid.h"
+
+#define SAAS_STATEMENT_MAX_ARGUMENTS	16
+
+/* A statement and, once prepared, its plan; declare it static. */
+typedef struct SaasStatement
+{
+	const char *sql;
+	int			count;
+	Oid			types[SAAS_STATEMENT_MAX_ARGUMENTS];
+	SPIPlanPtr	plan;
+} SaasStatement;
+
+/*
+ * Runs it with SPI connected as saas_poller, preparing it the first time;
+ * returns the number of rows.  nulls may be NULL.
+ */
+extern uint64 SaasStatementRun(SaasStatement *statement, const Datum *values, const char *nulls);
+
+/* A column of a row of the last result. */
+extern Datum SaasStatementColumn(uint64 row, int column, bool *is_null);
+
+/* Arrays for unnest(). */
+extern Datum SaasUuidArray(const pg_uuid_t *items, int count);
+extern Datum SaasTextArray(const char *const *items, int count);
+
+#endif							/* SAAS_STATEMENT_H */

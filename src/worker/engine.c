@@ -1,0 +1,471 @@
+/*
+ * engine.c
+ *	  The poller's four steps: claim, transfer, read, ingest.
+ *
+ * A job is in one of four places: waiting for a free transfer, in flight (known
+ * to the transfer loop by its tag), storing (new tokens must be committed
+ * before they are used), or finished (to be ingested).
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "net/transfer.h"
+#include "server/uuidv7.h"
+#include "state/settings.h"
+#include "store/ingest.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "worker/engine.h"
+#include "worker/engine_internal.h"
+#include "worker/guarded.h"
+#include "worker/wait_event.h"
+
+#define REQUESTS_PER_LEASE	3	/* of full length: token, data, data again */
+#define LEASE_MARGIN_MS		10000
+#define FLUSH_BATCH			100
+#define FLUSH_DELAY_MS		20
+#define RETRY_INGEST_MS		200
+
+static int
+lease_ms(void)
+{
+	return saas_poller_request_timeout * REQUESTS_PER_LEASE + LEASE_MARGIN_MS;
+}
+
+SaasEngine *
+SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
+{
+	MemoryContext own = AllocSetContextCreate(context, "pg_saas engine", ALLOCSET_DEFAULT_SIZES);
+	SaasEngine *engine = MemoryContextAllocZero(own, sizeof(SaasEngine));
+
+	engine->context = own;
+	engine->host = *host;
+	/*
+	 * Made before any transfer loop: children are deleted newest first, so the
+	 * loop lets go of the jobs' requests before the jobs go.
+	 */
+	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
+	SaasUuidv7(&engine->lease_id);
+	return engine;
+}
+
+void
+SaasEngineDestroy(SaasEngine *engine)
+{
+	MemoryContextDelete(engine->context);
+}
+
+int
+SaasEngineCount(const SaasEngine *engine)
+{
+	return engine->count;
+}
+
+static void
+push(SaasJob **list, SaasJob *job)
+{
+	job->next = *list;
+	*list = job;
+}
+
+static SaasJob *
+pop(SaasJob **list)
+{
+	SaasJob    *job = *list;
+
+	if (job)
+	{
+		*list = job->next;
+		job->next = NULL;
+	}
+	return job;
+}
+
+static void
+read_options(SaasTransferOptions *options)
+{
+	options->max_in_flight = saas_poller_max_in_flight;
+	options->max_per_host = saas_poller_max_per_host;
+	options->connect_timeout_ms = saas_poller_connect_timeout;
+	options->max_response = (size_t) saas_poller_max_response * 1024;
+	options->allow_http = saas_allow_plain_http;
+	options->allowed_networks = SaasAllowedNetworks();
+	options->ca_file = saas_ca_file && saas_ca_file[0] ? saas_ca_file : NULL;
+	options->user_agent = "pg_saas/" PG_SAAS_VERSION;
+}
+
+static bool
+options_changed(const SaasTransferOptions *old)
+{
+	SaasTransferOptions now;
+
+	read_options(&now);
+	return old->max_in_flight != now.max_in_flight || old->max_per_host != now.max_per_host ||
+		old->connect_timeout_ms != now.connect_timeout_ms || old->max_response != now.max_response ||
+		old->allow_http != now.allow_http ||
+		memcmp(old->allowed_networks, now.allowed_networks, sizeof(SaasNetworkList)) != 0 ||
+		strcmp(old->ca_file ? old->ca_file : "", now.ca_file ? now.ca_file : "") != 0;
+}
+
+/*
+ * The loop lives with the settings it was made with; after a change the engine
+ * starts nothing until the transfers under way have ended, then makes a new one.
+ */
+static bool
+loop_is_ready(SaasEngine *engine)
+{
+	SaasNetworkList *networks;
+
+	if (engine->loop && !options_changed(&engine->options))
+		return true;
+	if (engine->loop && SaasTransferCount(engine->loop) > 0)
+		return false;
+	if (engine->loop_context)
+		MemoryContextDelete(engine->loop_context);
+	engine->loop = NULL;
+	engine->loop_context = AllocSetContextCreate(engine->context, "pg_saas transfers",
+												 ALLOCSET_DEFAULT_SIZES);
+	read_options(&engine->options);
+	networks = MemoryContextAlloc(engine->loop_context, sizeof(SaasNetworkList));
+	memcpy(networks, engine->options.allowed_networks, sizeof(SaasNetworkList));
+	engine->options.allowed_networks = networks;
+	if (engine->options.ca_file)
+		engine->options.ca_file = MemoryContextStrdup(engine->loop_context, engine->options.ca_file);
+	engine->loop = SaasTransferLoopCreate(engine->loop_context, &engine->options);
+	return true;
+}
+
+static void
+finish(SaasEngine *engine, SaasJob *job)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	job->duration_ms = (int) ((now - job->polled_at) / 1000);
+	if (engine->finished == NULL)
+		engine->first_finished_at = now;
+	push(&engine->finished, job);
+	engine->finished_count++;
+}
+
+static void
+fail(SaasEngine *engine, SaasJob *job, SaasVerdict verdict)
+{
+	job->poll.verdict = verdict;
+	finish(engine, job);
+}
+
+/* Time left for one more request before the lease is in danger. */
+static int
+request_timeout_of(const SaasJob *job)
+{
+	int64		left_ms = (job->lease_until - GetCurrentTimestamp()) / 1000 - LEASE_MARGIN_MS;
+
+	return (int) Min((int64) saas_poller_request_timeout, left_ms);
+}
+
+static void
+perform(SaasEngine *engine, SaasJob *job)
+{
+	int			timeout_ms = request_timeout_of(job);
+
+	if (++job->requests > SAAS_POLL_MAX_REQUESTS || timeout_ms <= 0)
+	{
+		SaasProblemSet(&job->poll.problem, "08006", "the poll took too long or too many requests");
+		fail(engine, job, SAAS_VERDICT_RETRY);
+		return;
+	}
+	if (!SaasTransferStart(engine->loop, job->poll.arena, &job->poll.request, timeout_ms, job,
+						   &job->poll.problem))
+		fail(engine, job, SAAS_VERDICT_ERROR);
+}
+
+static void
+follow(SaasEngine *engine, SaasJob *job, SaasStep step)
+{
+	switch (step)
+	{
+		case SAAS_STEP_REQUEST:
+			perform(engine, job);
+			break;
+		case SAAS_STEP_STORE:
+			push(&engine->storing, job);
+			break;
+		case SAAS_STEP_DONE:
+			finish(engine, job);
+			break;
+	}
+}
+
+static void
+start(SaasEngine *engine, SaasJob *job)
+{
+	job->polled_at = GetCurrentTimestamp();
+	job->poll.now_ms = (job->polled_at - SetEpochTimestamp()) / 1000;
+	if (job->poll.problem.sqlstate[0] != '\0')
+		finish(engine, job);
+	else if (job->connector == NULL)
+	{
+		SaasProblemSet(&job->poll.problem, "0A000", "this version of pg_saas does not serve the connection's kind");
+		fail(engine, job, SAAS_VERDICT_ERROR);
+	}
+	else
+		follow(engine, job, job->connector->start(&job->poll));
+}
+
+static void
+start_waiting(SaasEngine *engine)
+{
+	while (engine->waiting && loop_is_ready(engine) &&
+		   SaasTransferCount(engine->loop) < engine->options.max_in_flight)
+		start(engine, pop(&engine->waiting));
+}
+
+static void
+adopt(SaasEngine *engine, SaasJob *jobs)
+{
+	SaasJob    *job;
+
+	while ((job = pop(&jobs)) != NULL)
+	{
+		job->all_next = engine->all;
+		engine->all = job;
+		push(&engine->waiting, job);
+		engine->count++;
+	}
+}
+
+int
+SaasEngineClaimDue(SaasEngine *engine, int limit)
+{
+	int			room = saas_poller_max_in_flight - engine->count;
+	int			before = engine->count;
+
+	limit = Min(limit, room);
+	if (limit <= 0 || !loop_is_ready(engine))
+		return 0;
+	engine->host.begin();
+	adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit));
+	engine->host.commit();
+	start_waiting(engine);
+	return engine->count - before;
+}
+
+SaasJob *
+SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id, const pg_uuid_t *connection_ids,
+					 int count, bool is_test)
+{
+	SaasJob    *jobs = SaasClaimGiven(engine->job_context, &engine->lease_id, lease_ms(), org_id,
+									  connection_ids, count);
+
+	for (SaasJob *job = jobs; job; job = job->next)
+		job->is_test = is_test;
+	return jobs;
+}
+
+void
+SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs)
+{
+	adopt(engine, jobs);
+	start_waiting(engine);
+}
+
+/* Reads what came back and moves the job on. */
+static void
+take_result(SaasEngine *engine, const SaasTransferResult *result)
+{
+	SaasJob    *job = result->tag;
+
+	if (!result->ok)
+	{
+		job->poll.problem = result->problem;
+		fail(engine, job, result->transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR);
+		return;
+	}
+	follow(engine, job, job->connector->read(&job->poll, &result->response));
+}
+
+static void
+store_tokens(void *arg)
+{
+	SaasIngestSecrets(arg);
+}
+
+/*
+ * A rotated refresh token is good once: it is committed before the poll goes
+ * on.  If it cannot be, the tokens stay with the job and are stored with its
+ * result.
+ */
+static void
+store_pending_tokens(SaasEngine *engine)
+{
+	SaasJob    *storing = engine->storing;
+	SaasJob    *stored = NULL;
+	SaasJob    *job;
+
+	if (storing == NULL)
+		return;
+	engine->storing = NULL;
+	engine->host.begin();
+	while ((job = pop(&storing)) != NULL)
+	{
+		SaasProblem problem = {0};
+
+		if (SaasGuardedRun(store_tokens, job, &problem))
+			push(&stored, job);
+		else
+		{
+			SaasProblemSet(&job->poll.problem, problem.sqlstate,
+						   "could not store the new tokens: %s", problem.message);
+			fail(engine, job, SAAS_VERDICT_RETRY);
+		}
+	}
+	engine->host.commit();
+	while ((job = pop(&stored)) != NULL)
+		perform(engine, job);
+}
+
+/* The finished jobs that are due for storing, at most a batch. */
+static SaasJob *
+take_batch(SaasEngine *engine, TimestampTz now)
+{
+	SaasJob    *later = NULL;
+	SaasJob    *batch = NULL;
+	SaasJob    *job;
+	int			taken = 0;
+
+	while ((job = pop(&engine->finished)) != NULL)
+	{
+		if (taken < FLUSH_BATCH && job->retry_ingest_at <= now)
+		{
+			push(&batch, job);
+			taken++;
+		}
+		else
+			push(&later, job);
+	}
+	engine->finished = later;
+	engine->finished_count -= taken;
+	return batch;
+}
+
+typedef struct IngestArgument
+{
+	SaasEngine *engine;
+	SaasJob    *jobs;
+	bool		only_first;
+} IngestArgument;
+
+static void
+ingest(void *arg)
+{
+	IngestArgument *argument = arg;
+
+	for (SaasJob *job = argument->jobs; job; job = argument->only_first ? NULL : job->next)
+		SaasIngestJob(job, &argument->engine->lease_id);
+}
+
+/*
+ * Stores one job that held up its batch.  A lock is tried for again later, as
+ * long as the lease lasts; anything else becomes the connection's error, so
+ * that a poison answer harms only its own connection.
+ */
+static bool
+ingest_alone(SaasEngine *engine, SaasJob *job, TimestampTz now)
+{
+	IngestArgument argument = {engine, job, true};
+	SaasProblem problem = {0};
+
+	if (SaasGuardedRun(ingest, &argument, &problem))
+		return true;
+	if (strcmp(problem.sqlstate, "55P03") == 0)
+	{
+		job->retry_ingest_at = TimestampTzPlusMilliseconds(now, RETRY_INGEST_MS);
+		return job->lease_until < now;
+	}
+	job->poll.verdict = SAAS_VERDICT_ERROR;
+	SaasProblemSet(&job->poll.problem, problem.sqlstate, "could not store the answer: %s", problem.message);
+	if (!SaasGuardedRun(ingest, &argument, &problem))
+		ereport(LOG,
+				(errmsg("could not store the status of a connection: %s", problem.message)));
+	return true;
+}
+
+static void
+release(SaasEngine *engine, SaasJob *job)
+{
+	SaasJob   **link = &engine->all;
+
+	while (*link != job)
+		link = &(*link)->all_next;
+	*link = job->all_next;
+	SaasEngineAnswer(job);
+	if (!job->is_test && !job->is_lost)
+		SaasSharedCountPoll(MyDatabaseId, job->poll.verdict == SAAS_VERDICT_OK, job->poll.problem.message);
+	MemoryContextDelete(job->context);
+	engine->count--;
+}
+
+static void
+flush_batch(SaasEngine *engine)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	SaasJob    *batch = take_batch(engine, now);
+	SaasJob    *done = batch;
+	SaasJob    *job;
+	IngestArgument argument = {engine, batch, false};
+	SaasProblem problem = {0};
+
+	if (batch == NULL)
+		return;
+	engine->host.begin();
+	if (!SaasGuardedRun(ingest, &argument, &problem))
+	{
+		done = NULL;
+		while ((job = pop(&batch)) != NULL)
+		{
+			if (ingest_alone(engine, job, now))
+				push(&done, job);
+			else
+			{
+				push(&engine->finished, job);
+				engine->finished_count++;
+			}
+		}
+	}
+	engine->host.commit();
+	while ((job = pop(&done)) != NULL)
+		release(engine, job);
+	engine->first_finished_at = now;
+}
+
+static bool
+flush_is_due(const SaasEngine *engine)
+{
+	return engine->finished &&
+		(engine->finished_count >= FLUSH_BATCH ||
+		 engine->finished_count == engine->count ||
+		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
+}
+
+bool
+SaasEngineStep(SaasEngine *engine, long timeout_ms)
+{
+	SaasTransferResult result;
+	bool		latch_set;
+
+	start_waiting(engine);
+	if (engine->finished || engine->waiting)
+		timeout_ms = timeout_ms < 0 ? FLUSH_DELAY_MS : Min(timeout_ms, FLUSH_DELAY_MS);
+	if (engine->storing || flush_is_due(engine))
+		timeout_ms = 0;
+	(void) loop_is_ready(engine);
+	latch_set = SaasTransferWait(engine->loop, timeout_ms, SaasWaitEventNetwork());
+	CHECK_FOR_INTERRUPTS();
+	while (SaasTransferTake(engine->loop, &result))
+		take_result(engine, &result);
+	store_pending_tokens(engine);
+	if (flush_is_due(engine))
+		flush_batch(engine);
+	start_waiting(engine);
+	return latch_set;
+}

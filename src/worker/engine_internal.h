@@ -1,0 +1,42 @@
+/*
+ * engine_internal.h
+ *	  What engine.c and engine_request.c share.
+ */
+#ifndef SAAS_ENGINE_INTERNAL_H
+#define SAAS_ENGINE_INTERNAL_H
+
+#include "postgres.h"
+
+#include "net/transfer.h"
+#include "store/job.h"
+#include "worker/engine.h"
+
+struct SaasEngine
+{
+	MemoryContext context;
+	MemoryContext job_context;
+	MemoryContext loop_context;
+	SaasEngineHost host;
+	SaasTransferOptions options;	/* those that loop was made with */
+	SaasTransferLoop *loop;
+	pg_uuid_t	lease_id;
+	int			count;			/* jobs in all */
+	int			finished_count;
+	TimestampTz first_finished_at;
+	SaasJob    *all;
+	SaasJob    *waiting;
+	SaasJob    *storing;
+	SaasJob    *finished;
+};
+
+/* Claims given connections; inside a transaction.  SaasEngineAdopt starts them. */
+extern SaasJob *SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id,
+									 const pg_uuid_t *connection_ids, int count, bool is_test);
+
+/* Takes jobs on; outside a transaction. */
+extern void SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs);
+
+/* Tells everyone who waits for the job how it went. */
+extern void SaasEngineAnswer(SaasJob *job);
+
+#endif							/* SAAS_ENGINE_INTERNAL_H */

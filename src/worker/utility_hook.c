@@ -1,0 +1,186 @@
+/*
+ * utility_hook.c
+ *	  What pg_saas adds to utility commands: a poller where the extension is
+ *	  created, no poller in the way of commands that need a database alone, no
+ *	  DROP EXTENSION ... CASCADE over customers' tables, no WITH HOLD cursor
+ *	  that would outlive an identity.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "server/raise.h"
+#include "server/run_as.h"
+#include "state/identity.h"
+#include "state/shared.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/timestamp.h"
+#include "worker/utility_hook.h"
+#include "worker/wait_event.h"
+#include "worker/wake.h"
+
+#define EXTENSION_NAME		"pg_saas"
+#define STOP_TIMEOUT_MS		10000
+
+static ProcessUtility_hook_type previous_hook = NULL;
+
+/* The database that the command needs for itself, InvalidOid when none. */
+static Oid
+database_needed_alone(Node *statement)
+{
+	ListCell   *cell;
+
+	if (IsA(statement, DropdbStmt))
+		return get_database_oid(castNode(DropdbStmt, statement)->dbname, true);
+	if (IsA(statement, RenameStmt) && castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE)
+		return get_database_oid(castNode(RenameStmt, statement)->subname, true);
+	if (!IsA(statement, CreatedbStmt))
+		return InvalidOid;
+	foreach(cell, castNode(CreatedbStmt, statement)->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg)
+			return get_database_oid(defGetString(option), true);
+	}
+	return InvalidOid;
+}
+
+/* Without the right to run the command nobody stops a poller with it. */
+static bool
+may_stop_poller(Oid database)
+{
+	return superuser() || SaasIsDatabaseOwner(database);
+}
+
+static void
+stop_poller(Oid database)
+{
+	pid_t		pid = SaasSharedBar(database);
+	SaasDatabaseSlot slot;
+	TimestampTz give_up_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOP_TIMEOUT_MS);
+
+	if (pid != 0)
+		(void) kill(pid, SIGTERM);
+	while (SaasSharedGet(database, &slot) && slot.pid != 0 && GetCurrentTimestamp() < give_up_at)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
+						 SaasWaitEventIdle());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+refuse_drop_over_tables(Node *statement)
+{
+	DropStmt   *drop;
+	ListCell   *cell;
+
+	if (!IsA(statement, DropStmt))
+		return;
+	drop = castNode(DropStmt, statement);
+	if (drop->removeType != OBJECT_EXTENSION || drop->behavior != DROP_CASCADE)
+		return;
+	foreach(cell, drop->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), EXTENSION_NAME) == 0 && SaasIsInstalled())
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot drop extension pg_saas while its tables exist"),
+					 errhint("Remove them and all their data with select saas.uninstall(current_database()) first.")));
+	}
+}
+
+static void
+refuse_held_cursor(Node *statement)
+{
+	if (IsA(statement, DeclareCursorStmt) &&
+		(castNode(DeclareCursorStmt, statement)->options & CURSOR_OPT_HOLD) != 0 &&
+		SaasIdentityGet()->is_set)
+		SaasRaise("0A000", "WITH HOLD cursors are not allowed while an identity is set", NULL,
+				  "Its rows would stay for whoever uses the session next.");
+}
+
+static bool
+creates_extension(Node *statement)
+{
+	return IsA(statement, CreateExtensionStmt) &&
+		strcmp(castNode(CreateExtensionStmt, statement)->extname, EXTENSION_NAME) == 0;
+}
+
+static bool
+drops_extension(Node *statement)
+{
+	ListCell   *cell;
+
+	if (!IsA(statement, DropStmt) || castNode(DropStmt, statement)->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, castNode(DropStmt, statement)->objects)
+	{
+		if (strcmp(strVal(lfirst(cell)), EXTENSION_NAME) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+run_next(PlannedStmt *statement, const char *text, bool read_only_tree,
+		 ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+		 DestReceiver *destination, QueryCompletion *completion)
+{
+	if (previous_hook)
+		previous_hook(statement, text, read_only_tree, context, params, environment,
+					  destination, completion);
+	else
+		standard_ProcessUtility(statement, text, read_only_tree, context, params, environment,
+								destination, completion);
+}
+
+static void
+process_utility(PlannedStmt *planned, const char *text, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+				DestReceiver *destination, QueryCompletion *completion)
+{
+	Node	   *statement = planned->utilityStmt;
+	bool		wakes = creates_extension(statement) || drops_extension(statement);
+	bool		drops_database = IsA(statement, DropdbStmt);
+	Oid			database;
+
+	refuse_held_cursor(statement);
+	refuse_drop_over_tables(statement);
+	database = database_needed_alone(statement);
+	if (OidIsValid(database) && may_stop_poller(database))
+	{
+		volatile bool done = false;
+
+		PG_TRY();
+		{
+			stop_poller(database);
+			run_next(planned, text, read_only_tree, context, params, environment, destination, completion);
+			done = true;
+		}
+		PG_FINALLY();
+		{
+			SaasSharedUnbar(database, done && drops_database);
+		}
+		PG_END_TRY();
+	}
+	else
+		run_next(planned, text, read_only_tree, context, params, environment, destination, completion);
+	if (wakes)
+		SaasWakeAtCommit();
+}
+
+void
+SaasUtilityHookInit(void)
+{
+	previous_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

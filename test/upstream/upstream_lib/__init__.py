@@ -1,0 +1,1 @@
+"""The parts of the upstream double; app.py is where reading starts."""
