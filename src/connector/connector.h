@@ -5,7 +5,7 @@
  * A connector validates the config and secrets of its kind, builds requests
  * and reads responses.  It is pure: no PostgreSQL, no libcurl, no clock, no
  * knowledge of other connectors; everything it allocates lives in the poll's
- * arena.  A new kind is one file and one line in registry.c.
+ * arena.  A new kind is one file and one line in kinds.h.
  *
  * The life of a poll: start() fills poll->request and answers
  * SAAS_STEP_REQUEST; each response goes to read(), which answers with a

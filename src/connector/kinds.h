@@ -1,14 +1,20 @@
 /*
  * kinds.h
- *	  The connectors' descriptors, for registry.c.
+ *	  The table of the kinds of connections.
  */
 #ifndef SAAS_CONNECTOR_KINDS_H
 #define SAAS_CONNECTOR_KINDS_H
 
 #include "connector/connector.h"
 
-extern const SaasConnector SaasSalesforceConnector;
-extern const SaasConnector SaasPrometheusConnector;
-extern const SaasConnector SaasHttpJsonConnector;
+/* One line a kind, in the order that people see. */
+#define SAAS_CONNECTORS(connector) \
+	connector(SaasSalesforceConnector) \
+	connector(SaasPrometheusConnector) \
+	connector(SaasHttpJsonConnector)
+
+#define SAAS_DECLARE_CONNECTOR(name)	extern const SaasConnector name;
+
+SAAS_CONNECTORS(SAAS_DECLARE_CONNECTOR)
 
 #endif							/* SAAS_CONNECTOR_KINDS_H */

@@ -1,16 +1,16 @@
 /*
  * registry.c
- *	  The connectors that this build has, one line each.
+ *	  Finds the connector of a kind.
  */
 #include <string.h>
 
 #include "connector/connector.h"
 #include "connector/kinds.h"
 
+#define ADDRESS_OF(name)	&name,
+
 static const SaasConnector *const connectors[] = {
-	&SaasSalesforceConnector,
-	&SaasPrometheusConnector,
-	&SaasHttpJsonConnector,
+	SAAS_CONNECTORS(ADDRESS_OF)
 	NULL
 };
 

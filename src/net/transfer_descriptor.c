@@ -27,6 +27,12 @@
 /* libcurl's wake-up pair of every multi handle. */
 #define FDS_PER_SHARD			2
 
+/* External descriptors left to others in the process, such as WaitLatch's sets. */
+#define LEFT_TO_OTHERS			16
+
+/* Look-ups at a time where descriptors are scarce. */
+#define FEW_LOOKUPS				4
+
 /* Below this many at a time the loop is of no use. */
 #define MIN_ACTIVE				4
 
@@ -60,6 +66,30 @@ room_beyond_server(int64 wanted)
 	return Max(room, 0);
 }
 
+/* Takes up to wanted descriptors out of PostgreSQL's share; returns how many. */
+static int
+reserve(SaasTransferLoop *loop, int64 wanted)
+{
+	int			spare = 0;
+
+	if (wanted <= 0)
+		return 0;
+	while (loop->reserved_fds < wanted && AcquireExternalFD())
+		loop->reserved_fds++;
+
+	/* Others need to get some too. */
+	while (spare < LEFT_TO_OTHERS && AcquireExternalFD())
+		spare++;
+	for (int i = 0; i < spare; i++)
+		ReleaseExternalFD();
+	for (; spare < LEFT_TO_OTHERS && loop->reserved_fds > 0; spare++)
+	{
+		ReleaseExternalFD();
+		loop->reserved_fds--;
+	}
+	return loop->reserved_fds;
+}
+
 void
 SaasTransferDescriptorsTake(SaasTransferLoop *loop)
 {
@@ -69,24 +99,24 @@ SaasTransferDescriptorsTake(SaasTransferLoop *loop)
 	loop->max_lookups = Min(SAAS_TRANSFER_MAX_LOOKUPS, loop->options.max_in_flight);
 	wanted = fixed_need(loop) + FDS_PER_TRANSFER * (int64) loop->options.max_in_flight;
 	room = room_beyond_server(wanted);
-	while (room < wanted && AcquireExternalFD())
-	{
-		loop->reserved_fds++;
-		room++;
-	}
+	room += reserve(loop, wanted - room);
 
-	/* Look-ups are short: let sockets have most of what there is. */
+	/* Sockets come first where there are few. */
 	if (room < 2 * fixed_need(loop))
-		loop->max_lookups = Min(4, loop->max_lookups);
+	{
+		loop->max_lookups = Min(FEW_LOOKUPS, loop->max_lookups);
+		loop->shard_count = 1;
+	}
 	loop->max_active = (int) Min((room - fixed_need(loop)) / FDS_PER_TRANSFER,
 								 loop->options.max_in_flight);
 	if (loop->max_active < Min(MIN_ACTIVE, loop->options.max_in_flight))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("too few file descriptors for network transfers"),
-				 errdetail("The transfers need %lld more descriptors than this process has.",
-						   (long long) (wanted - room)),
-				 errhint("Raise the server's limit on open files, or lower max_files_per_process.")));
+				 errdetail("%lld are available, %lld are wanted.",
+						   (long long) room, (long long) wanted),
+				 errhint("Raise the server's limit on open files, or lower "
+						 "max_files_per_process.")));
 }
 
 void

@@ -105,7 +105,10 @@ conclude(SaasTransfer *transfer, CURLcode code)
 		SaasTransferAnswerReset(transfer);
 		if (SaasTransferRequestAim(transfer) &&
 			curl_multi_add_handle(shard->multi, transfer->easy) == CURLM_OK)
+		{
+			SaasTransferQueueSetDue(transfer, transfer->connect_by);
 			return;
+		}
 		SaasTransferFail(transfer, CURLE_OUT_OF_MEMORY);
 	}
 	else

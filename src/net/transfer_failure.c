@@ -28,7 +28,8 @@ fail_fault(SaasTransfer *transfer)
 			else
 				SaasProblemSet(problem, CANNOT_CONNECT, "the address %s of host %s is %s",
 							   transfer->blocked_address, url->host, transfer->blocked_reason);
-			SaasProblemHint(problem, "The operator can allow networks that are not public with saas.allowed_networks.");
+			SaasProblemHint(problem, "The operator can allow networks that are not public with "
+							"saas.allowed_networks.");
 			break;
 		case TRANSFER_FAULT_BODY:
 			SaasProblemSet(problem, "54000", "the answer is larger than %zu bytes",
@@ -84,22 +85,21 @@ static void
 fail_timeout(SaasTransfer *transfer)
 {
 	SaasProblem *problem = &transfer->result.problem;
-	int64		taken_ms = (SaasTransferNow() - transfer->admitted_at) / 1000;
-	int			connect_ms = transfer->loop->options.connect_timeout_ms;
-	bool		was_connect = transfer->requesting_at == 0 && taken_ms >= connect_ms - 1 &&
-		connect_ms < transfer->timeout_ms;
-	char		milestones[256] = "";
+	bool		was_connect = transfer->requesting_at == 0 &&
+		transfer->connect_by < transfer->deadline;
+	char		text[256] = "";
 
 	SaasProblemSet(problem, transfer->requesting_at == 0 ? CANNOT_CONNECT : CONNECTION_FAILED,
 				   "%s timed out %s", transfer->url.origin, current_phase(transfer));
-	add_milestone(transfer, milestones, sizeof(milestones), "begun", transfer->admitted_at);
-	add_milestone(transfer, milestones, sizeof(milestones), "name known", transfer->connecting_at);
-	add_milestone(transfer, milestones, sizeof(milestones), "TCP connected", transfer->connected_at);
-	add_milestone(transfer, milestones, sizeof(milestones), "request sent", transfer->requesting_at);
-	add_milestone(transfer, milestones, sizeof(milestones), "first byte", transfer->answering_at);
-	SaasProblemDetail(problem, "The bound for %s is %d ms:%s.",
+	add_milestone(transfer, text, sizeof(text), "begun", transfer->admitted_at);
+	add_milestone(transfer, text, sizeof(text), "name known", transfer->connecting_at);
+	add_milestone(transfer, text, sizeof(text), "TCP connected", transfer->connected_at);
+	add_milestone(transfer, text, sizeof(text), "request sent", transfer->requesting_at);
+	add_milestone(transfer, text, sizeof(text), "first byte", transfer->answering_at);
+	SaasProblemDetail(problem, "The bound for %s is %d ms;%s.",
 					  was_connect ? "connecting" : "the whole transfer",
-					  was_connect ? connect_ms : transfer->timeout_ms, milestones);
+					  was_connect ? transfer->loop->options.connect_timeout_ms :
+					  transfer->timeout_ms, text);
 	transfer->result.transient = true;
 }
 
@@ -134,7 +134,8 @@ fail_certificate(SaasTransfer *transfer)
 		case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
 		case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 			SaasProblemSet(problem, CANNOT_CONNECT,
-						   "the certificate of %s comes from an authority that is not trusted", host);
+						   "the certificate of %s comes from an authority that is not trusted",
+						   host);
 			break;
 		default:
 			SaasProblemSet(problem, CANNOT_CONNECT, "the certificate of %s is not acceptable",
@@ -246,9 +247,8 @@ SaasTransferFailWaiting(SaasTransfer *transfer)
 	TransferHost *host = transfer->host;
 	SaasProblem *problem = &transfer->result.problem;
 
-	if (loop->active >= loop->max_active)
-		SaasProblemSet(problem, CANNOT_CONNECT, "too many transfers are under way");
-	else if (host->is_literal || host->resolved_until > SaasTransferNow())
+	if (host->is_literal || host->resolved_until > SaasTransferNow() ||
+		loop->active >= loop->max_active)
 		SaasProblemSet(problem, CANNOT_CONNECT, "no connection to %s became free in time",
 					   transfer->url.origin);
 	else

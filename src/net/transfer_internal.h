@@ -32,9 +32,9 @@
 
 #include <curl/curl.h>
 
+#include "compat.h"
 #include "lib/ilist.h"
 #include "lib/pairingheap.h"
-#include "storage/latch.h"
 
 #if LIBCURL_VERSION_NUM < 0x075700
 #error "libcurl 7.87 or newer is needed: CURLOPT_QUICK_EXIT and CURLOPT_PREREQFUNCTION"
@@ -104,7 +104,7 @@ typedef struct SaasTransfer
 {
 	dlist_node	all_node;		/* in loop->transfers */
 	dlist_node	state_node;		/* in host->waiting or loop->finished */
-	pairingheap_node deadline_node; /* in loop->deadlines while waiting */
+	pairingheap_node due_node;	/* in loop->due until finished */
 	TransferState state;
 	SaasTransferLoop *loop;
 	TransferHost *host;			/* NULL when finished */
@@ -121,6 +121,8 @@ typedef struct SaasTransfer
 	int64		started_at;
 	int64		deadline;
 	int64		admitted_at;
+	int64		connect_by;		/* while active: the connection has to stand then */
+	int64		due;			/* when to look at its bounds */
 	int			redirects;
 
 	/* libcurl's, while active */
@@ -176,7 +178,7 @@ struct SaasTransferLoop
 	dlist_head	transfers;
 	dlist_head	finished;
 	dlist_head	crowd;			/* hosts where transfers wait, in turn */
-	pairingheap *deadlines;		/* of waiting transfers */
+	pairingheap *due;			/* unfinished transfers, by that */
 	dlist_head	hosts[SAAS_TRANSFER_HOST_BUCKETS];
 };
 
@@ -248,7 +250,10 @@ extern void SaasTransferQueueLookupDone(SaasTransfer *transfer);
 /* Fails those that wait for the look-up that failed. */
 extern void SaasTransferQueueLookupFailed(TransferHost *host, const SaasProblem *problem);
 
-/* Ends waiting transfers whose time is over. */
+/* Changes when the queue looks at a transfer's bounds. */
+extern void SaasTransferQueueSetDue(SaasTransfer *transfer, int64 due);
+
+/* Ends transfers whose time is over. */
 extern void SaasTransferQueueExpire(SaasTransferLoop *loop);
 
 /* When the queue has something to do next; -1: not by itself. */

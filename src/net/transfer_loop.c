@@ -11,7 +11,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "compat.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -44,10 +43,10 @@ init_libcurl(void)
 }
 
 static int
-compare_deadlines(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+compare_due(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	int64		first = pairingheap_const_container(SaasTransfer, deadline_node, a)->deadline;
-	int64		second = pairingheap_const_container(SaasTransfer, deadline_node, b)->deadline;
+	int64		first = pairingheap_const_container(SaasTransfer, due_node, a)->due;
+	int64		second = pairingheap_const_container(SaasTransfer, due_node, b)->due;
 
 	(void) arg;
 	return first < second ? 1 : first > second ? -1 : 0;
@@ -187,7 +186,7 @@ open_loop(MemoryContext context, const SaasTransferOptions *options)
 	MemoryContextRegisterResetCallback(context, &loop->on_reset);
 
 	copy_options(loop, options);
-	loop->deadlines = pairingheap_allocate(compare_deadlines, NULL);
+	loop->due = pairingheap_allocate(compare_due, NULL);
 	loop->shard_count = Max(1, Min(loop->options.max_in_flight / TRANSFERS_PER_SHARD,
 								   SAAS_TRANSFER_MAX_SHARDS));
 	SaasTransferDescriptorsTake(loop);
@@ -265,6 +264,7 @@ SaasTransferStart(SaasTransferLoop *loop, SaasArena *arena, const SaasRequest *r
 	transfer->timeout_ms = Max(timeout_ms, 1);
 	transfer->started_at = SaasTransferNow();
 	transfer->deadline = transfer->started_at + (int64) transfer->timeout_ms * 1000;
+	transfer->due = transfer->deadline;
 	if (!SaasTransferQueueAdd(transfer))
 	{
 		free(transfer);

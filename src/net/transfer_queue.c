@@ -7,6 +7,9 @@
  * So transfers wait here, at their host, hosts take turns, and one look-up per
  * host serves all that wait for it: libcurl's cache has the address by the
  * time the next one starts.
+ *
+ * The clock is ours too: libcurl's own timer may go off a little before its
+ * bound is reached, and is then not set again.
  */
 #include "net/transfer_internal.h"
 
@@ -20,6 +23,9 @@
  * too: 5 s, twice, for three servers, with resolv.conf's defaults.
  */
 #define ABANDONED_FOR_US		INT64CONST(30000000)
+
+/* With less time left than this, a transfer that has waited is not begun any more. */
+#define WORTH_A_START_US		INT64CONST(10000)
 
 static TransferHost *
 find_host(SaasTransferLoop *loop, const SaasUrl *url)
@@ -67,7 +73,7 @@ SaasTransferQueueAdd(SaasTransfer *transfer)
 	if (dlist_is_empty(&host->waiting))
 		dlist_push_tail(&loop->crowd, &host->crowd_node);
 	dlist_push_tail(&host->waiting, &transfer->state_node);
-	pairingheap_add(loop->deadlines, &transfer->deadline_node);
+	pairingheap_add(loop->due, &transfer->due_node);
 	host->transfers++;
 	return true;
 }
@@ -98,8 +104,13 @@ needs_lookup(const TransferHost *host, int64 now)
 }
 
 static bool
-may_start(const SaasTransferLoop *loop, const TransferHost *host, int64 now)
+may_start(const SaasTransferLoop *loop, TransferHost *host, int64 now)
 {
+	const SaasTransfer *first = dlist_container(SaasTransfer, state_node,
+												dlist_head_node(&host->waiting));
+
+	if (first->deadline - now < WORTH_A_START_US && now - first->started_at > WORTH_A_START_US)
+		return false;
 	if (loop->active >= loop->max_active || host->active >= loop->options.max_per_host)
 		return false;
 	if (!needs_lookup(host, now))
@@ -113,7 +124,6 @@ stop_waiting(SaasTransfer *transfer)
 	TransferHost *host = transfer->host;
 
 	dlist_delete(&transfer->state_node);
-	pairingheap_remove(transfer->loop->deadlines, &transfer->deadline_node);
 	if (dlist_is_empty(&host->waiting))
 		dlist_delete(&host->crowd_node);
 }
@@ -152,7 +162,9 @@ start(SaasTransfer *transfer, int64 now)
 			SaasTransferQueueLookupDone(transfer);
 		host->resolved_until = 0;
 		fail_without_memory(transfer);
+		return;
 	}
+	SaasTransferQueueSetDue(transfer, transfer->connect_by);
 }
 
 void
@@ -238,6 +250,7 @@ SaasTransferQueueLeave(SaasTransfer *transfer)
 		transfer->loop->active--;
 	}
 
+	pairingheap_remove(transfer->loop->due, &transfer->due_node);
 	transfer->host = NULL;
 	if (--host->transfers == 0)
 	{
@@ -248,18 +261,36 @@ SaasTransferQueueLeave(SaasTransfer *transfer)
 }
 
 void
+SaasTransferQueueSetDue(SaasTransfer *transfer, int64 due)
+{
+	pairingheap *heap = transfer->loop->due;
+
+	pairingheap_remove(heap, &transfer->due_node);
+	transfer->due = due;
+	pairingheap_add(heap, &transfer->due_node);
+}
+
+void
 SaasTransferQueueExpire(SaasTransferLoop *loop)
 {
 	int64		now = SaasTransferNow();
 
-	while (!pairingheap_is_empty(loop->deadlines))
+	while (!pairingheap_is_empty(loop->due))
 	{
-		SaasTransfer *transfer = pairingheap_container(SaasTransfer, deadline_node,
-													   pairingheap_first(loop->deadlines));
+		SaasTransfer *transfer = pairingheap_container(SaasTransfer, due_node,
+													   pairingheap_first(loop->due));
 
-		if (transfer->deadline > now)
+		if (transfer->due > now)
 			break;
-		SaasTransferFailWaiting(transfer);
+		if (transfer->requesting_at != 0 && transfer->deadline > now)
+		{
+			SaasTransferQueueSetDue(transfer, transfer->deadline);
+			continue;
+		}
+		if (transfer->state == TRANSFER_WAITING)
+			SaasTransferFailWaiting(transfer);
+		else
+			SaasTransferFail(transfer, CURLE_OPERATION_TIMEDOUT);
 		SaasTransferFinish(transfer);
 	}
 }
@@ -269,11 +300,11 @@ SaasTransferQueueNextTime(SaasTransferLoop *loop)
 {
 	int64		next;
 
-	if (pairingheap_is_empty(loop->deadlines))
+	if (pairingheap_is_empty(loop->due))
 		return -1;
-	next = pairingheap_container(SaasTransfer, deadline_node,
-								 pairingheap_first(loop->deadlines))->deadline;
-	for (int i = 0; i < loop->abandoned; i++)
-		next = Min(next, loop->abandoned_until[i]);
+	next = pairingheap_container(SaasTransfer, due_node, pairingheap_first(loop->due))->due;
+	if (!dlist_is_empty(&loop->crowd))
+		for (int i = 0; i < loop->abandoned; i++)
+			next = Min(next, loop->abandoned_until[i]);
 	return next;
 }

@@ -102,8 +102,11 @@ has_header(const SaasRequest *request, const char *name)
 static bool
 add_line(SaasTransfer *transfer, const char *line)
 {
-	struct curl_slist *lines = line == NULL ? NULL : curl_slist_append(transfer->header_lines, line);
+	struct curl_slist *lines;
 
+	if (line == NULL)
+		return false;
+	lines = curl_slist_append(transfer->header_lines, line);
 	if (lines == NULL)
 		return false;
 	transfer->header_lines = lines;
@@ -221,12 +224,16 @@ bool
 SaasTransferRequestAim(SaasTransfer *transfer)
 {
 	CURL	   *easy = transfer->easy;
-	int64		left_ms = Max((transfer->deadline - SaasTransferNow()) / 1000, 1);
+	int64		now = SaasTransferNow();
 	bool		done = true;
 
+	transfer->connect_by = Min(transfer->deadline,
+							   now + (int64) transfer->loop->options.connect_timeout_ms * 1000);
 	SET(CURLOPT_URL, transfer->target);
-	SET(CURLOPT_TIMEOUT_MS, (long) left_ms);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) Min(left_ms, transfer->loop->options.connect_timeout_ms));
+
+	/* The queue sees to the bounds; libcurl shares them out among addresses. */
+	SET(CURLOPT_TIMEOUT_MS, (long) Max((transfer->deadline - now) / 1000, 1));
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) Max((transfer->connect_by - now) / 1000, 1));
 	return done;
 }
 

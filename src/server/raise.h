@@ -19,9 +19,11 @@
  * text become blanks.
  */
 extern void SaasRaise(const char *sqlstate, const char *message,
-					  const char *detail, const char *hint) pg_attribute_noreturn();
+					  const char *detail, const char *hint)
+			__attribute__((noreturn));
 
 /* The same from a problem that a lower layer reported. */
-extern void SaasRaiseProblem(const SaasProblem *problem) pg_attribute_noreturn();
+extern void SaasRaiseProblem(const SaasProblem *problem)
+			__attribute__((noreturn));
 
 #endif							/* SAAS_RAISE_H */

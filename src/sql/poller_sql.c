@@ -11,12 +11,14 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "state/shared.h"
 #include "storage/latch.h"
+#include "storage/shmem.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -194,9 +196,12 @@ put_outcome(ReturnSetInfo *result, SaasPollOutcome *outcome, int timeout_ms, boo
 	values[0] = UUIDPGetDatum(&outcome->connection_id);
 	values[1] = BoolGetDatum(done && outcome->ok);
 	nulls[2] = done && outcome->ok;
-	values[2] = CStringGetTextDatum(error);
+	values[2] = CStringGetTextDatum(pg_any_to_server(error, (int) strlen(error), PG_UTF8));
 	nulls[3] = !done || outcome->details[0] == '\0';
-	values[3] = nulls[3] ? (Datum) 0 : DirectFunctionCall1(jsonb_in, CStringGetDatum(outcome->details));
+	values[3] = nulls[3] ? (Datum) 0 : 
+		DirectFunctionCall1(jsonb_in, CStringGetDatum(pg_any_to_server(outcome->details,
+																	   (int) strlen(outcome->details),
+																	   PG_UTF8)));
 	values[4] = Int32GetDatum(done ? outcome->samples : 0);
 	values[5] = Int32GetDatum(done ? outcome->duration_ms : timeout_ms);
 	values[6] = BoolGetDatum(done && outcome->from_store);

@@ -226,7 +226,7 @@ open_secret_guarded(SaasJob *job, const char *name, const struct varlena *sealed
 	CurrentResourceOwner = owner;
 }
 
-/* Rows come in no useful order; jobs are few hundred and hashed by position. */
+/* The join gives the rows in any order. */
 static void
 open_secrets(SaasJob *jobs, int count)
 {

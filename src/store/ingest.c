@@ -232,9 +232,8 @@ store_samples(SaasJob *job, const SaasSample *const *samples, int count)
 static void
 store_secrets(SaasJob *job)
 {
-	while (job->poll.new_secrets)
+	for (SaasSecret *secret = job->poll.new_secrets; secret; secret = secret->next)
 	{
-		SaasSecret *secret = job->poll.new_secrets;
 		char	   *value = pg_any_to_server(secret->value, (int) strlen(secret->value), PG_UTF8);
 		Datum		values[4];
 
@@ -244,7 +243,6 @@ store_secrets(SaasJob *job)
 		values[3] = PointerGetDatum(SaasSeal(&job->org_id, value, strlen(value), SAAS_SECRET_PURPOSE,
 											 SaasSecretContext(&job->connection_id, secret->name, job->origin)));
 		(void) SaasStatementRun(&put_secret, values, NULL);
-		job->poll.new_secrets = secret->next;
 	}
 }
 
@@ -259,54 +257,33 @@ limit_lock_waits(void)
 void
 SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id)
 {
-	SaasSecret *new_secrets = job->poll.new_secrets;
 	const SaasSample **samples;
 	SaasRunAs	state;
 
 	SaasRunAsBegin(&state, "saas_poller");
 	limit_lock_waits();
 	samples = select_samples(job, &job->stored_samples);
-	PG_TRY();
+	/*
+	 * The status first: its lease says whether the rest is ours to write, and
+	 * it stays locked until the end.
+	 */
+	job->is_lost = !(job->is_test ? store_tested(job, lease_id) : store_status(job, lease_id));
+	if (!job->is_lost)
 	{
-		/*
-		 * The status first: its lease says whether the rest is ours to write,
-		 * and it stays locked until the end.
-		 */
-		job->is_lost = !(job->is_test ? store_tested(job, lease_id) : store_status(job, lease_id));
-		if (!job->is_lost)
-		{
-			store_secrets(job);
-			if (!job->is_test && job->poll.verdict == SAAS_VERDICT_OK)
-				store_samples(job, samples, job->stored_samples);
-		}
+		store_secrets(job);
+		if (!job->is_test && job->poll.verdict == SAAS_VERDICT_OK)
+			store_samples(job, samples, job->stored_samples);
 	}
-	PG_CATCH();
-	{
-		/* Rolled back: they are to be stored by the next try. */
-		job->poll.new_secrets = new_secrets;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
 	SaasRunAsEnd(&state);
 }
 
 void
 SaasIngestSecrets(SaasJob *job)
 {
-	SaasSecret *new_secrets = job->poll.new_secrets;
 	SaasRunAs	state;
 
 	SaasRunAsBegin(&state, "saas_poller");
 	limit_lock_waits();
-	PG_TRY();
-	{
-		store_secrets(job);
-	}
-	PG_CATCH();
-	{
-		job->poll.new_secrets = new_secrets;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	store_secrets(job);
 	SaasRunAsEnd(&state);
 }

@@ -189,6 +189,7 @@ follow(SaasEngine *engine, SaasJob *job, SaasStep step)
 			break;
 		case SAAS_STEP_STORE:
 			push(&engine->storing, job);
+			engine->storing_count++;
 			break;
 		case SAAS_STEP_DONE:
 			finish(engine, job);
@@ -216,7 +217,7 @@ static void
 start_waiting(SaasEngine *engine)
 {
 	while (engine->waiting && loop_is_ready(engine) &&
-		   SaasTransferCount(engine->loop) < engine->options.max_in_flight)
+		   SaasTransferCount(engine->loop) + engine->storing_count < engine->options.max_in_flight)
 		start(engine, pop(&engine->waiting));
 }
 
@@ -316,12 +317,17 @@ store_pending_tokens(SaasEngine *engine)
 		{
 			SaasProblemSet(&job->poll.problem, problem.sqlstate,
 						   "could not store the new tokens: %s", problem.message);
+			engine->storing_count--;
 			fail(engine, job, SAAS_VERDICT_RETRY);
 		}
 	}
 	engine->host.commit();
 	while ((job = pop(&stored)) != NULL)
+	{
+		job->poll.new_secrets = NULL;
+		engine->storing_count--;
 		perform(engine, job);
+	}
 }
 
 /* The finished jobs that are due for storing, at most a batch. */

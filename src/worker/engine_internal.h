@@ -22,6 +22,7 @@ struct SaasEngine
 	pg_uuid_t	lease_id;
 	int			count;			/* jobs in all */
 	int			finished_count;
+	int			storing_count;	/* keep their place among the transfers */
 	TimestampTz first_finished_at;
 	SaasJob    *all;
 	SaasJob    *waiting;

@@ -17,6 +17,14 @@ typedef struct PendingRequest
 	int			remaining;
 } PendingRequest;
 
+/* The outcomes of a request by connection id, while it is taken on. */
+typedef struct OutcomeIndex
+{
+	SaasPollRequest *request;
+	SaasPollOutcome **sorted;
+	bool	   *is_open;		/* by number: not answered, joined or polled yet */
+} OutcomeIndex;
+
 struct SaasWaiter
 {
 	PendingRequest *pending;
@@ -110,101 +118,130 @@ wait_for(SaasJob *job, PendingRequest *pending, int number)
 	job->waiters = waiter;
 }
 
-static bool
-is_same(const pg_uuid_t *a, const pg_uuid_t *b)
+static int
+compare_outcomes(const void *a, const void *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	const SaasPollOutcome *left = *(SaasPollOutcome *const *) a;
+	const SaasPollOutcome *right = *(SaasPollOutcome *const *) b;
+
+	return memcmp(&left->connection_id, &right->connection_id, sizeof(pg_uuid_t));
 }
 
-static SaasJob *
-find_open_job(SaasEngine *engine, const pg_uuid_t *org_id, const pg_uuid_t *connection_id)
+static void
+build_index(OutcomeIndex *index, SaasPollRequest *request)
 {
-	for (SaasJob *job = engine->all; job; job = job->all_next)
+	index->request = request;
+	index->sorted = palloc(sizeof(SaasPollOutcome *) * Max(request->count, 1));
+	index->is_open = palloc(sizeof(bool) * Max(request->count, 1));
+	for (int i = 0; i < request->count; i++)
 	{
-		if (is_same(&job->connection_id, connection_id) && is_same(&job->org_id, org_id))
-			return job;
+		index->sorted[i] = &request->outcomes[i];
+		index->is_open[i] = true;
 	}
-	return NULL;
+	qsort(index->sorted, request->count, sizeof(SaasPollOutcome *), compare_outcomes);
+}
+
+/* The number of the open outcome of that connection, -1 when there is none. */
+static int
+find_open(const OutcomeIndex *index, const pg_uuid_t *connection_id)
+{
+	SaasPollOutcome key;
+	SaasPollOutcome *key_pointer = &key;
+	SaasPollOutcome **found;
+	int			number;
+
+	key.connection_id = *connection_id;
+	found = bsearch(&key_pointer, index->sorted, index->request->count, sizeof(SaasPollOutcome *),
+					compare_outcomes);
+	if (found == NULL)
+		return -1;
+	number = (int) (*found - index->request->outcomes);
+	return index->is_open[number] ? number : -1;
+}
+
+/* The ids of the open outcomes. */
+static pg_uuid_t *
+open_ids(const OutcomeIndex *index, int *count)
+{
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(index->request->count, 1));
+
+	*count = 0;
+	for (int i = 0; i < index->request->count; i++)
+	{
+		if (index->is_open[i])
+			ids[(*count)++] = index->request->outcomes[i].connection_id;
+	}
+	return ids;
 }
 
 /* Answers those that were polled well a moment ago. */
 static void
-answer_fresh(PendingRequest *pending, bool *open)
+answer_fresh(PendingRequest *pending, OutcomeIndex *index)
 {
-	SaasPollRequest *request = request_of(pending->segment);
-	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * request->count);
+	SaasPollRequest *request = index->request;
 	SaasStoredPoll *fresh;
+	pg_uuid_t  *ids;
+	int			count;
 	int			found;
 
 	if (request->is_test || saas_refresh_cooldown == 0)
 		return;
-	for (int i = 0; i < request->count; i++)
-		ids[i] = request->outcomes[i].connection_id;
-	fresh = SaasClaimFresh(&request->org_id, ids, request->count, saas_refresh_cooldown, &found);
-	for (int i = 0; i < request->count; i++)
+	ids = open_ids(index, &count);
+	fresh = SaasClaimFresh(&request->org_id, ids, count, saas_refresh_cooldown, &found);
+	for (int i = 0; i < found; i++)
 	{
-		for (int n = 0; n < found && open[i]; n++)
-		{
-			SaasPollOutcome *outcome = &request->outcomes[i];
+		int			number = find_open(index, &fresh[i].connection_id);
+		SaasPollOutcome *outcome;
 
-			if (!is_same(&fresh[n].connection_id, &outcome->connection_id))
-				continue;
-			outcome->ok = outcome->from_store = true;
-			outcome->samples = fresh[n].samples;
-			publish(outcome);
-			settle(pending);
-			open[i] = false;
-		}
+		if (number < 0)
+			continue;
+		outcome = &request->outcomes[number];
+		outcome->ok = outcome->from_store = true;
+		outcome->samples = fresh[i].samples;
+		index->is_open[number] = false;
+		publish(outcome);
+		settle(pending);
 	}
 }
 
 /* One poll serves all who ask for it while it is under way. */
 static void
-join_open_jobs(SaasEngine *engine, PendingRequest *pending, bool *open)
+join_open_jobs(SaasEngine *engine, PendingRequest *pending, OutcomeIndex *index)
 {
-	SaasPollRequest *request = request_of(pending->segment);
-
-	for (int i = 0; i < request->count; i++)
+	for (SaasJob *job = engine->all; job; job = job->all_next)
 	{
-		SaasJob    *job = open[i] ? find_open_job(engine, &request->org_id,
-												  &request->outcomes[i].connection_id) : NULL;
+		int			number;
 
-		if (job == NULL)
+		if (memcmp(&job->org_id, &index->request->org_id, sizeof(pg_uuid_t)) != 0)
+			continue;
+		number = find_open(index, &job->connection_id);
+		if (number < 0)
 			continue;
 		/* A test that someone wants the samples of becomes a poll. */
-		job->is_test = job->is_test && request->is_test;
-		wait_for(job, pending, i);
-		open[i] = false;
+		job->is_test = job->is_test && index->request->is_test;
+		wait_for(job, pending, number);
+		index->is_open[number] = false;
 	}
 }
 
 static SaasJob *
-claim_rest(SaasEngine *engine, PendingRequest *pending, bool *open)
+claim_rest(SaasEngine *engine, PendingRequest *pending, OutcomeIndex *index)
 {
-	SaasPollRequest *request = request_of(pending->segment);
-	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * request->count);
+	int			count;
+	pg_uuid_t  *ids = open_ids(index, &count);
 	SaasJob    *jobs;
-	int			count = 0;
 
-	for (int i = 0; i < request->count; i++)
-	{
-		if (open[i])
-			ids[count++] = request->outcomes[i].connection_id;
-	}
 	if (count == 0)
 		return NULL;
-	jobs = SaasEngineClaimGiven(engine, &request->org_id, ids, count, request->is_test);
+	jobs = SaasEngineClaimGiven(engine, &index->request->org_id, ids, count, index->request->is_test);
 	for (SaasJob *job = jobs; job; job = job->next)
 	{
-		for (int i = 0; i < request->count; i++)
-		{
-			if (open[i] && is_same(&job->connection_id, &request->outcomes[i].connection_id))
-			{
-				wait_for(job, pending, i);
-				open[i] = false;
-				break;
-			}
-		}
+		int			number = find_open(index, &job->connection_id);
+
+		if (number < 0)
+			continue;
+		wait_for(job, pending, number);
+		index->is_open[number] = false;
 	}
 	return jobs;
 }
@@ -212,23 +249,21 @@ claim_rest(SaasEngine *engine, PendingRequest *pending, bool *open)
 void
 SaasEngineTakeRequest(SaasEngine *engine, dsm_segment *segment)
 {
-	SaasPollRequest *request = request_of(segment);
 	PendingRequest *pending = MemoryContextAllocZero(TopMemoryContext, sizeof(PendingRequest));
-	int			count = request->count;
-	bool	   *open;
+	OutcomeIndex index;
 	SaasJob    *jobs;
 
 	pending->segment = segment;
-	pending->remaining = count + 1;
+	/* One more, so that the segment outlives this function. */
+	pending->remaining = request_of(segment)->count + 1;
 	engine->host.begin();
-	open = palloc(sizeof(bool) * Max(count, 1));
-	memset(open, true, count);
-	answer_fresh(pending, open);
-	join_open_jobs(engine, pending, open);
-	jobs = claim_rest(engine, pending, open);
-	for (int i = 0; i < count; i++)
+	build_index(&index, request_of(segment));
+	answer_fresh(pending, &index);
+	join_open_jobs(engine, pending, &index);
+	jobs = claim_rest(engine, pending, &index);
+	for (int i = 0; i < index.request->count; i++)
 	{
-		if (open[i])
+		if (index.is_open[i])
 			refuse(pending, i, "another session is polling this connection just now");
 	}
 	engine->host.commit();

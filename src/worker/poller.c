@@ -190,7 +190,5 @@ pg_saas_poller_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("application_name", "pg_saas poller", PGC_USERSET, PGC_S_OVERRIDE);
-	/* A tenant's table function or a stuck lock must not stop the poller. */
-	SetConfigOption("statement_timeout", "30s", PGC_SUSET, PGC_S_OVERRIDE);
 	run();
 }

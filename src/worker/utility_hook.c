@@ -49,7 +49,7 @@ database_needed_alone(Node *statement)
 		if (strcmp(option->defname, "template") == 0 && option->arg)
 			return get_database_oid(defGetString(option), true);
 	}
-	return InvalidOid;
+	return get_database_oid("template1", true);
 }
 
 /* Without the right to run the command nobody stops a poller with it. */
