@@ -98,16 +98,8 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if (select r.rolsuper from pg_roles r where r.rolname = session_user) then
-        return true;
-    end if;
-    -- A ticket counts once committed: this transaction could still roll it back.
-    return pg_has_role(session_user, 'saas_operator', 'member')
-       and exists (select from saas_private.ticket t
-                    where t.org_id = is_operator_of.org_id
-                      and t.opened_by = session_user
-                      and t.valid_until > clock_timestamp()
-                      and t.xmin::text <> coalesce((pg_current_xact_id_if_assigned()::text::bigint % 4294967296)::text, ''));
+    return (select r.rolsuper from pg_roles r where r.rolname = session_user)
+        or saas_private.has_open_ticket(is_operator_of.org_id);
 end
 $$;
 alter function saas_private.is_operator_of(uuid) owner to saas_service;
@@ -118,7 +110,7 @@ create function saas_private.slug_of(name text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(nullif(left(btrim(regexp_replace(lower(name), '[^a-z0-9]+', '-', 'g'), '-'), 48), ''), 'org')
+    select coalesce(nullif(btrim(left(regexp_replace(lower(name), '[^a-z0-9]+', '-', 'g'), 48), '-'), ''), 'org')
 $$;
 comment on function saas_private.slug_of(text) is
 'A slug made of a name: lower-case letters, digits and hyphens.';

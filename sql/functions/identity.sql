@@ -66,6 +66,12 @@ as 'MODULE_PATHNAME', 'pg_saas_assume_identity';
 comment on function saas.assume_identity(uuid, uuid) is
 'Lets the transaction act for a member without their token. For superusers, and for members of saas_operator who hold an open, committed ticket for the organization. Always writes a line to the server log. Errors: PT403 without a ticket, PT404 for no such active member.';
 
+create function saas_private.has_open_ticket(org_id uuid) returns boolean
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_has_open_ticket';
+comment on function saas_private.has_open_ticket(uuid) is
+'Whether the session''s login is an operator with an open ticket for the organization, opened by an earlier transaction: this one could still roll it back.';
+
 create function saas.builtin_roles(out name text, out rank integer, out permissions text[])
 returns setof record
 language c immutable parallel safe

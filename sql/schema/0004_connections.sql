@@ -9,7 +9,7 @@ create table saas.connection (
     account_key text not null check (length(account_key) between 1 and 2100),
     external_account_id text check (length(external_account_id) <= 255),
     config jsonb not null check (jsonb_typeof(config) = 'object'),
-    origin text not null check (length(origin) between 1 and 300),
+    origin text not null check (length(origin) between 1 and 600),
     environment text check (environment in ('production', 'staging', 'development')),
     tags jsonb not null default '{}' check (jsonb_typeof(tags) = 'object'),
     poll_interval interval not null check (poll_interval between '1 second' and '31 days'),

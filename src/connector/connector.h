@@ -56,7 +56,7 @@ typedef struct SaasPoll
 	/* given by the poller */
 	SaasArena  *arena;
 	const char *config;			/* normalized JSON text, as validate() made it */
-	SaasSecret *secrets;
+	SaasSecret *secrets;		/* the connector puts newer ones in front */
 	int64_t		now_ms;			/* start of the poll, Unix milliseconds */
 	size_t		max_samples;	/* at most SAAS_POLL_MAX_SAMPLES */
 

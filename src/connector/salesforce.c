@@ -234,7 +234,7 @@ start(SaasPoll *poll)
 }
 
 static bool
-add_new_secret(SaasPoll *poll, const char *name, const char *value)
+add_secret(SaasPoll *poll, SaasSecret **list, const char *name, const char *value)
 {
 	SaasSecret *secret = SaasArenaAlloc(poll->arena, sizeof(SaasSecret));
 
@@ -242,9 +242,20 @@ add_new_secret(SaasPoll *poll, const char *name, const char *value)
 		return false;
 	secret->name = name;
 	secret->value = value;
-	secret->next = poll->new_secrets;
-	poll->new_secrets = secret;
+	secret->next = *list;
+	*list = secret;
 	return true;
+}
+
+/*
+ * The poller empties new_secrets once they are stored; the token stays among
+ * the poll's own secrets, so that no later error can quote it.
+ */
+static bool
+add_new_secret(SaasPoll *poll, const char *name, const char *value)
+{
+	return add_secret(poll, &poll->new_secrets, name, value) &&
+		add_secret(poll, &poll->secrets, name, value);
 }
 
 /* A token as the answer gives it: printable ASCII of a sane length. */

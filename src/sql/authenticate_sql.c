@@ -29,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(pg_saas_authenticate);
 PG_FUNCTION_INFO_V1(pg_saas_assume_identity);
+PG_FUNCTION_INFO_V1(pg_saas_has_open_ticket);
 PG_FUNCTION_INFO_V1(pg_saas_issue_access_token);
 
 static bool
@@ -146,6 +147,14 @@ pg_saas_assume_identity(PG_FUNCTION_ARGS)
 					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity.org_id))))));
 	SaasIdentityInstall(&identity);
 	PG_RETURN_VOID();
+}
+
+Datum
+pg_saas_has_open_ticket(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(SaasTicketIsOpen(GetSessionUserId(), PG_GETARG_UUID_P(0)));
 }
 
 Datum

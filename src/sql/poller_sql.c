@@ -182,6 +182,13 @@ wait_for_answers(SaasPollRequest *request, int timeout_ms)
 	return true;
 }
 
+/* The poller writes UTF-8. */
+static char *
+to_server(const char *text)
+{
+	return pg_any_to_server(text, (int) strlen(text), PG_UTF8);
+}
+
 static void
 put_outcome(ReturnSetInfo *result, SaasPollOutcome *outcome, int timeout_ms, bool poller_left)
 {
@@ -196,12 +203,10 @@ put_outcome(ReturnSetInfo *result, SaasPollOutcome *outcome, int timeout_ms, boo
 	values[0] = UUIDPGetDatum(&outcome->connection_id);
 	values[1] = BoolGetDatum(done && outcome->ok);
 	nulls[2] = done && outcome->ok;
-	values[2] = CStringGetTextDatum(pg_any_to_server(error, (int) strlen(error), PG_UTF8));
+	values[2] = CStringGetTextDatum(to_server(error));
 	nulls[3] = !done || outcome->details[0] == '\0';
-	values[3] = nulls[3] ? (Datum) 0 : 
-		DirectFunctionCall1(jsonb_in, CStringGetDatum(pg_any_to_server(outcome->details,
-																	   (int) strlen(outcome->details),
-																	   PG_UTF8)));
+	values[3] = nulls[3] ? (Datum) 0
+		: DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(outcome->details)));
 	values[4] = Int32GetDatum(done ? outcome->samples : 0);
 	values[5] = Int32GetDatum(done ? outcome->duration_ms : timeout_ms);
 	values[6] = BoolGetDatum(done && outcome->from_store);

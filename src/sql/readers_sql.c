@@ -149,6 +149,13 @@ text_datum(const char *utf8)
 	return CStringGetTextDatum(pg_any_to_server(utf8, (int) strlen(utf8), PG_UTF8));
 }
 
+static Datum
+jsonb_datum(const char *utf8)
+{
+	return DirectFunctionCall1(jsonb_in,
+							   CStringGetDatum(pg_any_to_server(utf8, (int) strlen(utf8), PG_UTF8)));
+}
+
 Datum
 pg_saas_parse_exposition(PG_FUNCTION_ARGS)
 {
@@ -182,9 +189,7 @@ pg_saas_parse_exposition(PG_FUNCTION_ARGS)
 		bool		nulls[4] = {false};
 
 		values[0] = text_datum(sample->metric);
-		values[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(pg_any_to_server(sample->labels,
-																				   (int) strlen(sample->labels),
-																				   PG_UTF8)));
+		values[1] = jsonb_datum(sample->labels);
 		values[2] = Float8GetDatum(sample->value);
 		nulls[3] = !sample->has_time;
 		values[3] = TimestampTzGetDatum(time_t_to_timestamptz(0) + sample->time_ms * 1000);

@@ -27,6 +27,9 @@ static const char *pending = NULL;
 static LocalTransactionId bound_lxid = InvalidLocalTransactionId;
 static char bound_text[IDENTITY_TEXT_SIZE];
 
+/* The transaction that has declared a cursor WITH HOLD, if any. */
+static LocalTransactionId held_lxid = InvalidLocalTransactionId;
+
 const SaasIdentity *
 SaasIdentityGet(void)
 {
@@ -215,6 +218,9 @@ SaasIdentityInstall(const SaasIdentity *identity)
 {
 	char	   *text = serialize(identity);
 
+	if (held_lxid == SaasLocalTransactionId())
+		SaasRaise("25001", "this transaction has declared a WITH HOLD cursor", NULL,
+				  "Its rows would stay for whoever uses the session next.");
 	if (bound_lxid == SaasLocalTransactionId() && strcmp(bound_text, text) != 0)
 		SaasRaise("25001", "this transaction already acts for another identity", NULL,
 				  "Commit or roll back before acting for someone else.");
@@ -222,6 +228,15 @@ SaasIdentityInstall(const SaasIdentity *identity)
 	strlcpy(bound_text, text, sizeof(bound_text));
 	bound_lxid = SaasLocalTransactionId();
 	pfree(text);
+}
+
+void
+SaasIdentityHoldCursor(void)
+{
+	if (bound_lxid == SaasLocalTransactionId())
+		SaasRaise("0A000", "WITH HOLD cursors are not allowed while an identity is set", NULL,
+				  "Its rows would stay for whoever uses the session next.");
+	held_lxid = SaasLocalTransactionId();
 }
 
 void

@@ -45,6 +45,13 @@ extern const SaasIdentity *SaasIdentityGet(void);
  */
 extern void SaasIdentityInstall(const SaasIdentity *identity);
 
+/*
+ * A cursor is about to be declared that outlives the transaction and runs at
+ * its end: 0A000 when the transaction has had an identity, and it gets none
+ * from here on.
+ */
+extern void SaasIdentityHoldCursor(void);
+
 /* Drops the identity until the transaction ends. */
 extern void SaasIdentityClear(void);
 

@@ -22,16 +22,38 @@
 static SaasJwtKeySet *cached_keys = NULL;
 static SaasJwtSigner *cached_signer = NULL;
 
-/* A key made in a transaction that aborts is in no table. */
+/* Whether the current transaction has made a key, which is in no table once it aborts. */
+static bool key_is_uncommitted = false;
+
+static void
+forget_uncommitted_key(void)
+{
+	if (!key_is_uncommitted)
+		return;
+	SaasJwtSignerFree(cached_signer);
+	cached_signer = NULL;
+	SaasJwtKeySetFree(cached_keys);
+	cached_keys = NULL;
+}
+
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	(void) arg;
-	if (event == XACT_EVENT_ABORT && cached_signer != NULL)
-	{
-		SaasJwtSignerFree(cached_signer);
-		cached_signer = NULL;
-	}
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		forget_uncommitted_key();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_COMMIT)
+		key_is_uncommitted = false;
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	(void) id;
+	(void) parent;
+	(void) arg;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_uncommitted_key();
 }
 
 static void
@@ -39,8 +61,10 @@ watch_transactions(void)
 {
 	static bool registered = false;
 
-	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+	if (registered)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
 	registered = true;
 }
 
@@ -116,6 +140,7 @@ create_key(void)
 
 	if (!SaasJwtKeyGenerate(SAAS_JWT_ES256, arena, &private_pem, &public_jwk, &kid, &problem))
 		SaasRaiseProblem(&problem);
+	key_is_uncommitted = true;
 	store_key(kid, public_jwk, private_pem);
 	MemoryContextDelete(context);
 }

@@ -89,15 +89,26 @@ static SaasStatement read_installation = {
 	0, {0}
 };
 
-/* Counted to a bound: an exact count of a long backlog would cost more than it tells. */
+/* What claim_due may take, and the order in which it does. */
+#define CLAIMABLE \
+	"  from saas.connection_status s" \
+	"  join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id" \
+	"  join saas.organization o on o.id = s.org_id" \
+	" where c.is_active and o.status = 'active' and s.next_poll_at < 'infinity'" \
+	"   and (s.lease_until is null or s.lease_until < now())"
+
+/*
+ * Counted to a bound: an exact count of a long backlog would cost more than it
+ * tells.  A due connection whose lease is somebody's is looked at again when
+ * the lease ends, should they have died.
+ */
 static SaasStatement read_backlog = {
-	"select (select count(*)::integer from (select from saas.connection_status d"
-	"                                        where d.next_poll_at <= now()"
-	"                                          and (d.lease_until is null or d.lease_until < now())"
-	"                                        limit 1000) as due),"
-	"       (select extract(epoch from min(s.next_poll_at) - now())::float8"
-	"          from saas.connection_status s"
-	"         where s.next_poll_at < 'infinity' and (s.lease_until is null or s.lease_until < now()))",
+	"select (select count(*)::integer"
+	"          from (select" CLAIMABLE " and s.next_poll_at <= now() limit 1000) as due),"
+	"       extract(epoch from least("
+	"           (select s.next_poll_at" CLAIMABLE " order by s.next_poll_at limit 1),"
+	"           (select min(l.lease_until) from saas.connection_status l"
+	"             where l.next_poll_at <= now() and l.lease_until >= now())) - now())::float8",
 	0, {0}
 };
 

@@ -87,6 +87,13 @@ status_of(const SaasJob *job)
 	return "error";
 }
 
+/* Connectors speak UTF-8. */
+static char *
+to_server(const char *text)
+{
+	return pg_any_to_server(text, (int) strlen(text), PG_UTF8);
+}
+
 static void
 set_text(Datum *values, char *nulls, int number, const char *text)
 {
@@ -123,8 +130,7 @@ store_status(SaasJob *job, const pg_uuid_t *lease_id)
 	values[4] = TimestampTzGetDatum(SaasScheduleNext(job, now));
 	values[5] = TimestampTzGetDatum(job->polled_at);
 	values[6] = BoolGetDatum(ok);
-	set_text(values, nulls, 7, ok ? NULL : pg_any_to_server(job->poll.problem.message,
-															(int) strlen(job->poll.problem.message), PG_UTF8));
+	set_text(values, nulls, 7, ok ? NULL : to_server(job->poll.problem.message));
 	set_text(values, nulls, 8, ok ? NULL : job->poll.problem.sqlstate);
 	values[9] = Int32GetDatum(job->duration_ms);
 	values[10] = Int32GetDatum(job->stored_samples);
@@ -234,14 +240,15 @@ store_secrets(SaasJob *job)
 {
 	for (SaasSecret *secret = job->poll.new_secrets; secret; secret = secret->next)
 	{
-		char	   *value = pg_any_to_server(secret->value, (int) strlen(secret->value), PG_UTF8);
+		char	   *value = to_server(secret->value);
+		char	   *context = SaasSecretContext(&job->connection_id, secret->name, job->origin);
 		Datum		values[4];
 
 		values[0] = UUIDPGetDatum(&job->org_id);
 		values[1] = UUIDPGetDatum(&job->connection_id);
 		values[2] = CStringGetTextDatum(secret->name);
-		values[3] = PointerGetDatum(SaasSeal(&job->org_id, value, strlen(value), SAAS_SECRET_PURPOSE,
-											 SaasSecretContext(&job->connection_id, secret->name, job->origin)));
+		values[3] = PointerGetDatum(SaasSeal(&job->org_id, value, strlen(value),
+											 SAAS_SECRET_PURPOSE, context));
 		(void) SaasStatementRun(&put_secret, values, NULL);
 	}
 }

@@ -25,6 +25,7 @@ typedef struct SaasJob
 	int			failures;		/* in a row, before this poll */
 	int64		interval_ms;
 	TimestampTz due_at;
+	TimestampTz next_at;		/* when it is due again; set by ingest */
 	TimestampTz claimed_at;
 	TimestampTz lease_until;
 	TimestampTz polled_at;		/* the time of samples without one of their own */

@@ -50,8 +50,9 @@ SaasScheduleNext(const SaasJob *job, TimestampTz now)
 		case SAAS_VERDICT_OK:
 			break;
 	}
+	/* It had been given up, and an owner's own poll went well. */
 	if (TIMESTAMP_NOT_FINITE(job->due_at))
-		return job->due_at;
+		return TimestampTzPlusMilliseconds(now, job->interval_ms);
 	next = TimestampTzPlusMilliseconds(job->due_at, job->interval_ms);
 	/* Polled early on demand: the rhythm stays. */
 	if (job->due_at > now)

@@ -14,7 +14,6 @@
 #include "compat.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "server/raise.h"
 #include "server/run_as.h"
 #include "state/identity.h"
 #include "state/shared.h"
@@ -102,10 +101,8 @@ static void
 refuse_held_cursor(Node *statement)
 {
 	if (IsA(statement, DeclareCursorStmt) &&
-		(castNode(DeclareCursorStmt, statement)->options & CURSOR_OPT_HOLD) != 0 &&
-		SaasIdentityGet()->is_set)
-		SaasRaise("0A000", "WITH HOLD cursors are not allowed while an identity is set", NULL,
-				  "Its rows would stay for whoever uses the session next.");
+		(castNode(DeclareCursorStmt, statement)->options & CURSOR_OPT_HOLD) != 0)
+		SaasIdentityHoldCursor();
 }
 
 static bool
