@@ -129,7 +129,9 @@ begin
       from saas_private.seal_secrets(target.org_id, target.id, target.origin, set_connection_secrets.secrets) s;
     update saas.connection_status s
        set status = 'pending', next_poll_at = now(), consecutive_failures = 0,
-           last_error = null, last_error_code = null, token_expires_at = null
+           last_error = null, last_error_code = null, token_expires_at = null,
+           -- What a poll with the old secrets brings no longer counts.
+           lease_until = null, lease_id = null
      where s.org_id = target.org_id and s.connection_id = target.id;
     perform saas_private.wake_poller();
     return saas_private.connection_json(target.id);

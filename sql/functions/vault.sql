@@ -4,12 +4,20 @@ create type saas.sealed;
 
 create function saas_private.sealed_in(cstring) returns saas.sealed
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_in';
+comment on function saas_private.sealed_in(cstring) is
+'Reads a sealed value from base64; the text of a bad one is never quoted.';
 create function saas_private.sealed_out(saas.sealed) returns cstring
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_out';
+comment on function saas_private.sealed_out(saas.sealed) is
+'A sealed value as base64.';
 create function saas_private.sealed_recv(internal) returns saas.sealed
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_recv';
+comment on function saas_private.sealed_recv(internal) is
+'Reads a sealed value from its bytes.';
 create function saas_private.sealed_send(saas.sealed) returns bytea
 language c immutable strict parallel safe as 'MODULE_PATHNAME', 'pg_saas_sealed_send';
+comment on function saas_private.sealed_send(saas.sealed) is
+'The bytes of a sealed value.';
 
 create type saas.sealed (
     input = saas_private.sealed_in,

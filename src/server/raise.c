@@ -93,7 +93,7 @@ raise_http(const HttpError *http, const char *sqlstate, const char *message,
 	append_member(&body, "code", http->code);
 	append_member(&body, "message", http->status == 500 ? "internal error" : message);
 	append_member(&body, "details", http->status == 500 ? NULL : detail);
-	append_member(&body, "hint", hint);
+	append_member(&body, "hint", http->status == 500 ? NULL : hint);
 	appendStringInfoChar(&body, '}');
 
 	initStringInfo(&envelope);
@@ -105,7 +105,8 @@ raise_http(const HttpError *http, const char *sqlstate, const char *message,
 	if (http->status == 500)
 		ereport(LOG,
 				(errmsg("request failed with SQLSTATE %s: %s", sqlstate, message),
-				 detail ? errdetail("%s", detail) : 0));
+				 detail ? errdetail("%s", detail) : 0,
+				 hint ? errhint("%s", hint) : 0));
 	ereport(ERROR,
 			(errcode(MAKE_SQLSTATE('P', 'G', 'R', 'S', 'T')),
 			 errmsg_internal("%s", body.data),

@@ -115,6 +115,19 @@ typedef struct PermissionCache
 	uint64		bit;
 } PermissionCache;
 
+/*
+ * Not get_fn_expr_arg_stable: it counts a parameter too, and PL/pgSQL keeps an
+ * expression's state while its variables change.
+ */
+static bool
+argument_is_constant(FmgrInfo *flinfo)
+{
+	Node	   *call = flinfo->fn_expr;
+
+	return call != NULL && IsA(call, FuncExpr) && castNode(FuncExpr, call)->args != NIL &&
+		IsA(linitial(castNode(FuncExpr, call)->args), Const);
+}
+
 static uint64
 permission_bit(FunctionCallInfo fcinfo)
 {
@@ -130,7 +143,7 @@ permission_bit(FunctionCallInfo fcinfo)
 	if (flinfo != NULL && cache == NULL)
 	{
 		cache = MemoryContextAlloc(flinfo->fn_mcxt, sizeof(PermissionCache));
-		cache->is_constant = get_fn_expr_arg_stable(flinfo, 0);
+		cache->is_constant = argument_is_constant(flinfo);
 		cache->bit = bit;
 		flinfo->fn_extra = cache;
 	}

@@ -52,9 +52,11 @@ pg_saas_check_password(PG_FUNCTION_ARGS)
 {
 	char	   *password = PG_ARGISNULL(0) ? pstrdup("") : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	bool		is_known = !PG_ARGISNULL(1);
+	/* bcrypt would take any longer password for its first 72 bytes. */
+	bool		is_possible = strlen(password) <= MAX_LENGTH;
 	bool		matches;
 
 	matches = SaasBcryptMatches(password, is_known ? text_to_cstring(PG_GETARG_TEXT_PP(1)) : dummy_hash());
 	SaasWipe(password, strlen(password));
-	PG_RETURN_BOOL(matches && is_known);
+	PG_RETURN_BOOL(matches && is_known && is_possible);
 }

@@ -161,6 +161,8 @@ SaasLookupIdentity(SaasIdentity *identity)
 		strlcpy(status, found_status, sizeof(status));
 	SaasRunAsEnd(&state);
 
+	if (refusal && identity->source == SAAS_IDENTITY_OPERATOR)
+		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
 	if (refusal)
 		SaasRaise("PT401", refusal, NULL, NULL);
 	if (identity->has_org && strcmp(status, "active") != 0)

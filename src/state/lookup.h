@@ -14,8 +14,8 @@
  * Completes an identity whose user (and organization, session, where it has
  * them) is known but not checked: fills role, rank and permissions from the
  * tables as they are now.  PT401 for a user who is missing or inactive, an
- * ended session, or no membership; PT403 for an organization that is not
- * active.
+ * ended session, or no membership (PT404 where an operator named them); PT403
+ * for an organization that is not active.
  */
 extern void SaasLookupIdentity(SaasIdentity *identity);
 

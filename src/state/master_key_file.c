@@ -69,7 +69,8 @@ SaasMasterKeyFileRead(SaasMasterKeys *keys)
 	if (!is_absolute_path(saas_master_key_file))
 		refuse("its path is not absolute", "Set saas.master_key_file to an absolute path.");
 	check_directory(saas_master_key_file);
-	fd = OpenTransientFile(saas_master_key_file, O_RDONLY | O_NOFOLLOW | PG_BINARY);
+	/* Opening a FIFO would wait for its writer. */
+	fd = OpenTransientFile(saas_master_key_file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | PG_BINARY);
 	if (fd < 0)
 		refuse(errno == ELOOP ? "it is a symbolic link" :
 			   errno == ENOENT ? "it does not exist" : "it cannot be opened",

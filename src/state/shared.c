@@ -151,15 +151,35 @@ SaasSharedWake(Oid database)
 	SaasDatabaseSlot *slot;
 	Latch	   *latch = NULL;
 
-	LWLockAcquire(shared_lock, LW_SHARED);
+	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	slot = find_database(database, false);
 	if (slot && slot->pid != 0)
+	{
+		slot->is_woken = true;
 		latch = slot->latch;
+	}
 	LWLockRelease(shared_lock);
 	if (latch)
 		SetLatch(latch);
 	else
 		SaasSharedWant(database);
+}
+
+bool
+SaasSharedTakeWake(Oid database)
+{
+	SaasDatabaseSlot *slot;
+	bool		is_woken = false;
+
+	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
+	slot = find_database(database, false);
+	if (slot)
+	{
+		is_woken = slot->is_woken;
+		slot->is_woken = false;
+	}
+	LWLockRelease(shared_lock);
+	return is_woken;
 }
 
 bool
@@ -211,6 +231,7 @@ SaasSharedAttachPoller(Oid database)
 	{
 		slot->pid = MyProcPid;
 		slot->latch = MyLatch;
+		slot->is_woken = false;
 		slot->state = SAAS_POLLER_STARTING;
 		slot->in_flight = slot->due = 0;
 		slot->lag_ms = slot->polls = slot->failures = 0;

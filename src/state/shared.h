@@ -43,6 +43,7 @@ typedef struct SaasDatabaseSlot
 	TimestampTz start_after;
 	pid_t		pid;			/* of the poller, 0 when none */
 	Latch	   *latch;
+	bool		is_woken;		/* and the poller has not noticed yet */
 	SaasPollerState state;
 	int			in_flight;
 	int			due;
@@ -89,6 +90,12 @@ extern void SaasSharedWant(Oid database);
 
 /* Wakes the database's poller, or the launcher when it has none. */
 extern void SaasSharedWake(Oid database);
+
+/*
+ * Poller: whether it was woken since the last call.  Its latch alone does not
+ * tell, because waiting for a lock resets it.
+ */
+extern bool SaasSharedTakeWake(Oid database);
 
 /*
  * Launcher: the next slot from *position on whose poller should be started

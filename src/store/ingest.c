@@ -33,9 +33,9 @@ static SaasStatement update_status = {
 	"       last_sample_count = case when $7 then $11 else s.last_sample_count end,"
 	"       consecutive_failures = $12, token_expires_at = coalesce($13, s.token_expires_at),"
 	"       last_tested_at = case when $14 then $6 else s.last_tested_at end"
-	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3",
-	14, {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID,
-	TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID}
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $15",
+	15, {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID,
+	TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID}
 };
 
 /* A test tells its asker what it found and leaves the schedule alone. */
@@ -43,8 +43,22 @@ static SaasStatement update_tested = {
 	"update saas.connection_status s"
 	"   set lease_until = null, lease_id = null, last_tested_at = $4,"
 	"       token_expires_at = coalesce($5, s.token_expires_at)"
-	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3",
-	5, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $6",
+	6, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* One process claims under one id: the time tells its claims apart. */
+static SaasStatement hold_lease = {
+	"select from saas.connection_status s"
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $4"
+	"   for no key update skip locked",
+	4, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID}
+};
+
+static SaasStatement see_lease = {
+	"select from saas.connection_status s"
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $4",
+	4, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID}
 };
 
 static SaasStatement add_reading = {
@@ -104,13 +118,15 @@ set_text(Datum *values, char *nulls, int number, const char *text)
 static bool
 store_tested(SaasJob *job, const pg_uuid_t *lease_id)
 {
-	Datum		values[5] = {
+	Datum		values[6] = {
 		UUIDPGetDatum(&job->org_id), UUIDPGetDatum(&job->connection_id), UUIDPGetDatum(lease_id),
 		TimestampTzGetDatum(job->polled_at),
-		TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms))
+		TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms)),
+		TimestampTzGetDatum(job->lease_until)
 	};
-	char		nulls[6] = "     ";
+	char		nulls[7] = "      ";
 
+	job->next_at = job->due_at;
 	nulls[4] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
 	return SaasStatementRun(&update_tested, values, nulls) == 1;
 }
@@ -119,15 +135,15 @@ static bool
 store_status(SaasJob *job, const pg_uuid_t *lease_id)
 {
 	bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
-	Datum		values[14];
-	char		nulls[15] = "              ";
-	TimestampTz now = GetCurrentTimestamp();
+	Datum		values[15];
+	char		nulls[16] = "               ";
 
+	job->next_at = SaasScheduleNext(job, GetCurrentTimestamp());
 	values[0] = UUIDPGetDatum(&job->org_id);
 	values[1] = UUIDPGetDatum(&job->connection_id);
 	values[2] = UUIDPGetDatum(lease_id);
 	values[3] = CStringGetTextDatum(status_of(job));
-	values[4] = TimestampTzGetDatum(SaasScheduleNext(job, now));
+	values[4] = TimestampTzGetDatum(job->next_at);
 	values[5] = TimestampTzGetDatum(job->polled_at);
 	values[6] = BoolGetDatum(ok);
 	set_text(values, nulls, 7, ok ? NULL : to_server(job->poll.problem.message));
@@ -138,6 +154,7 @@ store_status(SaasJob *job, const pg_uuid_t *lease_id)
 	values[12] = TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms));
 	nulls[12] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
 	values[13] = BoolGetDatum(job->is_test);
+	values[14] = TimestampTzGetDatum(job->lease_until);
 	return SaasStatementRun(&update_status, values, nulls) == 1;
 }
 
@@ -285,9 +302,31 @@ SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id)
 }
 
 void
-SaasIngestSecrets(SaasJob *job)
+SaasIngestHoldStatus(SaasJob *job, const pg_uuid_t *lease_id)
+{
+	Datum		lease[4] = {
+		UUIDPGetDatum(&job->org_id), UUIDPGetDatum(&job->connection_id), UUIDPGetDatum(lease_id),
+		TimestampTzGetDatum(job->lease_until)
+	};
+	SaasRunAs	state;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	job->is_lost = SaasStatementRun(&hold_lease, lease, NULL) == 0;
+	if (job->is_lost && SaasStatementRun(&see_lease, lease, NULL) == 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("somebody holds a lock on the connection's status")));
+	SaasRunAsEnd(&state);
+}
+
+void
+SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id)
 {
 	SaasRunAs	state;
+
+	SaasIngestHoldStatus(job, lease_id);
+	if (job->is_lost)
+		return;
 
 	SaasRunAsBegin(&state, "saas_poller");
 	limit_lock_waits();

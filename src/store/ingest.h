@@ -19,9 +19,15 @@
 extern void SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id);
 
 /*
- * Stores a job's new tokens in place of those of the same name, before they
- * are used.  Throws as above.
+ * Locks the status of a job's connection until the transaction ends, without
+ * waiting: throws 55P03 when somebody else has it.  Sets is_lost as above.
  */
-extern void SaasIngestSecrets(SaasJob *job);
+extern void SaasIngestHoldStatus(SaasJob *job, const pg_uuid_t *lease_id);
+
+/*
+ * Stores a job's new tokens in place of those of the same name, before they
+ * are used.  Sets is_lost and throws as above.
+ */
+extern void SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id);
 
 #endif							/* SAAS_INGEST_H */

@@ -29,7 +29,6 @@ typedef struct SaasJob
 	TimestampTz claimed_at;
 	TimestampTz lease_until;
 	TimestampTz polled_at;		/* the time of samples without one of their own */
-	TimestampTz retry_ingest_at;	/* 0: not tried yet */
 	int			duration_ms;
 	int			requests;		/* made so far */
 	int			stored_samples;

@@ -2,9 +2,10 @@
  * engine.c
  *	  The poller's four steps: claim, transfer, read, ingest.
  *
- * A job is in one of four places: waiting for a free transfer, in flight (known
+ * A job is in one of five places: waiting for a free transfer, in flight (known
  * to the transfer loop by its tag), storing (new tokens must be committed
- * before they are used), or finished (to be ingested).
+ * before they are used), finished (to be ingested), or postponed (finished, but
+ * somebody held a lock).
  */
 #include "postgres.h"
 
@@ -45,6 +46,7 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	 * loop lets go of the jobs' requests before the jobs go.
 	 */
 	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
+	engine->next_due_at = DT_NOEND;
 	SaasUuidv7(&engine->lease_id);
 	return engine;
 }
@@ -59,6 +61,15 @@ int
 SaasEngineCount(const SaasEngine *engine)
 {
 	return engine->count;
+}
+
+TimestampTz
+SaasEngineTakeNextDue(SaasEngine *engine)
+{
+	TimestampTz next_due_at = engine->next_due_at;
+
+	engine->next_due_at = DT_NOEND;
+	return next_due_at;
 }
 
 static void
@@ -285,16 +296,24 @@ take_result(SaasEngine *engine, const SaasTransferResult *result)
 	follow(engine, job, job->connector->read(&job->poll, &result->response));
 }
 
+typedef struct IngestArgument
+{
+	SaasEngine *engine;
+	SaasJob    *jobs;
+} IngestArgument;
+
 static void
 store_tokens(void *arg)
 {
-	SaasIngestSecrets(arg);
+	IngestArgument *argument = arg;
+
+	SaasIngestSecrets(argument->jobs, &argument->engine->lease_id);
 }
 
 /*
  * A rotated refresh token is good once: it is committed before the poll goes
  * on.  If it cannot be, the tokens stay with the job and are stored with its
- * result.
+ * result.  A lost job's tokens are dropped: its owner has given other secrets.
  */
 static void
 store_pending_tokens(SaasEngine *engine)
@@ -309,9 +328,10 @@ store_pending_tokens(SaasEngine *engine)
 	engine->host.begin();
 	while ((job = pop(&storing)) != NULL)
 	{
+		IngestArgument argument = {engine, job};
 		SaasProblem problem = {0};
 
-		if (SaasGuardedRun(store_tokens, job, &problem))
+		if (SaasGuardedRun(store_tokens, &argument, &problem))
 			push(&stored, job);
 		else
 		{
@@ -326,71 +346,70 @@ store_pending_tokens(SaasEngine *engine)
 	{
 		job->poll.new_secrets = NULL;
 		engine->storing_count--;
-		perform(engine, job);
+		if (job->is_lost)
+			finish(engine, job);
+		else
+			perform(engine, job);
 	}
 }
 
-/* The finished jobs that are due for storing, at most a batch. */
 static SaasJob *
-take_batch(SaasEngine *engine, TimestampTz now)
+take_batch(SaasEngine *engine)
 {
-	SaasJob    *later = NULL;
 	SaasJob    *batch = NULL;
-	SaasJob    *job;
-	int			taken = 0;
 
-	while ((job = pop(&engine->finished)) != NULL)
+	for (int i = 0; i < FLUSH_BATCH && engine->finished; i++)
 	{
-		if (taken < FLUSH_BATCH && job->retry_ingest_at <= now)
-		{
-			push(&batch, job);
-			taken++;
-		}
-		else
-			push(&later, job);
+		push(&batch, pop(&engine->finished));
+		engine->finished_count--;
 	}
-	engine->finished = later;
-	engine->finished_count -= taken;
 	return batch;
 }
 
-typedef struct IngestArgument
+static void
+postpone(SaasEngine *engine, SaasJob *job, TimestampTz now)
 {
-	SaasEngine *engine;
-	SaasJob    *jobs;
-	bool		only_first;
-} IngestArgument;
+	push(&engine->postponed, job);
+	engine->postponed_count++;
+	engine->retry_at = TimestampTzPlusMilliseconds(now, RETRY_INGEST_MS);
+}
 
 static void
 ingest(void *arg)
 {
 	IngestArgument *argument = arg;
 
-	for (SaasJob *job = argument->jobs; job; job = argument->only_first ? NULL : job->next)
+	for (SaasJob *job = argument->jobs; job; job = job->next)
 		SaasIngestJob(job, &argument->engine->lease_id);
+}
+
+static void
+ingest_first(void *arg)
+{
+	IngestArgument *argument = arg;
+
+	SaasIngestHoldStatus(argument->jobs, &argument->engine->lease_id);
+	SaasIngestJob(argument->jobs, &argument->engine->lease_id);
 }
 
 /*
  * Stores one job that held up its batch.  A lock is tried for again later, as
- * long as the lease lasts; anything else becomes the connection's error, so
+ * long as the lease lasts or there are new tokens; anything else becomes the connection's error, so
  * that a poison answer harms only its own connection.
  */
 static bool
 ingest_alone(SaasEngine *engine, SaasJob *job, TimestampTz now)
 {
-	IngestArgument argument = {engine, job, true};
+	IngestArgument argument = {engine, job};
 	SaasProblem problem = {0};
 
-	if (SaasGuardedRun(ingest, &argument, &problem))
+	if (SaasGuardedRun(ingest_first, &argument, &problem))
 		return true;
 	if (strcmp(problem.sqlstate, "55P03") == 0)
-	{
-		job->retry_ingest_at = TimestampTzPlusMilliseconds(now, RETRY_INGEST_MS);
-		return job->lease_until < now;
-	}
+		return job->lease_until < now && job->poll.new_secrets == NULL;
 	job->poll.verdict = SAAS_VERDICT_ERROR;
 	SaasProblemSet(&job->poll.problem, problem.sqlstate, "could not store the answer: %s", problem.message);
-	if (!SaasGuardedRun(ingest, &argument, &problem))
+	if (!SaasGuardedRun(ingest_first, &argument, &problem))
 		ereport(LOG,
 				(errmsg("could not store the status of a connection: %s", problem.message)));
 	return true;
@@ -405,6 +424,7 @@ release(SaasEngine *engine, SaasJob *job)
 		link = &(*link)->all_next;
 	*link = job->all_next;
 	SaasEngineAnswer(job);
+	engine->next_due_at = Min(engine->next_due_at, job->next_at);
 	if (!job->is_test && !job->is_lost)
 		SaasSharedCountPoll(MyDatabaseId, job->poll.verdict == SAAS_VERDICT_OK, job->poll.problem.message);
 	MemoryContextDelete(job->context);
@@ -412,36 +432,62 @@ release(SaasEngine *engine, SaasJob *job)
 }
 
 static void
+release_all(SaasEngine *engine, SaasJob *jobs)
+{
+	SaasJob    *job;
+
+	while ((job = pop(&jobs)) != NULL)
+		release(engine, job);
+}
+
+/* Stores each job alone; returns those that are done with. */
+static SaasJob *
+ingest_each(SaasEngine *engine, SaasJob *jobs, TimestampTz now)
+{
+	SaasJob    *done = NULL;
+	SaasJob    *job;
+
+	while ((job = pop(&jobs)) != NULL)
+	{
+		if (ingest_alone(engine, job, now))
+			push(&done, job);
+		else
+			postpone(engine, job, now);
+	}
+	return done;
+}
+
+static void
 flush_batch(SaasEngine *engine)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	SaasJob    *batch = take_batch(engine, now);
-	SaasJob    *done = batch;
-	SaasJob    *job;
-	IngestArgument argument = {engine, batch, false};
+	SaasJob    *batch = take_batch(engine);
+	IngestArgument argument = {engine, batch};
 	SaasProblem problem = {0};
 
-	if (batch == NULL)
-		return;
 	engine->host.begin();
 	if (!SaasGuardedRun(ingest, &argument, &problem))
-	{
-		done = NULL;
-		while ((job = pop(&batch)) != NULL)
-		{
-			if (ingest_alone(engine, job, now))
-				push(&done, job);
-			else
-			{
-				push(&engine->finished, job);
-				engine->finished_count++;
-			}
-		}
-	}
+		batch = ingest_each(engine, batch, now);
 	engine->host.commit();
-	while ((job = pop(&done)) != NULL)
-		release(engine, job);
+	release_all(engine, batch);
 	engine->first_finished_at = now;
+}
+
+/* Not with the others: a lock that is still held would cost them a wait each time. */
+static void
+retry_postponed(SaasEngine *engine)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	SaasJob    *jobs = engine->postponed;
+
+	if (jobs == NULL || now < engine->retry_at)
+		return;
+	engine->postponed = NULL;
+	engine->postponed_count = 0;
+	engine->host.begin();
+	jobs = ingest_each(engine, jobs, now);
+	engine->host.commit();
+	release_all(engine, jobs);
 }
 
 static bool
@@ -449,8 +495,14 @@ flush_is_due(const SaasEngine *engine)
 {
 	return engine->finished &&
 		(engine->finished_count >= FLUSH_BATCH ||
-		 engine->finished_count == engine->count ||
+		 engine->finished_count + engine->postponed_count == engine->count ||
 		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
+}
+
+static long
+shorter(long timeout_ms, long bound_ms)
+{
+	return timeout_ms < 0 ? bound_ms : Min(timeout_ms, bound_ms);
 }
 
 bool
@@ -460,8 +512,10 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	bool		latch_set;
 
 	start_waiting(engine);
+	if (engine->postponed)
+		timeout_ms = shorter(timeout_ms, RETRY_INGEST_MS);
 	if (engine->finished || engine->waiting)
-		timeout_ms = timeout_ms < 0 ? FLUSH_DELAY_MS : Min(timeout_ms, FLUSH_DELAY_MS);
+		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
 	(void) loop_is_ready(engine);
@@ -472,6 +526,7 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	store_pending_tokens(engine);
 	if (flush_is_due(engine))
 		flush_batch(engine);
+	retry_postponed(engine);
 	start_waiting(engine);
 	return latch_set;
 }

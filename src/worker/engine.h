@@ -34,6 +34,12 @@ extern void SaasEngineDestroy(SaasEngine *engine);
 /* Polls under way or waiting to be stored. */
 extern int	SaasEngineCount(const SaasEngine *engine);
 
+/*
+ * When the first of the connections stored since the last call is due again;
+ * DT_NOEND when none is.
+ */
+extern TimestampTz SaasEngineTakeNextDue(SaasEngine *engine);
+
 /* Claims due connections, at most limit and what saas.poller_max_in_flight leaves; returns how many. */
 extern int	SaasEngineClaimDue(SaasEngine *engine, int limit);
 

@@ -22,12 +22,16 @@ struct SaasEngine
 	pg_uuid_t	lease_id;
 	int			count;			/* jobs in all */
 	int			finished_count;
+	int			postponed_count;
 	int			storing_count;	/* keep their place among the transfers */
 	TimestampTz first_finished_at;
+	TimestampTz next_due_at;	/* of what was stored since it was last taken */
 	SaasJob    *all;
 	SaasJob    *waiting;
 	SaasJob    *storing;
 	SaasJob    *finished;
+	SaasJob    *postponed;		/* to be stored when a lock is gone */
+	TimestampTz retry_at;		/* of the postponed */
 };
 
 /* Claims given connections; inside a transaction.  SaasEngineAdopt starts them. */

@@ -103,49 +103,92 @@ state_of(SaasStoreReadiness readiness, const SaasEngine *engine)
 	return saas_poller_enabled ? SAAS_POLLER_IDLE : SAAS_POLLER_DISABLED;
 }
 
+static SaasStoreReadiness
+read_readiness(void)
+{
+	SaasStoreReadiness readiness;
+
+	begin();
+	readiness = SaasClaimReadiness();
+	commit();
+	return readiness;
+}
+
+/*
+ * Nothing to poll for here.  Who created the extension while the slot was
+ * still ours counted on us; who does from now on asks the launcher.
+ */
+static void
+leave(void)
+{
+	keep_running = false;
+	SaasSharedDetachPoller(MyDatabaseId, false);
+	if (read_readiness() != SAAS_STORE_NO_EXTENSION)
+		SaasSharedWant(MyDatabaseId);
+	proc_exit(0);
+}
+
+/* What the last look at the tables showed. */
+typedef struct Outlook
+{
+	SaasStoreReadiness readiness;
+	SaasBacklog backlog;
+} Outlook;
+
+static void
+report(const SaasEngine *engine, const Outlook *outlook)
+{
+	SaasSharedReport(MyDatabaseId, state_of(outlook->readiness, engine), SaasEngineCount(engine),
+					 outlook->backlog.due, outlook->backlog.lag_ms);
+}
+
 /*
  * Looks at the tables: what state the database is in, what is due.  Returns
  * how long nothing will be due.
  */
 static long
-look(SaasEngine *engine, SaasStoreReadiness *readiness)
+look(SaasEngine *engine, Outlook *outlook)
 {
-	SaasBacklog backlog = {0, 0, -1};
+	SaasBacklog *backlog = &outlook->backlog;
 
-	begin();
-	*readiness = SaasClaimReadiness();
-	commit();
-	if (*readiness == SAAS_STORE_NO_EXTENSION)
-	{
-		keep_running = false;
-		proc_exit(0);
-	}
-	take_requests(engine, *readiness);
-	if (*readiness == SAAS_STORE_READY)
+	*backlog = (SaasBacklog) {0, 0, -1};
+	outlook->readiness = read_readiness();
+	if (outlook->readiness == SAAS_STORE_NO_EXTENSION)
+		leave();
+	take_requests(engine, outlook->readiness);
+	if (outlook->readiness == SAAS_STORE_READY)
 	{
 		if (saas_poller_enabled)
 			(void) SaasEngineClaimDue(engine, CLAIM_BATCH);
 		begin();
-		SaasClaimBacklog(&backlog);
+		SaasClaimBacklog(backlog);
 		commit();
 	}
-	SaasSharedReport(MyDatabaseId, state_of(*readiness, engine), SaasEngineCount(engine),
-					 backlog.due, backlog.lag_ms);
-	if (backlog.next_ms < 0 || !saas_poller_enabled)
+	report(engine, outlook);
+	if (backlog->next_ms < 0 || !saas_poller_enabled)
 		return LONGEST_SLEEP_MS;
 	/* What is due but could not be claimed: no room, or a lock. */
-	if (backlog.next_ms == 0)
+	if (backlog->next_ms == 0)
 		return SaasEngineCount(engine) > 0 ? 50 : 1000;
-	return (long) Min(backlog.next_ms, (int64) LONGEST_SLEEP_MS);
+	return (long) Min(backlog->next_ms, (int64) LONGEST_SLEEP_MS);
 }
 
-static void
-reload_settings(void)
+/*
+ * Flags and time decide, not the latch: a transaction that waited for a lock
+ * has reset it.
+ */
+static bool
+must_look(TimestampTz look_at)
 {
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
+	bool		was_asked = SaasSharedTakeWake(MyDatabaseId);
+
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		was_asked = true;
+	}
+	return was_asked || GetCurrentTimestamp() >= look_at;
 }
 
 static void
@@ -155,24 +198,28 @@ run(void)
 	SaasEngine *engine = SaasEngineCreate(TopMemoryContext, &host);
 	MemoryContext loop_context = AllocSetContextCreate(TopMemoryContext, "pg_saas poller",
 													   ALLOCSET_DEFAULT_SIZES);
-	SaasStoreReadiness readiness = SAAS_STORE_NOT_INSTALLED;
+	Outlook		outlook = {SAAS_STORE_NOT_INSTALLED, {0, 0, -1}};
 	TimestampTz look_at = 0;
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		bool		woken;
+		TimestampTz next_due_at;
+		int			busy;
 
 		MemoryContextSwitchTo(loop_context);
 		MemoryContextReset(loop_context);
-		if (now >= look_at)
-			look_at = TimestampTzPlusMilliseconds(now, look(engine, &readiness));
-		woken = SaasEngineStep(engine, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), look_at));
-		reload_settings();
-		if (woken)
-			look_at = 0;
-		else if (SaasEngineCount(engine) == 0 && state_of(readiness, engine) == SAAS_POLLER_IDLE)
-			SaasSharedReport(MyDatabaseId, SAAS_POLLER_IDLE, 0, 0, 0);
+		while (must_look(look_at))
+		{
+			TimestampTz now = GetCurrentTimestamp();
+
+			look_at = TimestampTzPlusMilliseconds(now, look(engine, &outlook));
+		}
+		busy = SaasEngineCount(engine);
+		(void) SaasEngineStep(engine, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), look_at));
+		next_due_at = SaasEngineTakeNextDue(engine);
+		look_at = Min(look_at, next_due_at);
+		if (SaasEngineCount(engine) != busy)
+			report(engine, &outlook);
 	}
 }
 

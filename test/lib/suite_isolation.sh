@@ -36,7 +36,7 @@ suite_isolation() {
 	report_regress isolation "$logs/isolation.log" "$status" "${names[@]}"
 	file=$(find "$dir/out" -name regression.diffs -size +0 | head -n 1)
 	if [ -n "$file" ]; then
-		tail -n 60 "$file"
+		head -n 60 "$file"
 		say "diffs: $file; server log: $(cluster_log "$cluster")"
 	fi
 	finish_cluster "$cluster" isolation

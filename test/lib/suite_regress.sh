@@ -60,7 +60,7 @@ suite_regress() {
 	status=$?
 	report_regress regress "$logs/regress.log" "$status" "${names[@]}"
 	if [ -s "$dir/out/regression.diffs" ]; then
-		tail -n 60 "$dir/out/regression.diffs"
+		head -n 60 "$dir/out/regression.diffs"
 		say "diffs: $dir/out/regression.diffs; results: $dir/out/results/; server log: $(cluster_log "$cluster")"
 	fi
 	finish_cluster "$cluster" regress

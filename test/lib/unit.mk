@@ -17,11 +17,11 @@ TESTS = $(patsubst test/unit/%.c,$(BUILD)/%,$(wildcard test/unit/test_*.c))
 
 all: $(TESTS)
 
-$(BUILD)/%.o: src/%.c test/lib/unit.mk
+$(OBJECTS): $(BUILD)/%.o: src/%.c test/lib/unit.mk
 	@mkdir -p $(@D)
 	$(CC) $(UNIT_CFLAGS) $(UNIT_CPPFLAGS) -c -o $@ $<
 
-$(BUILD)/test_%: test/unit/test_%.c $(OBJECTS) test/lib/unit.mk
+$(TESTS): $(BUILD)/%: test/unit/%.c $(OBJECTS) test/lib/unit.mk
 	@mkdir -p $(@D)
 	$(CC) $(UNIT_CFLAGS) $(UNIT_CPPFLAGS) -o $@ $< $(OBJECTS) $(UNIT_LIBS)
 

@@ -99,7 +99,7 @@ test_strbuf(void)
 	SaasStrbufInit(&buf, arena);
 	SaasStrbufPrintf(&buf, "%9000d", 1);
 	SaasStrbufAppendText(&buf, "later");
-	ok(SaasStrbufFinish(&buf) == NULL, "a failed append fails the buffer");
+	ok(SaasStrbufFinish(&buf) == NULL && buf.length == 0, "a failed append fails the buffer");
 	SaasArenaDestroy(arena);
 }
 

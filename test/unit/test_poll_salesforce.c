@@ -127,6 +127,12 @@ test_refused_token(void)
 	   "once: %s", poll.problem.message);
 	ok(poll.new_secrets != NULL, "the new tokens stay");
 
+	ask_token();
+	answer(KIND, 200, "{\"access_token\":\"new-access\",\"refresh_token\":\"new-refresh\"}");
+	poll.new_secrets = NULL;
+	answer(KIND, 400, "[{\"errorCode\":\"new-access\"}]");
+	ok(poll.verdict == SAAS_VERDICT_ERROR && !is_shown(&poll.problem, "new-access"),
+	   "a new token is a secret after it was stored too: %s", poll.problem.message);
 	start_poll(KIND, CONFIG, "{\"access_token\":\"a\"}");
 	ok(answer(KIND, 401, EXPIRED) == SAAS_STEP_DONE &&
 	   ended(SAAS_VERDICT_REAUTH, "Access token expired. Please re-authenticate this connection."),

@@ -1,0 +1,1 @@
+"""The parts of the benchmark: `bench` beside this folder puts them together."""

@@ -1,0 +1,218 @@
+-- No organization sees, changes or senses rows of another: every attack that
+-- test/lib/attacks.sql makes from the catalog, on every relation, foreign key
+-- and function that there is.
+\ir ../lib/tenants.sql
+\ir ../lib/attacks.sql
+
+select no_plan();
+
+create table attack.tenant (name text primary key, user_id uuid, org_id uuid);
+
+-- Rows of one organization in every table.
+create function attack.settle(name text) returns void
+language plpgsql as $$
+declare
+    person record := tenants.found(name);
+    connection_id uuid;
+    layout_id uuid;
+begin
+    insert into attack.tenant values (name, person.user_id, person.org_id);
+    perform saas_api.sign_in(name || '@example.com', 'correct horse ' || name);
+    perform saas.open_ticket(person.org_id, 'to look at ' || name);
+    insert into saas.role (org_id, name, is_builtin, permissions, rank)
+    values (person.org_id, name || '_auditor', false, array['view_dashboard'], 15);
+    insert into saas.outbox (org_id, recipient, template)
+    values (person.org_id, name || '@example.com', 'invitation');
+    connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
+                                     secrets => jsonb_build_object('bearer_token', name || ' token'));
+    layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(
+        jsonb_build_object('metric', 'sample_metric', 'labels', jsonb_build_object('owner', name)),
+        jsonb_build_object('metric', name || '_metric')));
+    perform tenants.read(person.org_id, layout_id, now() - weeks * interval '1 week', weeks, 42)
+       from generate_series(0, 2) as weeks;
+end
+$$;
+select attack.settle('attacker');
+create table attack.known_before as select * from attack.ids() as id;
+select attack.settle('victim');
+insert into attack.scene
+select a.user_id, a.org_id, v.org_id,
+       (select '[Vv]ictim|' || string_agg(id, '|')
+          from (select attack.ids() except select id from attack.known_before) as new (id))
+  from attack.tenant a, attack.tenant v
+ where a.name = 'attacker' and v.name = 'victim';
+insert into attack.finding select * from attack.findings();
+
+-- Without rows of both there would be nothing to find.
+select ok(attack.count_rows(r.relation, s.mark, true) > 0 and attack.count_rows(r.relation, s.mark, false) > 0,
+          format('%s holds rows of both organizations', r.relation))
+  from attack.relation r, attack.scene s
+ where r.kind in ('r', 'p')
+   -- The platform's own: no organization has a row in them.
+   and r.relation::text not in ('saas.schema_migration', 'saas_private.installation', 'saas_private.jwt_key')
+ order by r.relation::text;
+
+select cmp_ok((select count(*) from attack.relation where is_partition), '>=', 3::bigint,
+              'there are partitions to read directly');
+select cmp_ok((select count(*) from attack.relation where kind = 'v'), '>=', 8::bigint, 'there are views');
+
+-- Each in a transaction of its own: a transaction has one identity.
+create view attack.persona as
+select * from (values
+    ('saas_user', true, 'a member of another organization'),
+    ('saas_user', false, 'saas_user without an identity'),
+    ('saas_anon', false, 'saas_anon'),
+    ('saas_anon', true, 'saas_anon with another organization''s identity'),
+    ('saas_test_nobody', false, 'a role without grants'),
+    ('saas_operator', false, 'an operator without a ticket'),
+    ('saas_owner', true, 'a definer function for another organization'),
+    ('saas_owner', false, 'a definer function for nobody')) as p (role, signed_in, title);
+
+select format('select is(attack.holes(%L, %L, %L), '''', %L);', r.relation, p.role, p.signed_in,
+              format('%s gets nothing out of or into %s', p.title, r.relation))
+  from attack.persona p, attack.relation r
+ order by p.title, r.relation::text
+\gexec
+
+select format('select is(h.holes, '''', %L) from attack.reference_holes(%s, %L) h;',
+              format('as %s the foreign key %s of %s does not tell which rows exist', role.name, k.conname,
+                     k.conrelid::regclass), k.oid, role.name)
+  from pg_constraint k, unnest(array['saas_user', 'saas_owner']) as role (name)
+ where k.contype = 'f' and k.conparentid = 0
+   and k.conrelid in (select relation from attack.relation)
+ order by role.name, k.conrelid::regclass::text, k.conname
+\gexec
+
+select ok(bool_or(h.reached), 'a reference got as far as the foreign key and was refused there')
+  from pg_constraint k, attack.reference_holes(k.oid, 'saas_owner') h
+ where k.contype = 'f' and k.conrelid in (select relation from attack.relation);
+
+select format('select is(attack.function_holes(%L, %L, %L), '''', %L);', p.oid::regprocedure, role.name, role.signed_in,
+              format('%s answers %s the same for what another organization has and for what nobody has',
+                     p.oid::regprocedure, role.title))
+  from (values ('saas_user', true, 'a member'), ('saas_user', false, 'a request without a token'),
+               ('saas_anon', false, 'saas_anon')) as role (name, signed_in, title)
+  join pg_proc p on has_function_privilege(role.name, p.oid, 'execute')
+                and p.pronamespace in ('saas'::regnamespace, 'saas_api'::regnamespace, 'saas_private'::regnamespace)
+                and p.prokind = 'f'
+                -- Types' own functions: nobody can call them with such arguments.
+                and not p.proargtypes::oid[] && array['internal'::regtype, 'cstring'::regtype]::oid[]
+ where exists (select from attack.calls(p.oid))
+   -- A slug is unique among all organizations by nature.
+   and p.oid <> 'saas_api.create_organization(text, text)'::regprocedure
+ order by role.title, p.oid::regprocedure::text
+\gexec
+
+select is(attack.call_answer('saas_api.create_organization(text, text)', 'name => ''Other'', slug => ''victim-works''',
+                             'saas_user', true, 'victim-works'),
+          '23505 slug is already taken', 'a slug that another organization has is taken, and that is all it says');
+
+-- The attacks find holes where there are some.  Each is undone at once.
+begin;
+alter table saas.connection no force row level security;
+select attack.holes('saas.connection', 'saas_owner', true) as holes \gset
+rollback;
+select matches(:'holes'::text, E'(^|\n)select: 1 rows', 'a table without FORCE shows its owner the other organization''s rows');
+select matches(:'holes'::text, E'\ndelete: 1 rows, changed', 'and lets it delete them');
+select matches(:'holes'::text, E'\ncopy in: 0 rows', 'and takes COPY');
+
+begin;
+create policy hole on saas.series using (true);
+select attack.holes('saas.series', 'saas_user', true) as holes,
+       attack.holes('saas.series', 'saas_owner', true) as owner_holes \gset
+rollback;
+select matches(:'holes'::text, '^select: 2 rows', 'a policy using (true) is found');
+select matches(:'owner_holes'::text, E'\ninsert: 23505', 'and that it lets its owner insert');
+
+begin;
+create policy hole on saas.series using (true);
+create policy hole on saas.layout using (true);
+create policy hole on saas.reading using (true);
+select attack.holes('saas_api.samples', 'saas_user', true) as holes \gset
+rollback;
+select matches(:'holes'::text, '^select: 6 rows', 'and in the views over the tables');
+
+begin;
+create view saas_api.hole as select c.id, c.name from saas.connection c;
+grant select on saas_api.hole to saas_user;
+select attack.holes('saas_api.hole', 'saas_user', true) as holes \gset
+rollback;
+select matches(:'holes'::text, '^select: 1 rows', 'a view with its owner''s rights is found');
+
+select relation as partition from attack.relation where is_partition order by relation::text limit 1 \gset
+begin;
+grant select on :partition to saas_user;
+select attack.holes(:'partition', 'saas_user', true) as holes \gset
+rollback;
+select is(:'holes'::text, '', 'a grant on a partition shows nothing while row-level security is on');
+begin;
+grant select on :partition to saas_user;
+alter table :partition disable row level security;
+select attack.holes(:'partition', 'saas_user', true) as holes \gset
+rollback;
+select matches(:'holes'::text, E'^select: 1 rows.*\ncopy out: 2 rows',
+               'a grant on a partition without row-level security is found');
+
+begin;
+grant truncate, update on saas.layout to saas_user;
+create policy hole on saas.layout for update using (true);
+select attack.holes('saas.layout', 'saas_user', true) as holes \gset
+rollback;
+select matches(:'holes'::text, E'(^|\n)truncate: ', 'TRUNCATE for tenants is found');
+select matches(:'holes'::text, E'\nlock: ', 'and LOCK TABLE');
+select matches(:'holes'::text, '^update of all: \d rows, changed', 'and an update that names no row');
+
+begin;
+create policy hole on saas.connection for update to saas_owner
+    using (org_id = saas.org_if('manage_connections')) with check (true);
+select attack.holes('saas.connection', 'saas_owner', true) as holes \gset
+rollback;
+select matches(:'holes'::text, '^move of own rows into the other organization: ',
+               'a policy that checks nothing on the way in is found');
+
+begin;
+create table saas.hole (org_id uuid not null, id uuid primary key, code text unique);
+alter table saas.hole owner to saas_owner;
+insert into saas.hole select org_id, gen_random_uuid(), name from attack.tenant;
+grant select, insert on saas.hole to saas_user;
+select attack.holes('saas.hole', 'saas_user', true) as open_holes \gset
+alter table saas.hole enable row level security;
+alter table saas.hole force row level security;
+create policy own on saas.hole using (org_id = saas.org_if('view_dashboard'));
+select attack.holes('saas.hole', 'saas_user', true) as holes \gset
+rollback;
+select matches(:'open_holes'::text, E'^select: 1 rows', 'a table without row-level security is found');
+select matches(:'holes'::text, E'upsert by saas.hole_code_key, nothing: ', 'a key that spans organizations is found');
+
+begin;
+create table saas.hole (org_id uuid not null, id uuid primary key, connection_id uuid);
+alter table saas.hole owner to saas_owner;
+alter table saas.connection add constraint hole_key unique (id);
+alter table saas.hole add constraint hole_connection foreign key (connection_id) references saas.connection (id);
+insert into saas.hole select c.org_id, gen_random_uuid(), c.id from saas.connection c;
+alter table saas.hole enable row level security;
+alter table saas.hole force row level security;
+create policy own on saas.hole using (org_id = saas.org_if('view_dashboard'));
+select h.holes from pg_constraint k, attack.reference_holes(k.oid, 'saas_owner') h
+ where k.conname = 'hole_connection' \gset
+rollback;
+select matches(:'holes'::text, E'^insert: done.* against 23503.*\nupdate: done', 'a foreign key without the organization is found');
+
+begin;
+create function saas_api.hole(connection_id uuid) returns boolean
+language sql stable security definer
+as $$ select exists (select from saas.connection c where c.id = hole.connection_id) $$;
+grant execute on function saas_api.hole to saas_user;
+select attack.function_holes('saas_api.hole(uuid)', 'saas_user', true) as holes \gset
+rollback;
+select matches(:'holes'::text, 'connection_id saas.connection.id: \[true\] against \[false\]',
+               'a definer function that looks across organizations is found');
+
+begin;
+create materialized view saas_api.hole as select * from saas.connection;
+grant select on saas_api.hole to public;
+select attack.holes('saas_api.hole', 'saas_anon', false) as holes \gset
+rollback;
+select matches(:'holes'::text, '^select: 1 rows', 'a materialized view is found');
+
+select * from finish();
