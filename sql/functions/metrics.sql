@@ -63,13 +63,17 @@ begin
                                      case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
                    end), '{}')
               from unnest(keys) as k (name)) as grouped,
+           -- Filtered, because CASE would not keep the others from being computed;
+           -- avg() overflows on squares that nobody asked for.
+           -- Filtered, so that a sum that overflows is the asker's of a sum only.
            case chosen
-               when 'avg' then avg(s.value)
-               when 'sum' then sum(s.value)
-               when 'min' then min(s.value)
-               when 'max' then max(s.value)
-               when 'count' then count(s.value)::double precision
-               else (array_agg(s.value order by s.at desc) filter (where s.value is not null))[1]
+               when 'avg' then avg(s.value) filter (where chosen = 'avg')
+               when 'sum' then sum(s.value) filter (where chosen = 'sum')
+               when 'min' then min(s.value) filter (where chosen = 'min')
+               when 'max' then max(s.value) filter (where chosen = 'max')
+               when 'count' then count(s.value) filter (where chosen = 'count')::double precision
+               else (array_agg(s.value order by s.at desc)
+                     filter (where chosen = 'last' and s.value is not null))[1]
            end
       from saas.sample s
       join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id

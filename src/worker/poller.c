@@ -16,6 +16,7 @@
 #include "state/settings.h"
 #include "state/shared.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -208,11 +209,13 @@ run(void)
 
 		MemoryContextSwitchTo(loop_context);
 		MemoryContextReset(loop_context);
-		while (must_look(look_at))
+		if (must_look(look_at))
 		{
 			TimestampTz now = GetCurrentTimestamp();
 
 			look_at = TimestampTzPlusMilliseconds(now, look(engine, &outlook));
+			/* Who asked meanwhile is seen after a step that does not sleep. */
+			SetLatch(MyLatch);
 		}
 		busy = SaasEngineCount(engine);
 		(void) SaasEngineStep(engine, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), look_at));

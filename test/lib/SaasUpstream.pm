@@ -36,8 +36,8 @@ use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(time);
 
 my $home = dirname(__FILE__) . '/../upstream';
-my ($count, $certificates) = (0);
-my %running;
+my $count = 0;
+my (%certificates, %running);
 
 =pod
 
@@ -185,21 +185,24 @@ sub _control_tls
 
 =pod
 
-=item SaasUpstream->certificates
+=item SaasUpstream->certificates($authority)
 
 A directory with a test CA (ca.pem) and certificates for localhost, made once.
+Another authority by another name; start's certificates are the one's without.
 
 =cut
 
 sub certificates
 {
-	if (!defined $certificates)
+	my ($class, $authority) = @_;
+	$authority = 'ours' unless defined $authority;
+	if (!defined $certificates{$authority})
 	{
-		my $dir = PostgreSQL::Test::Utils::tempdir() . '/certificates';
+		my $dir = PostgreSQL::Test::Utils::tempdir() . "/certificates-$authority";
 		PostgreSQL::Test::Utils::system_or_bail("$home/make-certificates", $dir);
-		$certificates = $dir;
+		$certificates{$authority} = $dir;
 	}
-	return $certificates;
+	return $certificates{$authority};
 }
 
 =pod

@@ -28,7 +28,8 @@ run_perl_tests() {
 	(
 		cd "$tree" || exit 1
 		cluster_as_user env PERL5LIB="$tree/test/lib:$perl_lib" PG_REGRESS="$pg_regress" \
-			TESTDIR="$work/$suite" top_builddir="$work/$suite" PG_TEST_PORT_DIR="$work/$suite/ports" \
+			TESTDIR="$work/$suite" TESTDATADIR="$work/$suite/tmp_check" \
+			TESTLOGDIR="$work/$suite/tmp_check/log" top_builddir="$work/$suite" PG_TEST_PORT_DIR="$work/$suite/ports" \
 			PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-300}" \
 			${tap_env[@]+"${tap_env[@]}"} \
 			test/lib/run-tap --suite "$suite" --results "$work/$suite/results" \

@@ -1,0 +1,353 @@
+# What upstreams do wrong: each harms its own connection, which shows the reason.
+use strict;
+use warnings;
+
+use IO::Socket::INET;
+use JSON::PP qw(decode_json);
+use PostgreSQL::Test::Utils;
+use SaasCluster;
+use SaasTenant;
+use SaasUpstream;
+use Test::More;
+
+my $certificates = SaasUpstream->certificates;
+my $strangers    = SaasUpstream->certificates('strangers');
+
+my $node = SaasCluster->create('main', settings => {
+		'saas.allowed_networks'        => '127.0.0.0/8, ::1/128',
+		'saas.allow_plain_http'        => 'on',
+		'saas.ca_file'                 => "$strangers/ca.pem",
+		'saas.refresh_cooldown'        => '0',
+		'saas.min_poll_interval'       => '1s',
+		'saas.poller_connect_timeout'  => '1s',
+		'saas.poller_request_timeout'  => '2s',
+		'saas.poller_max_response'     => '2MB' });
+$node->start;
+$node->install('postgres');
+
+my $upstream = SaasUpstream->start;
+my %secure   = map { $_ => SaasUpstream->start(certificate => $_) } qw(good expired wrong-host self-signed);
+my $tenant   = SaasTenant->create($node, 'postgres', 'Acme');
+my %secret   = ($tenant->password => 1);
+
+sub sql { return $node->safe_psql('postgres', @_); }
+
+sub set_up
+{
+	my (%settings) = @_;
+	$node->append_conf('postgresql.conf', "$_ = '$settings{$_}'") foreach sort keys %settings;
+	$node->reload;
+	return;
+}
+
+# Nobody listens on the first; nobody answers on the second, whose queue takes
+# the connections; the third's queue is full, so that none is made.
+my $closed_port = PostgreSQL::Test::Cluster::get_free_port();
+my @listeners;
+
+sub mute_port
+{
+	my ($backlog) = @_;
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	push @listeners, IO::Socket::INET->new(
+		LocalAddr => '127.0.0.1', LocalPort => $port, Listen => $backlog, ReuseAddr => 1) || die "port $port: $!";
+	return $port;
+}
+
+my $mute_port = mute_port(100);
+my $full_port = mute_port(1);
+foreach (1 .. 4)
+{
+	my $filler = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $full_port, Blocking => 0);
+	push @listeners, $filler if $filler;
+}
+
+#
+# One connection for each: name, kind, URL, what it shows
+#
+my $http = $upstream->url;
+my @fault = (
+	[ 'closed port',   'http_json', "http://localhost:$closed_port/", qr/^could not connect to http:\S+: Connection refused$/ ],
+	[ 'unknown host',  'http_json', 'http://no-such-host.invalid/',
+		qr/^the host name no-such-host\.invalid could not be resolved$|timed out during the name look-up$/ ],
+	[ 'full port',     'http_json', "http://localhost:$full_port/", qr/timed out during the TCP connect$/ ],
+	[ 'mute port',     'http_json', "http://localhost:$mute_port/", qr/timed out while waiting for the first byte$/ ],
+	[ 'mute tls port', 'http_json', "https://localhost:$mute_port/", qr/timed out during the TLS handshake$/ ],
+	[ 'http as https', 'http_json', 'https://localhost:' . $upstream->port . '/json', qr/^the TLS handshake with \S+ failed$|timed out during the TLS handshake$/ ],
+	[ 'https as http', 'http_json', 'http://localhost:' . $secure{good}->port . '/json',
+		qr/does not answer in HTTP|broke the connection off|answered HTTP 400/ ],
+	[ 'expired certificate', 'http_json', $secure{expired}->url . '/json', qr/^the certificate of localhost / ],
+	[ 'wrong host certificate', 'http_json', $secure{'wrong-host'}->url . '/json', qr/^the certificate of localhost / ],
+	[ 'self-signed certificate', 'http_json', $secure{'self-signed'}->url . '/json', qr/^the certificate of localhost is self-signed$/ ],
+	[ 'unknown authority', 'http_json', $secure{good}->url . '/json',
+		qr/^the certificate of localhost comes from an authority that is not trusted$/ ],
+	[ 'private address', 'http_json', 'http://10.1.2.3/', qr/^the address 10\.1\.2\.3 is / ],
+	[ 'metadata address', 'http_json', 'http://169.254.169.254/latest/', qr/^the address 169\.254\.169\.254 is / ],
+	[ 'private address v6', 'http_json', 'http://[fd00::1]/', qr/^the address fd00::1 is / ],
+	[ 'no address', 'http_json', 'http://0.0.0.0:' . $upstream->port . '/json', qr/^the address 0\.0\.0\.0 is / ],
+
+	[ 'slow header',   'http_json', "$http/fault/slow-header?ms=60000", qr/timed out while waiting for the first byte$/ ],
+	[ 'dripping header', 'http_json', "$http/fault/slow-header?ms=40&drip=1", qr/timed out while receiving the headers$/ ],
+	[ 'slow body',     'http_json', "$http/fault/slow-body?ms=200", qr/timed out while receiving the body$/ ],
+	[ 'stall',         'http_json', "$http/fault/stall", qr/timed out while waiting for the first byte$/ ],
+	[ 'stall after header', 'http_json', "$http/fault/stall?after_header=1", qr/timed out while receiving the body$/ ],
+	[ 'slow endless',  'http_json', "$http/fault/endless?ms=900", qr/timed out while receiving the body$/ ],
+	[ 'endless',       'http_json', "$http/fault/endless", qr/^the answer is larger than 2097152 bytes$/ ],
+	[ 'endless metrics', 'prometheus', "$http/fault/endless?format=prometheus", qr/^the answer is larger than 2097152 bytes$/ ],
+	[ '50 MB',         'http_json', "$http/fault/huge", qr/^the answer is larger than 2097152 bytes$/ ],
+	[ '50 MB chunked', 'http_json', "$http/fault/huge?chunked=1", qr/^the answer is larger than 2097152 bytes$/ ],
+	[ '50 MB metrics', 'prometheus', "$http/fault/huge?format=prometheus", qr/^the answer is larger than 2097152 bytes$/ ],
+	[ 'gzip bomb',     'http_json', "$http/fault/gzip-bomb?bytes=268435456", qr/^the answer is larger than 2097152 bytes$/ ],
+	[ 'endless headers', 'http_json', "$http/fault/endless-headers", qr/^the answer's headers are too large$/ ],
+	[ 'slow endless headers', 'http_json', "$http/fault/endless-headers?ms=500", qr/timed out while receiving the headers$/ ],
+	[ 'reset',         'http_json', "$http/fault/reset", qr/broke the connection off in the middle of the answer$/ ],
+	[ 'reset at start', 'http_json', "$http/fault/reset?at=start", qr/broke the connection off without an answer$/ ],
+	[ 'truncated',     'http_json', "$http/fault/truncated", qr/broke the connection off in the middle of the answer$/ ],
+	[ 'close',         'http_json', "$http/fault/close", qr/broke the connection off without an answer$/ ],
+	[ 'not http',      'http_json', "$http/fault/not-http", qr/does not answer in HTTP$/ ],
+
+	[ 'html',          'http_json', "$http/fault/html", qr/^the answer is not JSON: line 1, / ],
+	[ 'html metrics',  'prometheus', "$http/fault/html", qr/^the answer is not in the Prometheus text format: / ],
+	[ 'empty',         'http_json', "$http/fault/empty", qr/^the answer is empty$/ ],
+	[ 'empty metrics', 'prometheus', "$http/fault/empty", qr/^the answer holds no samples$/ ],
+	[ 'not json',      'http_json', "$http/fault/not-json", qr/^the answer is not JSON: / ],
+	[ 'garbage',       'http_json', "$http/fault/garbage", qr/^the answer is not JSON: / ],
+	[ 'garbage metrics', 'prometheus', "$http/fault/garbage", qr/^the answer is not in the Prometheus text format: / ],
+	[ 'bad utf8',      'http_json', "$http/fault/bad-utf8", qr/^the answer is not JSON: .*invalid UTF-8$/ ],
+	[ 'deep',          'http_json', "$http/fault/deep", qr/nested too deeply$/ ],
+	[ 'deep objects',  'http_json', "$http/fault/deep?objects=1", qr/nested too deeply$/ ],
+	[ 'escaped nul',   'http_json', "$http/fault/nul", qr/a NUL character$/ ],
+	[ 'raw nul',       'http_json', "$http/fault/nul?raw=1", qr/^the answer is not JSON: / ],
+	[ 'huge number',   'http_json', "$http/fault/huge-number", qr/a number is too large$/ ],
+	[ 'huge number digits', 'http_json', "$http/fault/huge-number?digits=100000", qr/a number is too large$/ ],
+	[ '200 with error', 'http_json', "$http/fault/200-with-error", qr/^no metric found in the answer$/ ],
+	[ 'too many samples', 'prometheus', "$http/metrics?series=25000", qr/more samples than|too many samples/ ],
+	[ 'wrong token',   'prometheus', "$http/metrics?auth=bearer", qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ],
+
+	[ '400', 'http_json', "$http/fault/status?code=400", qr/^the endpoint answered HTTP 400$/ ],
+	[ '401', 'http_json', "$http/fault/status?code=401", qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ],
+	[ '403', 'http_json', "$http/fault/status?code=403", qr/^the endpoint denies access \(HTTP 403\)$/ ],
+	[ '404', 'prometheus', "$http/nowhere", qr/^the endpoint has no such resource \(HTTP 404\)$/ ],
+	[ '408', 'http_json', "$http/fault/status?code=408", qr/^the endpoint is not available \(HTTP 408\)$/ ],
+	[ '429', 'http_json', "$http/fault/status?code=429&retry_after=120", qr/^the endpoint asks for fewer requests \(HTTP 429\)$/ ],
+	[ '500', 'http_json', "$http/fault/status?code=500", qr/^the endpoint is not available \(HTTP 500\)$/ ],
+	[ '503', 'http_json', "$http/fault/status?code=503&retry_after=date%3A300", qr/^the endpoint is not available \(HTTP 503\)$/ ],
+	[ '999', 'http_json', "$http/fault/status?code=999", qr/HTTP 999|does not answer in HTTP/ ],
+	[ '204', 'http_json', "$http/fault/empty?code=204", qr/^the answer is empty$/ ],
+
+	[ 'redirect loop', 'http_json', "$http/fault/redirect-loop", qr/^\S+ redirects more than 3 times$/ ],
+	[ 'redirect to another host', 'http_json', "$http/fault/redirect?to=http%3A%2F%2F127.0.0.1%3A" . $upstream->port . '%2Fjson',
+		qr{^http://localhost:\d+ redirects to http://127\.0\.0\.1:\d+$} ],
+	[ 'redirect to https', 'http_json', "$http/fault/redirect?to=https%3A%2F%2Flocalhost%2Fjson",
+		qr{^http://localhost:\d+ redirects to https://localhost:443$} ],
+	[ 'redirect to a private address', 'http_json', "$http/fault/redirect?to=http%3A%2F%2F10.0.0.1%2F",
+		qr{^http://localhost:\d+ redirects to http://10\.0\.0\.1:80$} ],
+	[ 'redirect to a file', 'http_json', "$http/fault/redirect?to=file%3A%2F%2F%2Fetc%2Fpasswd", qr/^\S+ redirects to an address that is not acceptable$/ ],
+	[ 'redirect without a target', 'http_json', "$http/fault/redirect?to=", qr/HTTP 404|redirects/ ]);
+
+# The same for Salesforce's own paths: an org each, with a rule for its tokens.
+my @salesforce_fault = (
+	[ 'sf 400', { fault => 'status', code => 400 }, qr/^Salesforce answered HTTP 400 UNKNOWN_EXCEPTION$/ ],
+	[ 'sf 401', { fault => 'status', code => 401 }, qr/^Salesforce refused the request \(HTTP 401 UNKNOWN_EXCEPTION\)$/ ],
+	[ 'sf 401 for ever', { fault => 'body', code => 401, body => '[{"errorCode":"INVALID_SESSION_ID","message":"x"}]' },
+		qr/^Salesforce refused the access token that it has just given \(INVALID_SESSION_ID\)$/ ],
+	[ 'sf 403', { fault => 'body', code => 403, body => '[{"errorCode":"API_DISABLED_FOR_ORG","message":"x"}]' },
+		qr/^Salesforce denies access \(HTTP 403 API_DISABLED_FOR_ORG\)$/ ],
+	[ 'sf limit', { fault => 'body', code => 403, body => '[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"x"}]' },
+		qr/^the organization's API request limit is used up \(REQUEST_LIMIT_EXCEEDED\)$/ ],
+	[ 'sf 404', { fault => 'status', code => 404 }, qr/^Salesforce has no such resource \(HTTP 404 UNKNOWN_EXCEPTION\)$/ ],
+	[ 'sf 429', { fault => 'status', code => 429, retry_after => 120 }, qr/^Salesforce asks for fewer requests \(HTTP 429/ ],
+	[ 'sf 500', { fault => 'status', code => 500 }, qr/^Salesforce is not available \(HTTP 500/ ],
+	[ 'sf 503', { fault => 'status', code => 503, retry_after => 'date:300' }, qr/^Salesforce is not available \(HTTP 503 SERVER_UNAVAILABLE\)$/ ],
+	[ 'sf 200 with error', { fault => '200-with-error' }, qr/^Salesforce answered HTTP 200 with the error UNKNOWN_EXCEPTION$/ ],
+	[ 'sf html', { fault => 'html' }, qr/^the answer is not JSON: / ],
+	[ 'sf empty', { fault => 'empty' }, qr/^the answer is empty$/ ],
+	[ 'sf empty object', { fault => 'body', body => '{}' }, qr/^the answer holds no limits$/ ],
+	[ 'sf null', { fault => 'body', body => 'null' }, qr/^the answer is not an object of limits$/ ],
+	[ 'sf deep', { fault => 'deep' }, qr/nested too deeply$/ ],
+	[ 'sf nul', { fault => 'nul', raw => 1 }, qr/^the answer is not JSON: / ],
+	[ 'sf bad utf8', { fault => 'bad-utf8' }, qr/invalid UTF-8$/ ],
+	[ 'sf huge number', { fault => 'huge-number' }, qr/a number is too large$/ ],
+	[ 'sf huge', { fault => 'huge' }, qr/^the answer is larger than 1048576 bytes$/ ],
+	[ 'sf truncated', { fault => 'truncated' }, qr/broke the connection off/ ],
+	[ 'sf reset', { fault => 'reset' }, qr/broke the connection off/ ],
+	[ 'sf stall', { fault => 'stall' }, qr/timed out while waiting for the first byte$/ ],
+	[ 'sf redirect', { fault => 'redirect', to => "http://127.0.0.1:$closed_port/" }, qr/redirects to http:/ ]);
+my @token_fault = (
+	[ 'token 400', { fault => 'status', code => 400 }, qr/^Salesforce refused to renew the access token \(HTTP 400 unknown_exception\)$/ ],
+	[ 'token 429', { fault => 'status', code => 429, retry_after => 120 }, qr/^Salesforce's sign-in asks for fewer requests \(HTTP 429/ ],
+	[ 'token 500', { fault => 'status', code => 500 }, qr/^Salesforce's sign-in is not available \(HTTP 500/ ],
+	[ 'token html', { fault => 'html' }, qr/^Salesforce's token answer is not JSON: / ],
+	[ 'token empty', { fault => 'empty' }, qr/^Salesforce's token answer is empty$/ ],
+	[ 'token none', { fault => 'body', body => '{"instance_url":"https://evil.example.com"}' },
+		qr/^Salesforce's token answer holds no access token$/ ],
+	[ 'token control', { fault => 'body', body => '{"access_token":"a\r\nX-Evil: 1"}' },
+		qr/^Salesforce's token answer holds no access token$/ ],
+	[ 'token huge', { fault => 'huge' }, qr/^the answer is larger than 65536 bytes$/ ],
+	[ 'token stall', { fault => 'stall' }, qr/timed out while waiting for the first byte$/ ],
+	[ 'token redirect', { fault => 'redirect', to => "http://127.0.0.1:$closed_port/" }, qr/HTTP 302/ ]);
+
+my %expected = map { $_->[0] => { reason => $_->[3], status => $_->[4] || 'error' } } @fault;
+$expected{ $_->[0] } = { reason => $_->[2], status => 'error' } foreach @salesforce_fault, @token_fault;
+
+my $healthy = $tenant->connect('prometheus', 'healthy', { url => "$http/metrics?instance=healthy&auth=bearer" },
+	{ bearer_token => 'scrape-token' }, '1 second');
+$secret{'scrape-token'} = 1;
+
+sub readings_of
+{
+	my ($id) = @_;
+	return sql("select count(*) from saas.reading where connection_id = '$id'");
+}
+
+sub still_polled
+{
+	my ($name) = @_;
+	my $count = readings_of($healthy) + 2;
+	return ok($node->poll_query_until('postgres',
+			"select count(*) >= $count from saas.reading where connection_id = '$healthy'"), $name);
+}
+
+ok($tenant->wait_for($healthy, "status = 'active'"), 'a healthy connection is polled');
+my $pid = sql('select pid from saas.poller_status()');
+
+my @calls;
+foreach (@fault)
+{
+	my ($name, $kind, $url) = @$_;
+	my $token = 'bearer-of-' . join '-', split / /, $name;
+	$secret{$token} = 1;
+	my %config = (url => $url);
+	@config{qw(auth metrics)} = ('bearer', [ { name => 'value', path => '$.value' } ]) if $kind eq 'http_json';
+	push @calls, $tenant->connect_call($kind, $name, \%config, { bearer_token => $token }, '1 hour');
+}
+foreach (@salesforce_fault, @token_fault)
+{
+	my ($name, $rule) = @$_;
+	my $org = $upstream->control(POST => 'orgs', {});
+	my $is_token = $name =~ /^token/;
+	$upstream->control(POST => "orgs/$org->{org_id}/expire") if $is_token;
+	$upstream->control(POST => 'faults',
+		{ %$rule, path => $is_token ? '/services/oauth2' : '/services/data', org => $org->{org_id} });
+	$secret{ $org->{$_} } = 1 foreach qw(client_secret access_token refresh_token);
+	my ($config, $secrets) = $tenant->salesforce_of($org);
+	push @calls, $tenant->connect_call('salesforce', $name, $config, $secrets, '1 hour');
+}
+
+# An upstream that quotes what it was given.
+my $parrot = $upstream->control(POST => 'orgs', {});
+$secret{ $parrot->{$_} } = 1 foreach qw(client_secret access_token refresh_token);
+$upstream->control(POST => 'faults',
+	{   path => '/services/data', org => $parrot->{org_id}, fault => 'body', code => 400,
+		body => '[{"errorCode":"' . $parrot->{access_token} . '","message":"' . $parrot->{refresh_token} . '"}]' });
+push @calls, $tenant->connect_call('salesforce', 'sf parrot', $tenant->salesforce_of($parrot), '1 hour');
+$expected{'sf parrot'} = { reason => qr/^Salesforce answered HTTP 400$/, status => 'error' };
+
+# Good answers by a detour or of an odd shape.
+push @calls, $tenant->connect_call('prometheus', 'good redirect', { url => "$http/fault/redirect?to=%2Fmetrics" }, {}, '1 hour');
+push @calls, $tenant->connect_call('prometheus', 'good drop', { url => "$http/metrics?instance=drop" }, {}, '1 hour');
+
+$tenant->sql(join ";\n", map { "select 1 from $_" } @calls);
+ok($node->poll_query_until('postgres', q{
+		select count(*) = 0 from saas.connection_status where last_polled_at is null}),
+	'all ' . @calls . ' faulty connections are polled');
+still_polled('while the healthy one is polled on');
+
+my $rows = decode_json(sql(q{
+	select jsonb_object_agg(c.name, to_jsonb(s) || jsonb_build_object(
+	           'wait_s', case when s.next_poll_at < 'infinity' then extract(epoch from s.next_poll_at - s.last_polled_at) end,
+	           'readings', (select count(*) from saas.reading r where r.connection_id = c.id)))
+	  from saas.connection c join saas.connection_status s on s.connection_id = c.id}));
+foreach my $name (sort keys %expected)
+{
+	my ($row, $wanted) = ($rows->{$name}, $expected{$name});
+	subtest "$name: $row->{last_error}" => sub {
+		like($row->{last_error}, $wanted->{reason}, 'the connection shows the reason');
+		like($row->{last_error_code}, qr/^[0-9A-Z]{5}$/, 'and an SQLSTATE');
+		is($row->{status}, $wanted->{status}, 'in its status');
+		ok($row->{consecutive_failures} > 0 && !defined $row->{last_success_at}, 'the poll counts as failed');
+		ok($wanted->{status} eq 'reauth_required' ? $row->{next_poll_at} eq 'infinity' : $row->{wait_s} > 0,
+			'the next poll is later, or waits for the owner');
+		is($row->{readings}, 0, 'nothing is stored');
+	};
+}
+foreach my $name ('429', 'sf 429', 'token 429')
+{
+	cmp_ok($rows->{$name}{wait_s}, '>=', 119.5, "$name: Retry-After in seconds is honoured");
+	cmp_ok($rows->{$name}{wait_s}, '<=', 130,   "$name: and not more");
+}
+cmp_ok($rows->{$_}{wait_s}, '>=', 295, "$_: Retry-After as a date is honoured") foreach '503', 'sf 503';
+is($rows->{$_}{status}, 'active', "$_ is active") foreach 'good redirect', 'good drop';
+
+#
+# Settings that the operator changes heal or forbid at once
+#
+sub id_of
+{
+	my ($name) = @_;
+	return sql("select id from saas.connection where name = '$name'");
+}
+
+sub outcome
+{
+	my ($name) = @_;
+	my $answer = $tenant->refresh(id_of($name))->[0];
+	return $answer->{ok} ? 'ok' : $answer->{error};
+}
+
+# The paths of the configs above find nothing in /json; a scrape tells more.
+my $tls = $tenant->connect('prometheus', 'tls', { url => $secure{good}->url . '/metrics' }, {}, '1 hour');
+ok($tenant->wait_for($tls, "status = 'error'"), 'a certificate of an unknown authority is refused');
+set_up('saas.ca_file' => "$certificates/ca.pem");
+ok($node->poll_query_until('postgres', "select current_setting('saas.ca_file') = '$certificates/ca.pem'"),
+	'with the authority in saas.ca_file');
+is(outcome('tls'), 'ok', 'it is accepted');
+is(outcome('expired certificate'), 'the certificate of localhost has expired', 'an expired certificate is not');
+is( outcome('wrong host certificate'),
+	'the certificate of localhost is for another host name',
+	'nor one for another host');
+is(outcome('self-signed certificate'), 'the certificate of localhost is self-signed', 'nor a self-signed one');
+
+set_up('saas.allowed_networks' => '');
+ok($tenant->wait_for($healthy, "last_error ~ '^the address (127.0.0.1|::1) of host localhost is '"),
+	'without saas.allowed_networks no private address is reached');
+is(outcome('tls') =~ /^the address / ? 'refused' : outcome('tls'), 'refused', 'not over TLS either');
+set_up('saas.allowed_networks' => '127.0.0.0/8', 'saas.allow_plain_http' => 'off');
+ok($tenant->wait_for($healthy, "last_error ~ 'is not an https address'"),
+	'without saas.allow_plain_http nothing is sent unencrypted');
+is(outcome('tls'), 'ok', 'while https goes on');
+set_up('saas.allow_plain_http' => 'on');
+still_polled('what was forbidden heals by itself once it is allowed');
+
+my $fix = $tenant->connect('prometheus', 'comes back', { url => "$http/metrics?instance=back" }, {}, '1 hour');
+$upstream->control(POST => 'faults', { path => '/metrics', fault => 'drop' });
+$tenant->wait_for($fix, "status = 'active'");
+is(outcome('comes back'), 'ok', 'a kept connection that the upstream closed is made anew') foreach 1 .. 3;
+$upstream->control(DELETE => 'faults');
+$upstream->stop;
+like(outcome('comes back'), qr/^could not connect to |broke the connection off/, 'an upstream that is down shows as such');
+$upstream->restart;
+is(outcome('comes back'), 'ok', 'and as good when it is up again');
+
+#
+# The worker itself
+#
+still_polled('after all of it the healthy connection is polled');
+is(sql('select pid from saas.poller_status()'), $pid, 'by the same process');
+is(sql(q{select count(*) from saas.connection_status where lease_until is not null
+		and lease_until < now()}), 0, 'and no lease was forgotten');
+
+my %told = (
+	'last_error' => sql(q{select string_agg(last_error, ' ') from saas.connection_status}),
+	'poller_status' => sql('select last_error from saas.poller_status()'),
+	'answers' => JSON::PP->new->encode($tenant->refresh()));
+$told{'the server\'s log'} = $node->log_since(0);
+foreach my $where (sort keys %told)
+{
+	is_deeply([ grep { index($told{$where}, $_) >= 0 } sort keys %secret ], [], "no secret in $where");
+}
+is_deeply([ grep { /terminated by signal|PANIC|FATAL|ERROR|WARNING|could not store/ } split /\n/, $told{'the server\'s log'} ],
+	[], 'nor anything to worry about');
+$node->stop;
+
+done_testing();
