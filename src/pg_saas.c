@@ -36,6 +36,8 @@ _PG_init(void)
 	SaasLayoutInit();
 	SaasPartitionInit();
 	SaasUtilityHookInit();
-	SaasLauncherInit();
+	/* pg_upgrade runs the old server once more: nothing may act or write there. */
+	if (!IsBinaryUpgrade)
+		SaasLauncherInit();
 	MarkGUCPrefixReserved("saas");
 }

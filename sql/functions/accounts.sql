@@ -15,7 +15,7 @@ begin
     elsif length(cleaned) > max_length then
         perform saas_private.raise_fields('invalid input', field,
                                           format('must have at most %s characters', max_length));
-    elsif cleaned ~ '[\x01-\x1f\x7f]' then
+    elsif cleaned ~ '[[:cntrl:]]' then
         perform saas_private.raise_fields('invalid input', field, 'must not hold control characters');
     end if;
     return cleaned;
@@ -33,8 +33,8 @@ declare
 begin
     -- Quoted local parts and address literals are valid in RFC 5321 and
     -- nobody's; everything else of its grammar is taken.
-    if cleaned !~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$'
-       or cleaned ~ '(^\.|\.\.|\.@)' or position('@' in cleaned) > 65 then
+    if cleaned !~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:[.][A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$'
+       or cleaned ~ '(^[.]|[.][.]|[.]@)' or position('@' in cleaned) > 65 then
         perform saas_private.raise_fields('invalid input', 'email', 'is not a valid e-mail address');
     end if;
     return cleaned;
@@ -334,6 +334,7 @@ begin
     end if;
     select m.org_id into chosen_org
       from saas.membership m
+      join saas.organization o on o.id = m.org_id and o.status = 'active'
      where m.user_id = person.id
      order by m.org_id = person.last_org_id desc nulls last, m.joined_at, m.org_id
      limit 1;
@@ -388,6 +389,7 @@ begin
     end if;
     select m.org_id into chosen_org
       from saas.membership m
+      join saas.organization o on o.id = m.org_id and o.status = 'active'
      where m.user_id = found_token.user_id
      order by m.org_id = found_token.active_org_id desc nulls last, m.joined_at, m.org_id
      limit 1;

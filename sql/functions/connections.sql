@@ -61,6 +61,13 @@ begin
     if jsonb_typeof(coalesce(create_connection.tags, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
     end if;
+    if pg_column_size(create_connection.tags) > 8192 then
+        perform saas_private.raise_fields('invalid input', 'tags', 'must have at most 8 kB');
+    elsif pg_column_size(create_connection.config) > 65536 then
+        perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
+    elsif pg_column_size(create_connection.secrets) > 65536 then
+        perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
+    end if;
     every := saas_private.require_poll_interval(create_connection.kind, create_connection.poll_interval);
     checked := saas_private.check_connection(create_connection.kind, create_connection.config,
                                              coalesce(create_connection.secrets, '{}'));
@@ -172,7 +179,7 @@ create function saas_private.poll_now(org_id uuid, connection_ids uuid[], is_tes
                                       out connection_id uuid, out ok boolean, out error text, out details jsonb,
                                       out samples integer, out duration_ms integer, out from_store boolean)
 returns setof record
-language c volatile parallel unsafe
+language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_poll_now';
 comment on function saas_private.poll_now(uuid, uuid[], boolean, integer) is
 'Hands connections to this database''s poller and waits for its answers. Errors: 25001 when the transaction has written, PT503 without a poller, 22023.';
@@ -276,8 +283,9 @@ begin
     elsif delete_connection.confirm_name is distinct from target.name then
         perform saas_private.raise_fields('invalid input', 'confirm_name', 'must be the name of the connection');
     end if;
-    delete from saas.reading r where r.org_id = target.org_id and r.connection_id = target.id;
+    -- The readings last: until its status is gone a poll may still add some.
     delete from saas.connection c where c.org_id = target.org_id and c.id = target.id;
+    delete from saas.reading r where r.org_id = target.org_id and r.connection_id = target.id;
     return jsonb_build_object('id', target.id, 'name', target.name);
 end
 $$;

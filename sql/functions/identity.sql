@@ -105,8 +105,9 @@ begin
     if not exists (select from saas.organization o where o.id = open_ticket.org_id) then
         perform saas_private.raise_error('PT404', 'organization not found');
     end if;
-    insert into saas_private.ticket (org_id, id, opened_by, reason, valid_until)
-    values (open_ticket.org_id, ticket_id, session_user, open_ticket.reason,
+    insert into saas_private.ticket (org_id, id, opened_by, opened_by_oid, reason, valid_until)
+    values (open_ticket.org_id, ticket_id, session_user,
+            (select r.oid from pg_roles r where r.rolname = session_user), open_ticket.reason,
             now() + open_ticket.valid_for);
     return ticket_id;
 end
@@ -154,10 +155,16 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    scheme_and_token text[] := regexp_match(
-        nullif(current_setting('request.headers', true), '')::jsonb ->> 'authorization',
-        '^([A-Za-z]+) +(\S+)$');
+    scheme_and_token text[];
 begin
+    -- The error of the cast would quote the headers, token and all.
+    begin
+        scheme_and_token := regexp_match(
+            nullif(current_setting('request.headers', true), '')::jsonb ->> 'authorization',
+            '^([A-Za-z]+) +([^ ]+)$');
+    exception when data_exception then
+        scheme_and_token := null;
+    end;
     if lower(scheme_and_token[1]) = 'bearer' then
         perform saas.authenticate(scheme_and_token[2]);
     end if;

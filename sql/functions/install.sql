@@ -2,7 +2,7 @@
 -- script, so that they are ordinary tables.  Leans on errors and vault.
 
 create function saas_private.run_script(script text) returns void
-language c volatile parallel unsafe
+language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_run_script';
 comment on function saas_private.run_script(text) is
 'Runs the statements of a migration one by one as saas_owner with a pinned search_path. Superusers only.';
@@ -52,10 +52,29 @@ begin
             format('role "%s" is a member of "%s"', membership.member, membership.granted), null,
             'Service roles of pg_saas have no members: revoke the membership first.');
     end if;
+    select m.rolname as member, g.rolname as granted into membership
+      from pg_auth_members a
+      join pg_roles g on g.oid = a.roleid
+      join pg_roles m on m.oid = a.member
+     where m.rolname in ('saas_owner', 'saas_service', 'saas_poller', 'saas_operator', 'saas_user', 'saas_anon')
+     limit 1;
+    if found then
+        perform saas_private.raise_error('42710',
+            format('role "%s" is a member of "%s"', membership.member, membership.granted), null,
+            'Roles of pg_saas are members of no other role: revoke the membership first.');
+    end if;
+    -- Default privileges planted beforehand would open every table we make.
+    if exists (select from pg_default_acl d
+                 join pg_roles r on r.oid = d.defaclrole
+                cross join lateral aclexplode(d.defaclacl) as acl
+                where r.rolname in ('saas_owner', 'saas_service') and acl.grantee <> d.defaclrole) then
+        perform saas_private.raise_error('42710', 'default privileges of the roles of pg_saas are not its own', null,
+            'Take them back with alter default privileges for role saas_owner (or saas_service) revoke ... first.');
+    end if;
 end
 $$;
 comment on function saas_private.require_unshared_roles() is
-'Refuses service roles that a non-superuser is a member of.';
+'Refuses service roles with members, roles of ours that are members of others, and planted default privileges.';
 
 create function saas_private.run_migrations() returns integer
 language plpgsql volatile

@@ -63,12 +63,11 @@ begin
                                      case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
                    end), '{}')
               from unnest(keys) as k (name)) as grouped,
-           -- Filtered, because CASE would not keep the others from being computed;
-           -- avg() overflows on squares that nobody asked for.
            -- Filtered, so that a sum that overflows is the asker's of a sum only.
+           -- avg() would overflow on the squares of large values.
            case chosen
-               when 'avg' then avg(s.value) filter (where chosen = 'avg')
-               when 'sum' then sum(s.value) filter (where chosen = 'sum')
+               when 'avg' then sum(s.value) filter (where chosen in ('avg', 'sum')) / nullif(count(s.value), 0)
+               when 'sum' then sum(s.value) filter (where chosen in ('avg', 'sum'))
                when 'min' then min(s.value) filter (where chosen = 'min')
                when 'max' then max(s.value) filter (where chosen = 'max')
                when 'count' then count(s.value) filter (where chosen = 'count')::double precision

@@ -14,7 +14,7 @@ returns setof record
 language c volatile parallel restricted
 as 'MODULE_PATHNAME', 'pg_saas_poller_status';
 comment on function saas.poller_status() is
-'One row per database with a poller: its process, state, connections in flight and due, how late the oldest due one is, polls and failed polls since the worker''s start, and its last error. For saas_operator.';
+'One row per database with a poller: its process, state, connections in flight and due, how late the oldest due one is, polls and failed polls since the worker''s start, and the SQLSTATE of the last failure; its text is the tenant''s, in saas_api.connections. For saas_operator.';
 
 -- Partitions are made apart and attached, so that the parent is locked for an
 -- instant only.  They have row-level security and no policy of their own:
@@ -31,9 +31,10 @@ begin
     if to_regclass('saas.' || quote_ident(part)) is not null then
         return;
     end if;
-    perform pg_advisory_xact_lock(hashtextextended('pg_saas:reading_partition', d.oid::bigint))
-       from pg_database d where d.datname = current_database();
-    if to_regclass('saas.' || quote_ident(part)) is not null then
+    -- Nobody else may lock this table, as they may any advisory key.
+    lock table saas_private.installation in share row exclusive mode;
+    -- By a query: to_regclass may still answer from before the wait.
+    if exists (select from pg_class c where c.relnamespace = 'saas'::regnamespace and c.relname = part) then
         return;
     end if;
     execute format('create table saas.%I (like saas.reading including defaults including constraints)', part);

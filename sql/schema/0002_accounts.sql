@@ -205,6 +205,7 @@ create table saas_private.ticket (
     org_id uuid not null references saas.organization (id) on delete cascade,
     id uuid not null default saas.uuidv7(),
     opened_by name not null,
+    opened_by_oid oid not null,
     reason text not null check (length(reason) between 1 and 1000),
     opened_at timestamptz not null default now(),
     valid_until timestamptz not null,
@@ -212,6 +213,8 @@ create table saas_private.ticket (
 );
 comment on table saas_private.ticket is
 'Operators'' time-boxed permissions to look at one organization.';
+comment on column saas_private.ticket.opened_by_oid is
+'The login itself: one that was dropped and made anew under the same name holds no ticket.';
 alter table saas_private.ticket enable row level security;
 alter table saas_private.ticket force row level security;
 create policy "the service keeps tickets" on saas_private.ticket

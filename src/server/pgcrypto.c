@@ -9,6 +9,7 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -21,11 +22,28 @@
 #include "utils/syscache.h"
 
 /*
+ * Whether the function is C code of the library.  Membership in the extension
+ * is not enough: the extension's owner may add functions of any kind to it.
+ */
+static bool
+is_of_library(HeapTuple tuple, const char *symbol)
+{
+	bool		library_is_null;
+	bool		symbol_is_null;
+	Datum		library = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_probin, &library_is_null);
+	Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &symbol_is_null);
+
+	return ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId &&
+		!library_is_null && strcmp(TextDatumGetCString(library), "$libdir/pgcrypto") == 0 &&
+		!symbol_is_null && strcmp(TextDatumGetCString(source), symbol) == 0;
+}
+
+/*
  * Whatever schema it lives in, and never a function of the same name that
  * somebody else made.
  */
 static Oid
-member_function(const char *name, int nargs, const Oid *types)
+member_function(const char *name, const char *symbol, int nargs, const Oid *types)
 {
 	Oid			extension = get_extension_oid("pgcrypto", false);
 	oidvector  *arguments = buildoidvector(types, nargs);
@@ -38,6 +56,7 @@ member_function(const char *name, int nargs, const Oid *types)
 
 		if (proc->pronargs == nargs &&
 			memcmp(proc->proargtypes.values, arguments->values, nargs * sizeof(Oid)) == 0 &&
+			is_of_library(&candidates->members[i]->tuple, symbol) &&
 			getExtensionOfObject(ProcedureRelationId, proc->oid) == extension)
 			found = proc->oid;
 	}
@@ -54,7 +73,7 @@ call_crypt(const char *password, const char *salt)
 {
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	text	   *secret = cstring_to_text(password);
-	Datum		hash = OidFunctionCall2Coll(member_function("crypt", 2, types), DEFAULT_COLLATION_OID,
+	Datum		hash = OidFunctionCall2Coll(member_function("crypt", "pg_crypt", 2, types), DEFAULT_COLLATION_OID,
 											PointerGetDatum(secret), CStringGetTextDatum(salt));
 
 	SaasWipe(VARDATA(secret), VARSIZE(secret) - VARHDRSZ);
@@ -65,7 +84,7 @@ char *
 SaasBcryptHash(const char *password, int cost)
 {
 	Oid			types[2] = {TEXTOID, INT4OID};
-	Datum		salt = OidFunctionCall2Coll(member_function("gen_salt", 2, types), DEFAULT_COLLATION_OID,
+	Datum		salt = OidFunctionCall2Coll(member_function("gen_salt", "pg_gen_salt_rounds", 2, types), DEFAULT_COLLATION_OID,
 											CStringGetTextDatum("bf"), Int32GetDatum(cost));
 
 	return call_crypt(password, TextDatumGetCString(salt));

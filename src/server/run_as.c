@@ -59,6 +59,14 @@ SaasIsInstalled(void)
 		OidIsValid(get_relname_relid("schema_migration", schema));
 }
 
+bool
+SaasIsInstallationTable(Oid relation)
+{
+	Oid			schema = get_namespace_oid("saas", true);
+
+	return OidIsValid(schema) && relation == get_relname_relid("schema_migration", schema);
+}
+
 void
 SaasRequireInstalled(void)
 {

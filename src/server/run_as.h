@@ -35,6 +35,9 @@ extern void SaasRunAsBeginQualified(SaasRunAs *state, const char *role);
 /* Whether the schema that saas.install() makes is there. */
 extern bool SaasIsInstalled(void);
 
+/* Whether it is the table whose presence SaasIsInstalled() goes by. */
+extern bool SaasIsInstallationTable(Oid relation);
+
 /* Errors with 55000 and the missing command unless SaasIsInstalled(). */
 extern void SaasRequireInstalled(void);
 

@@ -7,6 +7,7 @@
 #include "connector/connector.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "server/arena_context.h"
 #include "server/raise.h"
 #include "state/sealed.h"
@@ -24,15 +25,24 @@ PG_FUNCTION_INFO_V1(pg_saas_check_connection);
 PG_FUNCTION_INFO_V1(pg_saas_seal_secrets);
 PG_FUNCTION_INFO_V1(pg_saas_connection_kinds);
 
+/* Connectors speak UTF-8, whatever the database's encoding. */
+static char *
+to_server(const char *text)
+{
+	return pg_any_to_server(text, (int) strlen(text), PG_UTF8);
+}
+
 static char *
 jsonb_argument(FunctionCallInfo fcinfo, int number)
 {
 	Jsonb	   *value;
+	char	   *text;
 
 	if (PG_ARGISNULL(number))
 		return NULL;
 	value = PG_GETARG_JSONB_P(number);
-	return JsonbToCString(NULL, &value->root, VARSIZE(value));
+	text = JsonbToCString(NULL, &value->root, VARSIZE(value));
+	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
 }
 
 static const SaasConnector *
@@ -73,11 +83,11 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 	if (!connector->validate(&validation))
 		SaasRaiseProblem(&validation.problem);
 
-	values[0] = DirectFunctionCall1(jsonb_in, CStringGetDatum(validation.normalized));
-	values[1] = CStringGetTextDatum(validation.account_key);
+	values[0] = DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(validation.normalized)));
+	values[1] = CStringGetTextDatum(to_server(validation.account_key));
 	nulls[2] = validation.external_account_id == NULL;
-	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(validation.external_account_id);
-	values[3] = CStringGetTextDatum(validation.origin);
+	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(to_server(validation.external_account_id));
+	values[3] = CStringGetTextDatum(to_server(validation.origin));
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
@@ -94,7 +104,7 @@ pg_saas_seal_secrets(PG_FUNCTION_ARGS)
 	char	   *name = NULL;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(3))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
 		return (Datum) 0;
 	org_id = PG_GETARG_UUID_P(0);
 	secrets = PG_GETARG_JSONB_P(3);

@@ -284,8 +284,8 @@ pg_saas_poller_status(PG_FUNCTION_ARGS)
 		values[7] = Int64GetDatum(slot->failures);
 		nulls[8] = slot->last_poll_at == 0;
 		values[8] = TimestampTzGetDatum(slot->last_poll_at);
-		nulls[9] = slot->last_error[0] == '\0';
-		values[9] = nulls[9] ? (Datum) 0 : CStringGetTextDatum(slot->last_error);
+		nulls[9] = slot->last_sqlstate[0] == '\0';
+		values[9] = nulls[9] ? (Datum) 0 : CStringGetTextDatum(slot->last_sqlstate);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -49,7 +49,8 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	(void) arg;
-	if (event == XACT_EVENT_ABORT)
+	/* A prepared transaction may still be rolled back, by anyone. */
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		forget_all();
 }
 

@@ -123,8 +123,8 @@ set_latch(Latch *latch)
 		SetLatch(latch);
 }
 
-void
-SaasSharedWant(Oid database)
+bool
+SaasSharedTryWant(Oid database)
 {
 	SaasDatabaseSlot *slot;
 	Latch	   *launcher;
@@ -138,11 +138,17 @@ SaasSharedWant(Oid database)
 	}
 	launcher = shared->launcher;
 	LWLockRelease(shared_lock);
-	if (slot == NULL)
+	set_latch(launcher);
+	return slot != NULL;
+}
+
+void
+SaasSharedWant(Oid database)
+{
+	if (!SaasSharedTryWant(database))
 		ereport(LOG,
 				(errmsg("no poller for database %u: saas.max_databases is reached", database),
 				 errhint("Raise saas.max_databases and restart the server.")));
-	set_latch(launcher);
 }
 
 void
@@ -236,7 +242,7 @@ SaasSharedAttachPoller(Oid database)
 		slot->in_flight = slot->due = 0;
 		slot->lag_ms = slot->polls = slot->failures = 0;
 		slot->last_poll_at = 0;
-		slot->last_error[0] = '\0';
+		slot->last_sqlstate[0] = '\0';
 		attached = true;
 	}
 	LWLockRelease(shared_lock);
@@ -289,7 +295,7 @@ SaasSharedReport(Oid database, SaasPollerState state, int in_flight, int due, in
 }
 
 void
-SaasSharedCountPoll(Oid database, bool ok, const char *error)
+SaasSharedCountPoll(Oid database, bool ok, const char *sqlstate)
 {
 	SaasDatabaseSlot *slot;
 
@@ -302,7 +308,7 @@ SaasSharedCountPoll(Oid database, bool ok, const char *error)
 		if (!ok)
 		{
 			slot->failures++;
-			strlcpy(slot->last_error, error, sizeof(slot->last_error));
+			strlcpy(slot->last_sqlstate, sqlstate, sizeof(slot->last_sqlstate));
 		}
 	}
 	LWLockRelease(shared_lock);

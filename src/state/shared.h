@@ -51,7 +51,7 @@ typedef struct SaasDatabaseSlot
 	int64		polls;
 	int64		failures;
 	TimestampTz last_poll_at;	/* 0: none yet */
-	char		last_error[256];
+	char		last_sqlstate[6];	/* of the last failed poll; its text is the tenant's */
 } SaasDatabaseSlot;
 
 /* What became of one connection of a request. */
@@ -88,6 +88,9 @@ extern void SaasSharedSetLauncher(Latch *latch);
 /* Marks a database as one that should have a poller, and wakes the launcher. */
 extern void SaasSharedWant(Oid database);
 
+/* The same without the message: false when no slot is free. */
+extern bool SaasSharedTryWant(Oid database);
+
 /* Wakes the database's poller, or the launcher when it has none. */
 extern void SaasSharedWake(Oid database);
 
@@ -116,7 +119,7 @@ extern void SaasSharedDetachPoller(Oid database, bool keep);
 /* Poller: publishes how it does. */
 extern void SaasSharedReport(Oid database, SaasPollerState state, int in_flight,
 							 int due, int64 lag_ms);
-extern void SaasSharedCountPoll(Oid database, bool ok, const char *error);
+extern void SaasSharedCountPoll(Oid database, bool ok, const char *sqlstate);
 
 /*
  * Bars the database's poller and returns its pid (0: none runs).  Unbar lets

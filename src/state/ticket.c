@@ -15,18 +15,18 @@
 bool
 SaasTicketIsOpen(Oid login, const pg_uuid_t *org_id)
 {
-	Oid			types[2] = {NAMEOID, UUIDOID};
+	Oid			types[2] = {OIDOID, UUIDOID};
 	Datum		values[2];
 	SaasRunAs	state;
 	bool		is_open = false;
 
 	if (!is_member_of_role(login, get_role_oid("saas_operator", false)))
 		return false;
-	values[0] = CStringGetDatum(GetUserNameFromId(login, false));
+	values[0] = ObjectIdGetDatum(login);
 	values[1] = UUIDPGetDatum(org_id);
 	SaasRunAsBegin(&state, "saas_service");
 	if (SPI_execute_with_args("select xmin from saas_private.ticket"
-							  " where opened_by = $1 and org_id = $2 and valid_until > clock_timestamp()",
+							  " where opened_by_oid = $1 and org_id = $2 and valid_until > clock_timestamp()",
 							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up tickets");
 	/* One that this transaction opened could still be rolled back. */

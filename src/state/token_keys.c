@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -19,8 +21,13 @@
 #define KEY_PURPOSE		"pg_saas:jwt-key"
 #define KEY_ARENA_SIZE	(64 * 1024)
 
+/* A key that was retired stops being used in open sessions after this time. */
+#define CACHE_SECONDS	30
+
 static SaasJwtKeySet *cached_keys = NULL;
+static time_t keys_read_at = 0;
 static SaasJwtSigner *cached_signer = NULL;
+static time_t signer_read_at = 0;
 
 /* Whether the current transaction has made a key, which is in no table once it aborts. */
 static bool key_is_uncommitted = false;
@@ -95,11 +102,16 @@ SaasTokenKeysGet(bool reread)
 	SaasJwtKeySet *fresh;
 	char	   *jwks;
 
-	if (cached_keys != NULL && !reread)
+	if (cached_keys != NULL && !reread && time(NULL) - keys_read_at < CACHE_SECONDS)
 		return cached_keys;
 	jwks = read_jwks();
 	if (jwks == NULL)
+	{
+		SaasJwtKeySetFree(cached_keys);
+		cached_keys = NULL;
 		return NULL;
+	}
+	keys_read_at = time(NULL);
 	fresh = SaasJwtKeySetParse(jwks, strlen(jwks), &problem);
 	if (fresh == NULL)
 		SaasRaiseProblem(&problem);
@@ -184,6 +196,7 @@ load_signer(bool lock)
 	SaasWipe(pem, length);
 	if (cached_signer == NULL)
 		SaasRaiseProblem(&problem);
+	signer_read_at = time(NULL);
 	return true;
 }
 
@@ -194,6 +207,11 @@ SaasTokenKeysSign(const char *payload, SaasArena *arena)
 	char	   *token;
 
 	watch_transactions();
+	if (cached_signer != NULL && time(NULL) - signer_read_at >= CACHE_SECONDS)
+	{
+		SaasJwtSignerFree(cached_signer);
+		cached_signer = NULL;
+	}
 	if (cached_signer == NULL && !load_signer(false) && !load_signer(true))
 	{
 		create_key();

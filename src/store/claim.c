@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "pure/crypto.h"
 #include "server/arena_context.h"
+#include "server/guarded.h"
 #include "server/run_as.h"
 #include "state/sealed.h"
 #include "state/secret_context.h"
@@ -202,6 +203,22 @@ open_secret(SaasJob *job, const char *name, const struct varlena *sealed)
 	pfree(value);
 }
 
+/* Arguments of open_secret for SaasGuardedRun. */
+typedef struct OpenSecret
+{
+	SaasJob    *job;
+	const char *name;
+	const struct varlena *sealed;
+} OpenSecret;
+
+static void
+open_secret_step(void *arg)
+{
+	OpenSecret *step = arg;
+
+	open_secret(step->job, step->name, step->sealed);
+}
+
 /*
  * One organization's missing key or one row that does not open must not keep
  * the others from being polled: a failure ends this job alone.
@@ -209,32 +226,14 @@ open_secret(SaasJob *job, const char *name, const struct varlena *sealed)
 static void
 open_secret_guarded(SaasJob *job, const char *name, const struct varlena *sealed)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	OpenSecret	step = {job, name, sealed};
+	SaasProblem problem = {0};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		open_secret(job, name, sealed);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		job->poll.verdict = SAAS_VERDICT_ERROR;
-		SaasProblemSet(&job->poll.problem, "55000", "cannot open the connection's secrets: %s",
-					   error->message);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
+	if (SaasGuardedRun(open_secret_step, &step, &problem))
+		return;
+	job->poll.verdict = SAAS_VERDICT_ERROR;
+	SaasProblemSet(&job->poll.problem, "55000", "cannot open the connection's secrets: %s",
+				   problem.message);
 }
 
 /* The join gives the rows in any order. */

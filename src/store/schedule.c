@@ -58,6 +58,6 @@ SaasScheduleNext(const SaasJob *job, TimestampTz now)
 	if (job->due_at > now)
 		return job->due_at;
 	if (next <= now)
-		next = TimestampTzPlusMilliseconds(now, job->interval_ms);
-	return next - random_below(job->interval_ms / 20 + 1) * 1000;
+		next = TimestampTzPlusMilliseconds(now, job->interval_ms + random_below(job->interval_ms / 20 + 1));
+	return next;
 }

@@ -10,8 +10,9 @@
 #include "store/job.h"
 
 /*
- * After a good poll: one interval after it was due (after now when that has
- * passed), a little early at random so that connections spread out.  After a
+ * After a good poll: one interval after it was due, so that the rhythm stays;
+ * when that has passed, one interval from now and a little more at random, so
+ * that what piled up spreads out.  After a
  * failure: full jitter, base 1 s, doubling, at most 15 min, never sooner than
  * Retry-After; what will not heal by itself waits a whole interval at least.
  * After a refused credential: infinity, until the owner gives a new one.

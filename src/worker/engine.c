@@ -18,7 +18,7 @@
 #include "utils/timestamp.h"
 #include "worker/engine.h"
 #include "worker/engine_internal.h"
-#include "worker/guarded.h"
+#include "server/guarded.h"
 #include "worker/wait_event.h"
 
 #define REQUESTS_PER_LEASE	3	/* of full length: token, data, data again */
@@ -426,7 +426,7 @@ release(SaasEngine *engine, SaasJob *job)
 	SaasEngineAnswer(job);
 	engine->next_due_at = Min(engine->next_due_at, job->next_at);
 	if (!job->is_test && !job->is_lost)
-		SaasSharedCountPoll(MyDatabaseId, job->poll.verdict == SAAS_VERDICT_OK, job->poll.problem.message);
+		SaasSharedCountPoll(MyDatabaseId, job->poll.verdict == SAAS_VERDICT_OK, job->poll.problem.sqlstate);
 	MemoryContextDelete(job->context);
 	engine->count--;
 }

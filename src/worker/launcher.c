@@ -23,6 +23,7 @@
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "worker/launcher.h"
 #include "worker/wait_event.h"
@@ -54,9 +55,27 @@ forget_launcher(int code, Datum arg)
 	SaasSharedSetLauncher(NULL);
 }
 
+/* Databases that may have the extension and found no slot yet. */
+static List *unseen = NIL;
+
 static void
-want_every_database(void)
+see_databases(void)
 {
+	ListCell   *cell;
+
+	/* One without the extension gives its slot back soon: the next one follows. */
+	foreach(cell, unseen)
+	{
+		if (!SaasSharedTryWant(lfirst_oid(cell)))
+			break;
+		unseen = foreach_delete_current(unseen, cell);
+	}
+}
+
+static void
+list_databases(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
 	Relation	relation;
 	TableScanDesc scan;
 	HeapTuple	tuple;
@@ -69,8 +88,11 @@ want_every_database(void)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (database->datallowconn && !database->datistemplate)
-			SaasSharedWant(database->oid);
+		if (!database->datallowconn || database->datistemplate)
+			continue;
+		MemoryContextSwitchTo(TopMemoryContext);
+		unseen = lappend_oid(unseen, database->oid);
+		MemoryContextSwitchTo(caller);
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
@@ -130,12 +152,14 @@ pg_saas_launcher_main(Datum arg)
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	before_shmem_exit(forget_launcher, (Datum) 0);
 	SaasSharedSetLauncher(MyLatch);
-	want_every_database();
+	list_databases();
 
 	for (;;)
 	{
-		long		wait_ms = start_wanted();
+		long		wait_ms;
 
+		see_databases();
+		wait_ms = start_wanted();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
 						 SaasWaitEventIdle());
 		ResetLatch(MyLatch);

@@ -8,7 +8,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -21,6 +23,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "worker/engine.h"
 #include "worker/poller.h"
@@ -104,13 +107,27 @@ state_of(SaasStoreReadiness readiness, const SaasEngine *engine)
 	return saas_poller_enabled ? SAAS_POLLER_IDLE : SAAS_POLLER_DISABLED;
 }
 
+static bool
+is_template(void)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 static SaasStoreReadiness
 read_readiness(void)
 {
 	SaasStoreReadiness readiness;
 
 	begin();
-	readiness = SaasClaimReadiness();
+	/* A connection to a template would stand in the way of CREATE DATABASE. */
+	readiness = is_template() ? SAAS_STORE_NO_EXTENSION : SaasClaimReadiness();
 	commit();
 	return readiness;
 }
@@ -239,6 +256,9 @@ pg_saas_poller_main(Datum arg)
 	before_shmem_exit(give_up_slot, ObjectIdGetDatum(database));
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+	/* What the database's or the role's settings may say is not meant for us. */
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("application_name", "pg_saas poller", PGC_USERSET, PGC_S_OVERRIDE);
 	run();
 }

@@ -2,13 +2,15 @@
  * utility_hook.c
  *	  What pg_saas adds to utility commands: a poller where the extension is
  *	  created, no poller in the way of commands that need a database alone, no
- *	  DROP EXTENSION ... CASCADE over customers' tables, no WITH HOLD cursor
- *	  that would outlive an identity.
+ *	  CASCADE over customers' tables, no WITH HOLD cursor that would outlive an
+ *	  identity.
  */
 #include "postgres.h"
 
 #include <signal.h>
 
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "compat.h"
@@ -17,6 +19,7 @@
 #include "server/run_as.h"
 #include "state/identity.h"
 #include "state/shared.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/timestamp.h"
@@ -28,6 +31,26 @@
 #define STOP_TIMEOUT_MS		10000
 
 static ProcessUtility_hook_type previous_hook = NULL;
+static object_access_hook_type previous_object_hook = NULL;
+
+/*
+ * Whether the innermost utility command drops tables by name.  Set anew by
+ * every command, so an error need not reset it.
+ */
+static bool names_tables = false;
+
+static bool
+moves_database(AlterDatabaseStmt *alter)
+{
+	ListCell   *cell;
+
+	foreach(cell, alter->options)
+	{
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+			return true;
+	}
+	return false;
+}
 
 /* The database that the command needs for itself, InvalidOid when none. */
 static Oid
@@ -39,6 +62,8 @@ database_needed_alone(Node *statement)
 		return get_database_oid(castNode(DropdbStmt, statement)->dbname, true);
 	if (IsA(statement, RenameStmt) && castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE)
 		return get_database_oid(castNode(RenameStmt, statement)->subname, true);
+	if (IsA(statement, AlterDatabaseStmt) && moves_database(castNode(AlterDatabaseStmt, statement)))
+		return get_database_oid(castNode(AlterDatabaseStmt, statement)->dbname, true);
 	if (!IsA(statement, CreatedbStmt))
 		return InvalidOid;
 	foreach(cell, castNode(CreatedbStmt, statement)->options)
@@ -59,9 +84,14 @@ may_stop_poller(Oid database)
 }
 
 static void
-stop_poller(Oid database)
+unbar(int code, Datum database)
 {
-	pid_t		pid = SaasSharedBar(database);
+	SaasSharedUnbar(DatumGetObjectId(database), false);
+}
+
+static void
+stop_poller(Oid database, pid_t pid)
+{
 	SaasDatabaseSlot slot;
 	TimestampTz give_up_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOP_TIMEOUT_MS);
 
@@ -76,25 +106,22 @@ stop_poller(Oid database)
 	}
 }
 
+/*
+ * Fires for every object that a command drops, by name or by CASCADE.  Only a
+ * DROP TABLE that names it (saas.uninstall(), pg_restore --clean) may take the
+ * table that says we are installed.
+ */
 static void
-refuse_drop_over_tables(Node *statement)
+on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
-	DropStmt   *drop;
-	ListCell   *cell;
-
-	if (!IsA(statement, DropStmt))
-		return;
-	drop = castNode(DropStmt, statement);
-	if (drop->removeType != OBJECT_EXTENSION || drop->behavior != DROP_CASCADE)
-		return;
-	foreach(cell, drop->objects)
-	{
-		if (strcmp(strVal(lfirst(cell)), EXTENSION_NAME) == 0 && SaasIsInstalled())
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("cannot drop extension pg_saas while its tables exist"),
-					 errhint("Remove them and all their data with select saas.uninstall(current_database()) first.")));
-	}
+	if (previous_object_hook)
+		previous_object_hook(access, class_id, object_id, sub_id, arg);
+	if (access == OAT_DROP && class_id == RelationRelationId && sub_id == 0 &&
+		!names_tables && SaasIsInstallationTable(object_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop pg_saas or what it needs while its tables exist"),
+				 errhint("Remove them and all their data with select saas.uninstall(current_database()) first.")));
 }
 
 static void
@@ -148,29 +175,29 @@ process_utility(PlannedStmt *planned, const char *text, bool read_only_tree,
 	Node	   *statement = planned->utilityStmt;
 	bool		wakes = creates_extension(statement) || drops_extension(statement);
 	bool		drops_database = IsA(statement, DropdbStmt);
+	bool		outer_names_tables = names_tables;
 	Oid			database;
 
+	names_tables = IsA(statement, DropStmt) &&
+		castNode(DropStmt, statement)->removeType == OBJECT_TABLE;
 	refuse_held_cursor(statement);
-	refuse_drop_over_tables(statement);
 	database = database_needed_alone(statement);
 	if (OidIsValid(database) && may_stop_poller(database))
 	{
-		volatile bool done = false;
+		pid_t		pid = SaasSharedBar(database);
 
-		PG_TRY();
+		/* Also when this session is terminated: a bar left behind would stay. */
+		PG_ENSURE_ERROR_CLEANUP(unbar, ObjectIdGetDatum(database));
 		{
-			stop_poller(database);
+			stop_poller(database, pid);
 			run_next(planned, text, read_only_tree, context, params, environment, destination, completion);
-			done = true;
 		}
-		PG_FINALLY();
-		{
-			SaasSharedUnbar(database, done && drops_database);
-		}
-		PG_END_TRY();
+		PG_END_ENSURE_ERROR_CLEANUP(unbar, ObjectIdGetDatum(database));
+		SaasSharedUnbar(database, drops_database);
 	}
 	else
 		run_next(planned, text, read_only_tree, context, params, environment, destination, completion);
+	names_tables = outer_names_tables;
 	if (wakes)
 		SaasWakeAtCommit();
 }
@@ -180,4 +207,6 @@ SaasUtilityHookInit(void)
 {
 	previous_hook = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	previous_object_hook = object_access_hook;
+	object_access_hook = on_object_access;
 }

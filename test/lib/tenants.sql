@@ -8,13 +8,17 @@ grant usage on schema tenants to public;
 -- its poller has seen that: what connections look like is then the test's.
 create procedure tenants.hold_poller()
 language plpgsql as $$
+declare
+    give_up_at timestamptz := clock_timestamp() + interval '1 minute';
 begin
     update saas_private.installation set database_oid = 0;
     perform saas_private.wake_poller();
     commit;
     while exists (select from saas.poller_status() s
                    where s.database = current_database() and s.pid is not null and s.state <> 'copy') loop
-        perform pg_sleep(0.01);
+        if clock_timestamp() > give_up_at then
+            raise exception 'the poller does not see that its database is a copy';
+        end if;
     end loop;
 end
 $$;

@@ -1,5 +1,5 @@
 -- Sign-up, verification, sign-in, sessions, and who may call what.
-select plan(202);
+select plan(204);
 
 -- SQLSTATE and message, and from a DETAIL with fields the first one's name.
 create function pg_temp.refusal(statement text) returns text language plpgsql as $$
@@ -180,6 +180,15 @@ select is(pg_temp.refusal('select saas.confirm_user(saas.uuidv7())'), 'PT404 use
 select is(pg_temp.refusal('select saas.confirm_user(null)'), 'PT404 user not found', 'nor is the missing one');
 reset role;
 set saas.require_verified_email = off;
+-- The first sign-in of all makes the key that signs tokens.
+begin;
+savepoint s;
+select saas_api.sign_in('p8@accounts.example', '12345678') as ok \gset
+rollback to s;
+commit;
+select is((select count(*) from saas_private.jwt_key), 0::bigint, 'a signing key goes with the savepoint that made it');
+select is(pg_temp.authenticate(saas_api.sign_in('p8@accounts.example', '12345678') ->> 'access_token'), 'accepted',
+          'and signs nothing afterwards');
 set role saas_anon;
 select is(pg_temp.sign_in('p8@accounts.example', '12345678'), 'accepted', 'the operator may do without verification');
 reset role;

@@ -205,10 +205,11 @@ select is(saas_api.sign_in('ada@org.example', 'correct horse') #>> '{organizatio
 rollback;
 select saas_api.sign_in('ada@org.example', 'correct horse') as answer \gset
 begin;
-select saas.authenticate(:'answer'::jsonb ->> 'access_token') as ok \gset
+select saas.authenticate(:'token') as ok \gset
 select saas_api.switch_organization('alpha') as ok \gset
 commit;
-select is(saas_api.refresh_session(:'answer'::jsonb ->> 'refresh_token') #>> '{organization,slug}', 'alpha', 'refreshing stays in the session''s organization');
+select is(saas_api.refresh_session(:'answer'::jsonb ->> 'refresh_token') #>> '{organization,slug}', 'gamma-rays',
+          'refreshing stays in the session''s organization, wherever another session went');
 
 -- Organizations that are closed, members who are gone.
 update saas.organization set status = 'suspended' where id = :'gamma';

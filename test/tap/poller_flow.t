@@ -16,7 +16,8 @@ my $node = SaasCluster->create('main', settings => {
 		'saas.allowed_networks'  => '127.0.0.0/8, ::1/128',
 		'saas.allow_plain_http'  => 'on',
 		'saas.refresh_cooldown'  => '0',
-		'saas.min_poll_interval' => '1s' });
+		'saas.min_poll_interval' => '1s',
+		'saas.poller_request_timeout' => '4s' });
 $node->start;
 $node->install('postgres');
 
@@ -283,12 +284,14 @@ $secret{ $grant->{$_} } = 1 foreach qw(access_token refresh_token);
 ($config, $secrets) = $acme->salesforce_of($grant);
 my $answer = $acme->start_sql("select saas_api.refresh_connections(array['$rotating']::uuid[], 30000) -> 0 ->> 'error'");
 ok(wait_for_askers(1), 'somebody waits for the poll with the old ones');
+# The poll with the new ones is still under way when that one ends.
+fault(path => '/services/data', fault => 'slow-header', ms => 2500);
 $acme->sql("select 1 from saas_api.set_connection_secrets('$rotating', \$json\$"
 	  . JSON::PP->new->encode($secrets)
 	  . '$json$)');
 like($answer->(), qr/taken over meanwhile/, 'and hears that it no longer counts');
+ok($acme->wait_for($rotating, "status = 'active' and lease_id is null"), 'its refusal does not touch the new ones');
 no_fault();
-ok($acme->wait_for($rotating, "status = 'active'"), 'its refusal does not touch the new ones');
 $upstream->control(POST => "orgs/$rotating_org->{org_id}/expire");
 is(poll($acme, $rotating)->{status}, 'active', 'which go on');
 $secret{ org_state($rotating_org)->{$_} } = 1 foreach qw(access_token refresh_token);

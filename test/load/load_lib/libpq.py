@@ -52,8 +52,8 @@ def as_array(values):
 class Session:
     """One connection. Where to is in PGHOST and the like."""
 
-    def __init__(self, options=""):
-        self.connection = pq.PQconnectdb(f"application_name=bench options='{options}'".encode())
+    def __init__(self):
+        self.connection = pq.PQconnectdb(b"application_name=bench")
         if pq.PQstatus(self.connection) != CONNECTION_OK:
             message = pq.PQerrorMessage(self.connection).decode()
             self.close()

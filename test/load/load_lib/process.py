@@ -56,7 +56,7 @@ class MemoryWatch:
     def __init__(self, pid, every_s=0.02):
         self.pid = pid
         self.every_s = every_s
-        self.own = self.own_before = self.rss_growth = 0.0
+        self.own = self.rss_growth = 0.0
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.watch)
 
@@ -72,7 +72,6 @@ class MemoryWatch:
             file.write("5")  # the peak starts from now
         self.rss_before = fields(f"/proc/{self.pid}/status")["VmRSS"]
         self.look()
-        self.own_before = self.own
         self.thread.start()
         return self
 

@@ -14,7 +14,6 @@ class Spread:
     """Median and the middle 80 % of some values."""
 
     def __init__(self, values):
-        self.count = len(values)
         self.median = quantile(values, 0.5)
         self.p10 = quantile(values, 0.1)
         self.p90 = quantile(values, 0.9)
@@ -58,9 +57,9 @@ def verdict_at_most(spread, aim, equal_to=None):
     if spread.median <= aim:
         return "held"
     if equal_to is not None and abs(spread.median - equal_to) <= spread.half_width:
-        return "held (equal)"
+        return "within spread"
     return "not held"
 
 
 def worst(verdicts):
-    return max(verdicts, key=("held", "held (equal)", "not held").index)
+    return max(verdicts, key=("held", "within spread", "not held").index)

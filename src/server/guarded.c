@@ -7,7 +7,7 @@
 #include "access/xact.h"
 #include "utils/elog.h"
 #include "utils/resowner.h"
-#include "worker/guarded.h"
+#include "server/guarded.h"
 
 bool
 SaasGuardedRun(void (*function) (void *), void *arg, SaasProblem *problem)
