@@ -65,9 +65,51 @@ static SaasStatement add_reading = {
 	"insert into saas.reading (org_id, connection_id, at, layout_id, \"values\")"
 	" values ($1, $2, $3, $4, $5)"
 	"     on conflict (org_id, connection_id, at) do update"
-	"    set layout_id = excluded.layout_id, \"values\" = excluded.\"values\""
-	"  where (saas.reading.layout_id, saas.reading.\"values\") is distinct from"
-	"        (excluded.layout_id, excluded.\"values\")",
+	"    set \"values\" = excluded.\"values\""
+	"  where saas.reading.layout_id = excluded.layout_id"
+	"    and saas.reading.\"values\" is distinct from excluded.\"values\"",
+	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
+};
+
+/*
+ * The time has a reading of other series already, as when an endpoint gives
+ * each series a time of its own: both belong into one row, whose layout holds
+ * the series of both.
+ */
+#define MERGED \
+	"with other as (" \
+	"    select l.series_ids, r.\"values\"" \
+	"      from saas.reading r" \
+	"      join saas.layout l on l.org_id = r.org_id and l.id = r.layout_id" \
+	"     where r.org_id = $1 and r.connection_id = $2 and r.at = $3 and r.layout_id <> $4" \
+	"), own as (" \
+	"    select l.series_ids from saas.layout l where l.org_id = $1 and l.id = $4" \
+	"), merged as (" \
+	"    select array_agg(m.id order by m.id) as ids, array_agg(m.value order by m.id) as numbers" \
+	"      from (select n.id, n.value from own, other, unnest(own.series_ids, $5) as n (id, value)" \
+	"             union all" \
+	"            select o.id, o.value from own, other, unnest(other.series_ids, other.\"values\") as o (id, value)" \
+	"             where o.id <> all (own.series_ids)) as m" \
+	"    having count(*) > 0" \
+	"), print as (" \
+	"    select m.*, sha256(convert_to('series ' || array_to_string(m.ids, ','), 'UTF8')) as fingerprint" \
+	"      from merged m)"
+
+static SaasStatement add_merged_layout = {
+	MERGED
+	" insert into saas.layout (org_id, connection_id, fingerprint, series_ids)"
+	" select $1, $2, p.fingerprint, p.ids from print p"
+	"     on conflict on constraint layout_fingerprint do nothing",
+	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
+};
+
+static SaasStatement merge_reading = {
+	MERGED
+	" update saas.reading r"
+	"    set layout_id = l.id, \"values\" = p.numbers"
+	"   from print p"
+	"   join saas.layout l on l.org_id = $1 and l.connection_id = $2 and l.fingerprint = p.fingerprint"
+	"  where r.org_id = $1 and r.connection_id = $2 and r.at = $3",
 	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
 };
 
@@ -206,7 +248,10 @@ store_reading(SaasJob *job, const SaasSample *const *samples, int count)
 	values[4] = PointerGetDatum(construct_array(numbers, count, FLOAT8OID, sizeof(float8),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	SaasPartitionEnsure(at);
-	(void) SaasStatementRun(&add_reading, values, NULL);
+	if (SaasStatementRun(&add_reading, values, NULL) > 0)
+		return;
+	(void) SaasStatementRun(&add_merged_layout, values, NULL);
+	(void) SaasStatementRun(&merge_reading, values, NULL);
 }
 
 /*

@@ -64,7 +64,8 @@ begin
     return 'accepted';
 exception when others then
     get stacked diagnostics detail = pg_exception_detail;
-    return sqlstate || coalesce((select ' ' || string_agg(f ->> 'field', ',') from jsonb_array_elements(detail::jsonb) as f), '');
+    return concat_ws(' ', sqlstate, case when detail like '[{%' then
+        (select string_agg(f ->> 'field', ',') from jsonb_array_elements(detail::jsonb) as f) end);
 end
 $$;
 

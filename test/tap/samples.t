@@ -1,0 +1,74 @@
+# Samples that carry times of their own: none is lost, doubled or believed blindly.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Utils;
+use SaasCluster;
+use SaasTenant;
+use SaasUpstream;
+use Test::More;
+
+my $node = SaasCluster->create('main', settings => {
+		'saas.allowed_networks' => '127.0.0.0/8',
+		'saas.allow_plain_http' => 'on',
+		'saas.refresh_cooldown' => '0' });
+$node->start;
+$node->install('postgres');
+
+my $upstream = SaasUpstream->start;
+my $tenant   = SaasTenant->create($node, 'postgres', 'Acme');
+
+# A whole minute, some minutes ago: well inside what is believed.
+my $time  = (int(time / 60) - 10) * 60;
+my $other = $time + 1;
+
+sub scrape
+{
+	my ($id, $text) = @_;
+	$upstream->control(DELETE => 'faults');
+	$upstream->control(POST => 'faults',
+		{ path => '/metrics', fault => 'body', body => $text, content_type => 'text/plain; version=0.0.4', code => 200 });
+	my $answers = $tenant->refresh($id);
+	return $answers->[0]{error} // "$answers->[0]{samples} samples";
+}
+
+sub samples_at
+{
+	my ($id, $epoch) = @_;
+	return $node->safe_psql('postgres', qq{
+		select string_agg(format('%s%s=%s', s.metric, nullif(s.labels::text, '{}'), s.value), ' '
+		                  order by s.metric, s.labels::text)
+		  from saas.sample s where s.connection_id = '$id' and s.at = to_timestamp($epoch)});
+}
+
+sub line { my ($series, $value, $at) = @_; return "$series $value ${at}000\n"; }
+
+my $id = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics' }, {});
+ok($tenant->wait_for($id, 'last_polled_at is not null'), 'the first poll is over');
+
+is(scrape($id, line('a', 1, $time) . line('b', 2, $time)), '2 samples', 'two series of one time');
+is(samples_at($id, $time), 'a=1 b=2', 'are one reading');
+
+is(scrape($id, line('a', 1, $time) . line('b', 3, $other)), '2 samples', 'one of them moves on');
+is(samples_at($id, $time), 'a=1 b=2', 'its old value stays');
+is(samples_at($id, $other), 'b=3', 'and the new one is a reading of its own');
+
+is(scrape($id, line('c{n="1"}', 4, $time) . line('a', 5, $time)), '2 samples', 'a late series and a correction');
+is(samples_at($id, $time), 'a=5 b=2 c{"n": "1"}=4', 'join the reading of their time');
+
+is(scrape($id, line('a', 5, $time)), '1 samples', 'the same again');
+is(samples_at($id, $time), 'a=5 b=2 c{"n": "1"}=4', 'changes nothing');
+is( $node->safe_psql('postgres', qq{
+		select count(*) from saas.reading r join saas.layout l on l.org_id = r.org_id and l.id = r.layout_id
+		 where r.connection_id = '$id' and cardinality(l.series_ids) <> cardinality(r."values")}),
+	'0', 'every reading has as many values as its layout has series');
+
+my $now = time;
+is(scrape($id, line('a', 6, $now - 32 * 86400) . line('a', 7, $now + 600) . line('a', 8, $time + 2)),
+	'1 samples', 'times more than 31 days past or 5 minutes ahead are not believed');
+is(samples_at($id, $time + 2), 'a=8', 'the rest is stored');
+
+is(scrape($id, "a NaN ${time}000\nb +Inf ${time}000\n"), '2 samples', 'numbers that are none');
+is(samples_at($id, $time), 'a=NaN b=Infinity c{"n": "1"}=4', 'are kept as they are');
+
+done_testing();
