@@ -61,11 +61,11 @@ begin
     if jsonb_typeof(coalesce(create_connection.tags, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
     end if;
-    if pg_column_size(create_connection.tags) > 8192 then
+    if octet_length(create_connection.tags::text) > 8192 then
         perform saas_private.raise_fields('invalid input', 'tags', 'must have at most 8 kB');
-    elsif pg_column_size(create_connection.config) > 65536 then
+    elsif octet_length(create_connection.config::text) > 65536 then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
-    elsif pg_column_size(create_connection.secrets) > 65536 then
+    elsif octet_length(create_connection.secrets::text) > 65536 then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
     end if;
     every := saas_private.require_poll_interval(create_connection.kind, create_connection.poll_interval);

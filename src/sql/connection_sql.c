@@ -45,6 +45,14 @@ jsonb_argument(FunctionCallInfo fcinfo, int number)
 	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
 }
 
+static void
+raise_problem(const SaasProblem *problem)
+{
+	SaasRaise(problem->sqlstate, to_server(problem->message),
+			  problem->detail[0] ? to_server(problem->detail) : NULL,
+			  problem->hint[0] ? to_server(problem->hint) : NULL);
+}
+
 static const SaasConnector *
 require_connector(const char *kind)
 {
@@ -81,7 +89,7 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 	validation.secrets = jsonb_argument(fcinfo, 2);
 	validation.allow_http = saas_allow_plain_http;
 	if (!connector->validate(&validation))
-		SaasRaiseProblem(&validation.problem);
+		raise_problem(&validation.problem);
 
 	values[0] = DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(validation.normalized)));
 	values[1] = CStringGetTextDatum(to_server(validation.account_key));
@@ -113,6 +121,7 @@ pg_saas_seal_secrets(PG_FUNCTION_ARGS)
 	{
 		Datum		values[2];
 		bool		nulls[2] = {false};
+		char	   *plaintext;
 
 		if (token == WJB_KEY)
 			name = pnstrdup(item.val.string.val, item.val.string.len);
@@ -122,7 +131,10 @@ pg_saas_seal_secrets(PG_FUNCTION_ARGS)
 		if (item.type != jbvString || name == NULL)
 			elog(ERROR, "secret is not a string");
 		values[0] = CStringGetTextDatum(name);
-		values[1] = PointerGetDatum(SaasSeal(org_id, item.val.string.val, item.val.string.len,
+		plaintext = pnstrdup(item.val.string.val, item.val.string.len);
+		/* In UTF-8, so that it means the same in whatever database it is opened. */
+		plaintext = pg_server_to_any(plaintext, (int) strlen(plaintext), PG_UTF8);
+		values[1] = PointerGetDatum(SaasSeal(org_id, plaintext, strlen(plaintext),
 											 SAAS_SECRET_PURPOSE,
 											 SaasSecretContext(PG_GETARG_UUID_P(1), name,
 															   text_to_cstring(PG_GETARG_TEXT_PP(2)))));

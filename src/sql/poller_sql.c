@@ -16,6 +16,7 @@
 #include "nodes/parsenodes.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "state/settings.h"
 #include "state/shared.h"
 #include "storage/latch.h"
 #include "storage/shmem.h"
@@ -69,6 +70,10 @@ require_ready(SaasStoreReadiness readiness)
 				  "A superuser lets it poll with select saas.adopt().");
 }
 
+/*
+ * Claims again whenever there is room, so that a slow upstream holds back
+ * nobody else, until once nothing more is due.
+ */
 static void
 poll_due(SaasEngine *engine, int limit)
 {
@@ -76,12 +81,17 @@ poll_due(SaasEngine *engine, int limit)
 
 	for (;;)
 	{
-		int			claimed = left > 0 ? SaasEngineClaimDue(engine, Min(left, CLAIM_BATCH)) : 0;
+		int			before = SaasEngineCount(engine);
+		int			asked = Min(left, CLAIM_BATCH);
+		int			claimed = asked > 0 ? SaasEngineClaimDue(engine, asked) : 0;
 
 		left -= claimed;
-		if (claimed == 0 && SaasEngineCount(engine) == 0)
+		if (claimed < asked && before + claimed < saas_poller_max_in_flight)
+			left = 0;
+		if (SaasEngineCount(engine) == 0)
 			return;
-		while (SaasEngineCount(engine) > 0)
+		before = SaasEngineCount(engine);
+		while (SaasEngineCount(engine) > 0 && (left == 0 || SaasEngineCount(engine) == before))
 			(void) SaasEngineStep(engine, -1);
 	}
 }

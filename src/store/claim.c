@@ -195,7 +195,7 @@ open_secret(SaasJob *job, const char *name, const struct varlena *sealed)
 	if (secret)
 	{
 		secret->name = SaasArenaStrdup(job->poll.arena, name);
-		secret->value = to_utf8(job->poll.arena, value);
+		secret->value = SaasArenaStrdup(job->poll.arena, value);
 		secret->next = job->poll.secrets;
 		job->poll.secrets = secret;
 	}

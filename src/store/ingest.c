@@ -302,14 +302,13 @@ store_secrets(SaasJob *job)
 {
 	for (SaasSecret *secret = job->poll.new_secrets; secret; secret = secret->next)
 	{
-		char	   *value = to_server(secret->value);
 		char	   *context = SaasSecretContext(&job->connection_id, secret->name, job->origin);
 		Datum		values[4];
 
 		values[0] = UUIDPGetDatum(&job->org_id);
 		values[1] = UUIDPGetDatum(&job->connection_id);
 		values[2] = CStringGetTextDatum(secret->name);
-		values[3] = PointerGetDatum(SaasSeal(&job->org_id, value, strlen(value),
+		values[3] = PointerGetDatum(SaasSeal(&job->org_id, secret->value, strlen(secret->value),
 											 SAAS_SECRET_PURPOSE, context));
 		(void) SaasStatementRun(&put_secret, values, NULL);
 	}
