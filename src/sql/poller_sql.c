@@ -88,9 +88,11 @@ poll_due(SaasEngine *engine, int limit)
 		left -= claimed;
 		if (claimed < asked && before + claimed < saas_poller_max_in_flight)
 			left = 0;
-		if (SaasEngineCount(engine) == 0)
-			return;
 		before = SaasEngineCount(engine);
+		if (before == 0)
+			return;
+		if (left > 0 && claimed > 0 && before < saas_poller_max_in_flight)
+			continue;
 		while (SaasEngineCount(engine) > 0 && (left == 0 || SaasEngineCount(engine) == before))
 			(void) SaasEngineStep(engine, -1);
 	}

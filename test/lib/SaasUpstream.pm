@@ -81,8 +81,10 @@ sub _launch
 		open STDIN, '<', '/dev/null';
 		open STDOUT, '>>', $self->{log};
 		open STDERR, '>&', \*STDOUT;
-		exec '/usr/bin/python3', "$home/upstream", '--port', $self->{port}, '--state',
-		  $self->{state}, @{ $self->{args} };
+		{
+			exec '/usr/bin/python3', "$home/upstream", '--port', $self->{port}, '--state',
+			  $self->{state}, @{ $self->{args} };
+		}
 		POSIX::_exit(127);
 	}
 	$self->{pid} = $pid;

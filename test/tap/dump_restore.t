@@ -30,7 +30,8 @@ my $org  = $upstream->control(POST => 'orgs', { rotate_refresh_tokens => JSON::P
 my $sf   = $acme->salesforce($org, 'limits', poll_interval => '1 hour');
 my $page = $beta->connect('prometheus', 'page', { url => $upstream->url . '/metrics?auth=bearer' },
 	{ bearer_token => 'scrape-token' }, '1 hour');
-ok($acme->wait_for($sf, "status = 'active'") && $beta->wait_for($page, "status = 'active'"), 'connections are polled');
+ok($acme->wait_for($sf, "status = 'active'") && $beta->wait_for($page, "status = 'active'"),
+	'connections are polled');
 $node->safe_psql('postgres', qq{
 	create table public.note (org_id uuid, id integer, body saas.sealed, primary key (org_id, id));
 	grant select, insert on public.note to saas_user;
@@ -98,13 +99,15 @@ with ours as (
 	union all
 	select 'policy', p.polrelid::regclass || '.' || p.polname,
 	       concat_ws(' ', p.polcmd, p.polpermissive,
-	                 array(select coalesce(nullif(r, 0)::regrole::text, 'public') from unnest(p.polroles) r order by 1)::text),
+	                 array(select coalesce(nullif(r, 0)::regrole::text, 'public')
+	                         from unnest(p.polroles) r order by 1)::text),
 	       concat_ws(' check ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)),
 	       obj_description(p.oid, 'pg_policy')
 	  from pg_policy p
 	union all
 	select 'constraint', n.conrelid::regclass || '.' || n.conname, pg_get_constraintdef(n.oid),
-	       concat_ws(' ', n.convalidated, n.conislocal, case when n.contype = 'c' then n.connoinherit end), obj_description(n.oid, 'pg_constraint')
+	       concat_ws(' ', n.convalidated, n.conislocal, case when n.contype = 'c' then n.connoinherit end),
+	       obj_description(n.oid, 'pg_constraint')
 	  from pg_constraint n join ours o on o.oid = n.connamespace where n.conrelid <> 0
 	union all
 	select 'index', i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid),
@@ -124,8 +127,9 @@ with ours as (
 	       array(select a::text from unnest(t.typacl) a order by 1)::text, obj_description(t.oid, 'pg_type')
 	  from pg_type t join ours o on o.oid = t.typnamespace where t.typrelid = 0 and t.typelem = 0
 	union all
-	select 'default privileges', concat_ws(' ', d.defaclrole::regrole, nullif(d.defaclnamespace, 0)::regnamespace,
-	                                       d.defaclobjtype), array(select a::text from unnest(d.defaclacl) a order by 1)::text, null, null
+	select 'default privileges',
+	       concat_ws(' ', d.defaclrole::regrole, nullif(d.defaclnamespace, 0)::regnamespace, d.defaclobjtype),
+	       array(select a::text from unnest(d.defaclacl) a order by 1)::text, null, null
 	  from pg_default_acl d
 	union all
 	select 'extension', e.extname, e.extversion, e.extowner::regrole::text, n.nspname
@@ -220,8 +224,11 @@ is_deeply(
 	[], 'no secret is in a dump');
 
 $node->safe_psql('postgres', "create database $_") foreach qw(from_archive from_script);
-$node->command_ok([ 'pg_restore', @pg, '-e', '-j', '2', '-d', 'from_archive', "$dumps/custom" ], 'pg_restore from an archive');
-$node->command_ok([ 'psql', @pg, '-XqAt', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', '-d', 'from_script', '-f', "$dumps/plain" ],
+$node->command_ok([ 'pg_restore', @pg, '-e', '-j', '2', '-d', 'from_archive', "$dumps/custom" ],
+	'pg_restore from an archive');
+$node->command_ok(
+	[   'psql', @pg, '-XqAt', '-o', '/dev/null', '-v', 'ON_ERROR_STOP=1', '-d', 'from_script',
+		'-f', "$dumps/plain" ],
 	'psql from a script');
 foreach my $database (qw(from_archive from_script))
 {
@@ -238,9 +245,11 @@ $node->safe_psql('postgres', 'create database from_copy');
 $node->command_ok([ 'pg_restore', @pg, '-e', '-d', 'from_copy', "$dumps/second" ], 'and restored');
 compare($node->safe_psql('from_script', $catalog), $node->safe_psql('from_script', $rows),
 	$node, 'from_copy', 'a copy of a copy');
-is( $node->safe_psql('from_script', "select saas.uninstall('from_script')") =~ /uninstalled/
-	  && $node->safe_psql('from_script', 'drop table public.note; drop extension pg_saas; select count(*) from pg_namespace where nspname ~ \'^saas\''),
-	0, 'a restored database can be rid of it');
+like($node->safe_psql('from_script', "select saas.uninstall('from_script')"),
+	qr/uninstalled/, 'the tables of a restored database can be removed');
+$node->safe_psql('from_script', 'drop table public.note; drop extension pg_saas');
+is($node->safe_psql('from_script', "select count(*) from pg_namespace where nspname ~ '^saas'"),
+	0, 'and the extension dropped');
 $node->append_conf('postgresql.conf', 'saas.poller_enabled = off');
 $node->reload;
 
@@ -289,9 +298,11 @@ like($there->refresh($sf)->[0]{error}, qr/^cannot open the connection's secrets:
 # Told apart by the cluster, with the same key.
 copy_key(slurp_file($node->master_key_file));
 $other->safe_psql('postgres', 'create database again');
-$other->command_ok([ 'pg_restore', @pg, '-e', '-d', 'again', "$dumps/custom" ], 'once more, with the right key again');
+$other->command_ok([ 'pg_restore', @pg, '-e', '-d', 'again', "$dumps/custom" ],
+	'once more, with the right key again');
 $other->restart;
-$other->poll_query_until('again', 'select count(*) = 1 from saas.poller_status() where database = \'again\' and pid is not null');
+$other->poll_query_until('again',
+	'select count(*) = 1 from saas.poller_status() where database = current_database() and pid is not null');
 acts_when_adopted($acme, $other, 'again', 'another cluster');
 
 $_->stop foreach $node, $other;

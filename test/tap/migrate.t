@@ -37,9 +37,12 @@ my $first = sql('select saas.version()');
 like(error_of('select saas.migrate()'), qr/55000.*HINT:  Run select saas\.install\(\) as a superuser\./s,
 	'saas.migrate() needs saas.install() first');
 like(error_of("select $_"), qr/55000.*HINT:  Run select saas\.install\(\)/s, "$_ too")
-  foreach "saas.uninstall('postgres')", 'saas.adopt()', "saas_api.sign_in('a\@example.com', 'correct horse')", 'saas_api.jwks()';
+  foreach "saas.uninstall('postgres')", 'saas.adopt()', "saas_api.sign_in('a\@example.com', 'correct horse')",
+  'saas_api.jwks()';
 like(error_of('call saas.poll()'), qr/55000.*HINT:  Run select saas\.install\(\)/s, 'call saas.poll() too');
-sql('create role plain; grant usage on schema saas, saas_private to plain; grant execute on all functions in schema saas, saas_private to plain');
+sql(q{create role plain;
+	grant usage on schema saas, saas_private to plain;
+	grant execute on all functions in schema saas, saas_private to plain});
 like(error_of("set role plain; select $_"), qr/PT403/, "$_ is for superusers, whatever was granted")
   foreach 'saas.install()', 'saas.migrate()', "saas.uninstall('postgres')", 'saas.adopt()';
 is(tables(), '', 'and none of them left anything');
@@ -53,7 +56,8 @@ is(sql('select system_identifier = (pg_control_system()).system_identifier and d
 	't', 'and knows where it is');
 my $installed = tables();
 like(error_of('select saas.install()'), qr/42P07.*HINT:  Run select saas\.migrate\(\)/s, 'not twice');
-like(sql('select saas.migrate()'), qr/^pg_saas \Q$first\E: 0 migrations ran$/, 'afterwards there is nothing to migrate');
+like(sql('select saas.migrate()'),
+	qr/^pg_saas \Q$first\E: 0 migrations ran$/, 'afterwards there is nothing to migrate');
 is(tables(), $installed, 'and nothing changes');
 
 # A table of ours that somebody leans on goes only together with theirs.
@@ -68,7 +72,8 @@ like(error_of('select saas.migrate()'), qr/55000/, 'whereupon saas.migrate() nee
 sql('select saas.install()');
 is(tables(), $installed, 'which makes the same tables again');
 
-is(error_of("begin; select saas.uninstall('postgres'); select saas.install(); rollback"), '', 'both in one transaction');
+is(error_of("begin; select saas.uninstall('postgres'); select saas.install(); rollback"),
+	'', 'both in one transaction');
 is(tables(), $installed, 'which can be rolled back');
 
 sql("select saas.uninstall('postgres'); drop extension pg_saas; create extension pg_saas; select saas.install()");

@@ -63,131 +63,172 @@ foreach (1 .. 4)
 }
 
 #
-# One connection for each: name, kind, URL, what it shows
+# One connection for each: name, URL, what it shows, its status
 #
-my $http = $upstream->url;
-my @fault = (
-	[ 'closed port',   'http_json', "http://localhost:$closed_port/", qr/^could not connect to http:\S+: Connection refused$/ ],
-	[ 'unknown host',  'http_json', 'http://no-such-host.invalid/',
-		qr/^the host name no-such-host\.invalid could not be resolved$|timed out during the name look-up$/ ],
-	[ 'full port',     'http_json', "http://localhost:$full_port/", qr/timed out during the TCP connect$/ ],
-	[ 'mute port',     'http_json', "http://localhost:$mute_port/", qr/timed out while waiting for the first byte$/ ],
-	[ 'mute tls port', 'http_json', "https://localhost:$mute_port/", qr/timed out during the TLS handshake$/ ],
-	[ 'http as https', 'http_json', 'https://localhost:' . $upstream->port . '/json', qr/^the TLS handshake with \S+ failed$|timed out during the TLS handshake$/ ],
-	[ 'https as http', 'http_json', 'http://localhost:' . $secure{good}->port . '/json',
-		qr/does not answer in HTTP|broke the connection off|answered HTTP 400/ ],
-	[ 'expired certificate', 'http_json', $secure{expired}->url . '/json', qr/^the certificate of localhost / ],
-	[ 'wrong host certificate', 'http_json', $secure{'wrong-host'}->url . '/json', qr/^the certificate of localhost / ],
-	[ 'self-signed certificate', 'http_json', $secure{'self-signed'}->url . '/json', qr/^the certificate of localhost is self-signed$/ ],
-	[ 'unknown authority', 'http_json', $secure{good}->url . '/json',
-		qr/^the certificate of localhost comes from an authority that is not trusted$/ ],
-	[ 'private address', 'http_json', 'http://10.1.2.3/', qr/^the address 10\.1\.2\.3 is / ],
-	[ 'metadata address', 'http_json', 'http://169.254.169.254/latest/', qr/^the address 169\.254\.169\.254 is / ],
-	[ 'private address v6', 'http_json', 'http://[fd00::1]/', qr/^the address fd00::1 is / ],
-	[ 'no address', 'http_json', 'http://0.0.0.0:' . $upstream->port . '/json', qr/^the address 0\.0\.0\.0 is / ],
+my $http       = $upstream->url;
+my $first_byte = qr/timed out while waiting for the first byte$/;
+my $in_headers = qr/timed out while receiving the headers$/;
+my $in_body    = qr/timed out while receiving the body$/;
+my $cut_off    = qr/broke the connection off in the middle of the answer$/;
+my $no_answer  = qr/broke the connection off without an answer$/;
+my $not_http   = qr/does not answer in HTTP$/;
+my $too_large  = qr/^the answer is larger than 2097152 bytes$/;
+my $not_json   = qr/^the answer is not JSON: line 1, /;
+my $too_deep   = qr/^the answer is not JSON: .*nested too deeply$/;
+my $bad_utf8   = qr/^the answer is not JSON: .*invalid UTF-8$/;
+my $bad_number = qr/^the answer is not JSON: .*a number is too large$/;
+my $no_metrics = qr/^the answer is not in the Prometheus text format: line 1: /;
+my $is_empty   = qr/^the answer is empty$/;
+my $untrusted  = qr/^the certificate of localhost comes from an authority that is not trusted$/;
 
-	[ 'slow header',   'http_json', "$http/fault/slow-header?ms=60000", qr/timed out while waiting for the first byte$/ ],
-	[ 'dripping header', 'http_json', "$http/fault/slow-header?ms=40&drip=1", qr/timed out while receiving the headers$/ ],
-	[ 'slow body',     'http_json', "$http/fault/slow-body?ms=200", qr/timed out while receiving the body$/ ],
-	[ 'stall',         'http_json', "$http/fault/stall", qr/timed out while waiting for the first byte$/ ],
-	[ 'stall after header', 'http_json', "$http/fault/stall?after_header=1", qr/timed out while receiving the body$/ ],
-	[ 'slow endless',  'http_json', "$http/fault/endless?ms=900", qr/timed out while receiving the body$/ ],
-	[ 'endless',       'http_json', "$http/fault/endless", qr/^the answer is larger than 2097152 bytes$/ ],
-	[ 'endless metrics', 'prometheus', "$http/fault/endless?format=prometheus", qr/^the answer is larger than 2097152 bytes$/ ],
-	[ '50 MB',         'http_json', "$http/fault/huge", qr/^the answer is larger than 2097152 bytes$/ ],
-	[ '50 MB chunked', 'http_json', "$http/fault/huge?chunked=1", qr/^the answer is larger than 2097152 bytes$/ ],
-	[ '50 MB metrics', 'prometheus', "$http/fault/huge?format=prometheus", qr/^the answer is larger than 2097152 bytes$/ ],
-	[ 'gzip bomb',     'http_json', "$http/fault/gzip-bomb?bytes=268435456", qr/^the answer is larger than 2097152 bytes$/ ],
-	[ 'endless headers', 'http_json', "$http/fault/endless-headers", qr/^the answer's headers are too large$/ ],
-	[ 'slow endless headers', 'http_json', "$http/fault/endless-headers?ms=500", qr/timed out while receiving the headers$/ ],
-	[ 'reset',         'http_json', "$http/fault/reset", qr/broke the connection off in the middle of the answer$/ ],
-	[ 'reset at start', 'http_json', "$http/fault/reset?at=start", qr/broke the connection off without an answer$/ ],
-	[ 'truncated',     'http_json', "$http/fault/truncated", qr/broke the connection off in the middle of the answer$/ ],
-	[ 'close',         'http_json', "$http/fault/close", qr/broke the connection off without an answer$/ ],
-	[ 'not http',      'http_json', "$http/fault/not-http", qr/does not answer in HTTP$/ ],
+# Of another server, in full.
+my @elsewhere = (
+	[ 'closed port', "http://localhost:$closed_port/", qr/^could not connect to http:\S+: Connection refused$/ ],
+	[   'unknown host', 'http://no-such-host.invalid/',
+		qr/^the host name no-such-host\.invalid could not be resolved$|during the name look-up$/ ],
+	[ 'full port', "http://localhost:$full_port/", qr/timed out during the TCP connect$/ ],
+	[ 'mute port', "http://localhost:$mute_port/", $first_byte ],
+	[ 'mute tls port', "https://localhost:$mute_port/", qr/timed out during the TLS handshake$/ ],
+	[   'http as https', 'https://localhost:' . $upstream->port . '/json',
+		qr/^the TLS handshake with \S+ failed$|timed out during the TLS handshake$/ ],
+	[ 'https as http', 'http://localhost:' . $secure{good}->port . '/json', qr/$not_http|$no_answer|HTTP 400/ ],
+	[ 'expired certificate',     $secure{expired}->url . '/json',       qr/^the certificate of localhost / ],
+	[ 'wrong host certificate',  $secure{'wrong-host'}->url . '/json',  qr/^the certificate of localhost / ],
+	[ 'self-signed certificate', $secure{'self-signed'}->url . '/json', qr/^the certificate of localhost is self-/ ],
+	[ 'unknown authority',       $secure{good}->url . '/json',          $untrusted ],
+	[ 'private address',    'http://10.1.2.3/',               qr/^the address 10\.1\.2\.3 is private$/ ],
+	[ 'metadata address',   'http://169.254.169.254/latest/', qr/^the address 169\.254\.169\.254 is link-local$/ ],
+	[ 'private address v6', 'http://[fd00::1]/',              qr/^the address fd00::1 is unique-local$/ ],
+	[ 'no address', 'http://0.0.0.0:' . $upstream->port . '/json', qr/^the address 0\.0\.0\.0 is unspecified$/ ]);
 
-	[ 'html',          'http_json', "$http/fault/html", qr/^the answer is not JSON: line 1, / ],
-	[ 'html metrics',  'prometheus', "$http/fault/html", qr/^the answer is not in the Prometheus text format: / ],
-	[ 'empty',         'http_json', "$http/fault/empty", qr/^the answer is empty$/ ],
-	[ 'empty metrics', 'prometheus', "$http/fault/empty", qr/^the answer holds no samples$/ ],
-	[ 'not json',      'http_json', "$http/fault/not-json", qr/^the answer is not JSON: / ],
-	[ 'garbage',       'http_json', "$http/fault/garbage", qr/^the answer is not JSON: / ],
-	[ 'garbage metrics', 'prometheus', "$http/fault/garbage", qr/^the answer is not in the Prometheus text format: / ],
-	[ 'bad utf8',      'http_json', "$http/fault/bad-utf8", qr/^the answer is not JSON: .*invalid UTF-8$/ ],
-	[ 'deep',          'http_json', "$http/fault/deep", qr/nested too deeply$/ ],
-	[ 'deep objects',  'http_json', "$http/fault/deep?objects=1", qr/nested too deeply$/ ],
-	[ 'escaped nul',   'http_json', "$http/fault/nul", qr/a NUL character$/ ],
-	[ 'raw nul',       'http_json', "$http/fault/nul?raw=1", qr/^the answer is not JSON: / ],
-	[ 'huge number',   'http_json', "$http/fault/huge-number", qr/a number is too large$/ ],
-	[ 'huge number digits', 'http_json', "$http/fault/huge-number?digits=100000", qr/a number is too large$/ ],
-	[ '200 with error', 'http_json', "$http/fault/200-with-error", qr/^no metric found in the answer$/ ],
-	[ 'too many samples', 'prometheus', "$http/metrics?series=25000", qr/more than 20000 samples$/ ],
-	[ 'wrong token',   'prometheus', "$http/metrics?auth=bearer", qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ],
-
-	[ '400', 'http_json', "$http/fault/status?code=400", qr/^the endpoint answered HTTP 400$/ ],
-	[ '401', 'http_json', "$http/fault/status?code=401", qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ],
-	[ '403', 'http_json', "$http/fault/status?code=403", qr/^the endpoint denies access \(HTTP 403\)$/ ],
-	[ '404', 'prometheus', "$http/nowhere", qr/^the endpoint has no such resource \(HTTP 404\)$/ ],
-	[ '408', 'http_json', "$http/fault/status?code=408", qr/^the endpoint is not available \(HTTP 408\)$/ ],
-	[ '429', 'http_json', "$http/fault/status?code=429&retry_after=120", qr/^the endpoint asks for fewer requests \(HTTP 429\)$/ ],
-	[ '500', 'http_json', "$http/fault/status?code=500", qr/^the endpoint is not available \(HTTP 500\)$/ ],
-	[ '503', 'http_json', "$http/fault/status?code=503&retry_after=date%3A300", qr/^the endpoint is not available \(HTTP 503\)$/ ],
-	[ '999', 'http_json', "$http/fault/status?code=999", qr/HTTP 999|does not answer in HTTP/ ],
-	[ '204', 'http_json', "$http/fault/empty?code=204", qr/^the answer is empty$/ ],
-
-	[ 'redirect loop', 'http_json', "$http/fault/redirect-loop", qr/^\S+ redirects more than 3 times$/ ],
-	[ 'redirect to another host', 'http_json', "$http/fault/redirect?to=http%3A%2F%2F127.0.0.1%3A" . $upstream->port . '%2Fjson',
+# Of the upstream, below /fault/, by a connection of kind http_json.
+my @answer = (
+	[ 'slow header',          'slow-header?ms=60000',         $first_byte ],
+	[ 'dripping header',      'slow-header?ms=40&drip=1',     $in_headers ],
+	[ 'slow body',            'slow-body?ms=200',             $in_body ],
+	[ 'stall',                'stall',                        $first_byte ],
+	[ 'stall after header',   'stall?after_header=1',         $in_body ],
+	[ 'slow endless',         'endless?ms=900',               $in_body ],
+	[ 'endless',              'endless',                      $too_large ],
+	[ '50 MB',                'huge',                         $too_large ],
+	[ '50 MB chunked',        'huge?chunked=1',               $too_large ],
+	[ 'gzip bomb',            'gzip-bomb?bytes=268435456',    $too_large ],
+	[ 'endless headers',      'endless-headers',              qr/^the answer's headers are too large$/ ],
+	[ 'slow endless headers', 'endless-headers?ms=500',       $in_headers ],
+	[ 'reset',                'reset',                        $cut_off ],
+	[ 'reset at start',       'reset?at=start',               $no_answer ],
+	[ 'truncated',            'truncated',                    $cut_off ],
+	[ 'close',                'close',                        $no_answer ],
+	[ 'not http',             'not-http',                     $not_http ],
+	[ 'html',                 'html',                         $not_json ],
+	[ 'empty',                'empty',                        $is_empty ],
+	[ 'not json',             'not-json',                     $not_json ],
+	[ 'garbage',              'garbage',                      $not_json ],
+	[ 'bad utf8',             'bad-utf8',                     $bad_utf8 ],
+	[ 'deep',                 'deep',                         $too_deep ],
+	[ 'deep objects',         'deep?objects=1',               $too_deep ],
+	[ 'escaped nul',          'nul',                          qr/^the answer is not JSON: .*a NUL character$/ ],
+	[ 'raw nul',              'nul?raw=1',                    $not_json ],
+	[ 'huge number',          'huge-number',                  $bad_number ],
+	[ 'huge number digits',   'huge-number?digits=100000',    $bad_number ],
+	[ '200 with error',       '200-with-error',               qr/^no metric found in the answer$/ ],
+	[ '204',                  'empty?code=204',               $is_empty ],
+	[ '400',                  'status?code=400',              qr/^the endpoint answered HTTP 400$/ ],
+	[   '401', 'status?code=401', qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ],
+	[ '403',                  'status?code=403',              qr/^the endpoint denies access \(HTTP 403\)$/ ],
+	[ '404',                  'status?code=404',              qr/^the endpoint has no such resource \(HTTP 404\)$/ ],
+	[ '408',                  'status?code=408',              qr/^the endpoint is not available \(HTTP 408\)$/ ],
+	[   '429', 'status?code=429&retry_after=120', qr/^the endpoint asks for fewer requests \(HTTP 429\)$/ ],
+	[ '500',                  'status?code=500',              qr/^the endpoint is not available \(HTTP 500\)$/ ],
+	[   '503', 'status?code=503&retry_after=date%3A300', qr/^the endpoint is not available \(HTTP 503\)$/ ],
+	[ '999',                  'status?code=999',              qr/HTTP 999|$not_http/ ],
+	[ 'redirect loop',        'redirect-loop',                qr/^\S+ redirects more than 3 times$/ ],
+	[   'redirect to another host', 'redirect?to=http%3A%2F%2F127.0.0.1%3A' . $upstream->port . '%2Fjson',
 		qr{^http://localhost:\d+ redirects to http://127\.0\.0\.1:\d+$} ],
-	[ 'redirect to https', 'http_json', "$http/fault/redirect?to=https%3A%2F%2Flocalhost%2Fjson",
+	[   'redirect to https', 'redirect?to=https%3A%2F%2Flocalhost%2Fjson',
 		qr{^http://localhost:\d+ redirects to https://localhost:443$} ],
-	[ 'redirect to a private address', 'http_json', "$http/fault/redirect?to=http%3A%2F%2F10.0.0.1%2F",
+	[   'redirect to a private address', 'redirect?to=http%3A%2F%2F10.0.0.1%2F',
 		qr{^http://localhost:\d+ redirects to http://10\.0\.0\.1:80$} ],
-	[ 'redirect to a file', 'http_json', "$http/fault/redirect?to=file%3A%2F%2F%2Fetc%2Fpasswd", qr/^\S+ redirects to an address that is not acceptable$/ ],
-	[ 'redirect without a target', 'http_json', "$http/fault/redirect?to=", qr/HTTP 404|redirects/ ]);
+	[   'redirect to a file', 'redirect?to=file%3A%2F%2F%2Fetc%2Fpasswd',
+		qr/^\S+ redirects to an address that is not acceptable$/ ],
+	[ 'redirect without a target', 'redirect?to=', qr/HTTP 404|redirects/ ]);
+
+# Of the upstream, by a connection of kind prometheus.
+my @page = (
+	[ 'html metrics',     'fault/html',                      $no_metrics ],
+	[ 'garbage metrics',  'fault/garbage',                   $no_metrics ],
+	[ 'empty metrics',    'fault/empty',                     qr/^the answer holds no samples$/ ],
+	[ 'endless metrics',  'fault/endless?format=prometheus', $too_large ],
+	[ '50 MB metrics',    'fault/huge?format=prometheus',    $too_large ],
+	[ 'too many samples', 'metrics?series=25000',            qr/more than 20000 samples$/ ],
+	[ 'no such page',     'nowhere', qr/^the endpoint has no such resource \(HTTP 404\)$/ ],
+	[   'wrong token', 'metrics?auth=bearer',
+		qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ]);
 
 # The same for Salesforce's own paths: an org each, with a rule for its tokens.
+sub error_body
+{
+	my ($code) = @_;
+	return (fault => 'body', body => qq{[{"errorCode":"$code","message":"x"}]});
+}
+
 my @salesforce_fault = (
 	[ 'sf 400', { fault => 'status', code => 400 }, qr/^Salesforce answered HTTP 400 UNKNOWN_EXCEPTION$/ ],
-	[ 'sf 401', { fault => 'status', code => 401 }, qr/^Salesforce refused the request \(HTTP 401 UNKNOWN_EXCEPTION\)$/ ],
-	[ 'sf 401 for ever', { fault => 'body', code => 401, body => '[{"errorCode":"INVALID_SESSION_ID","message":"x"}]' },
+	[ 'sf 401', { fault => 'status', code => 401 }, qr/^Salesforce refused the request \(HTTP 401 UNKNOWN_EXC/ ],
+	[   'sf 401 for ever', { error_body('INVALID_SESSION_ID'), code => 401 },
 		qr/^Salesforce refused the access token that it has just given \(INVALID_SESSION_ID\)$/ ],
-	[ 'sf 403', { fault => 'body', code => 403, body => '[{"errorCode":"API_DISABLED_FOR_ORG","message":"x"}]' },
+	[   'sf 403', { error_body('API_DISABLED_FOR_ORG'), code => 403 },
 		qr/^Salesforce denies access \(HTTP 403 API_DISABLED_FOR_ORG\)$/ ],
-	[ 'sf limit', { fault => 'body', code => 403, body => '[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"x"}]' },
+	[   'sf limit', { error_body('REQUEST_LIMIT_EXCEEDED'), code => 403 },
 		qr/^the organization's API request limit is used up \(REQUEST_LIMIT_EXCEEDED\)$/ ],
-	[ 'sf 404', { fault => 'status', code => 404 }, qr/^Salesforce has no such resource \(HTTP 404 UNKNOWN_EXCEPTION\)$/ ],
-	[ 'sf 429', { fault => 'status', code => 429, retry_after => 120 }, qr/^Salesforce asks for fewer requests \(HTTP 429/ ],
-	[ 'sf 500', { fault => 'status', code => 500 }, qr/^Salesforce is not available \(HTTP 500/ ],
-	[ 'sf 503', { fault => 'status', code => 503, retry_after => 'date:300' }, qr/^Salesforce is not available \(HTTP 503 SERVER_UNAVAILABLE\)$/ ],
-	[ 'sf 200 with error', { fault => '200-with-error' }, qr/^Salesforce answered HTTP 200 with the error UNKNOWN_EXCEPTION$/ ],
-	[ 'sf html', { fault => 'html' }, qr/^the answer is not JSON: / ],
-	[ 'sf empty', { fault => 'empty' }, qr/^the answer is empty$/ ],
-	[ 'sf empty object', { fault => 'body', body => '{}' }, qr/^the answer holds no limits$/ ],
-	[ 'sf null', { fault => 'body', body => 'null' }, qr/^the answer is not an object of limits$/ ],
-	[ 'sf deep', { fault => 'deep' }, qr/nested too deeply$/ ],
-	[ 'sf nul', { fault => 'nul', raw => 1 }, qr/^the answer is not JSON: / ],
-	[ 'sf bad utf8', { fault => 'bad-utf8' }, qr/invalid UTF-8$/ ],
-	[ 'sf huge number', { fault => 'huge-number' }, qr/a number is too large$/ ],
-	[ 'sf huge', { fault => 'huge' }, qr/^the answer is larger than 1048576 bytes$/ ],
-	[ 'sf truncated', { fault => 'truncated' }, qr/broke the connection off/ ],
-	[ 'sf reset', { fault => 'reset' }, qr/broke the connection off/ ],
-	[ 'sf stall', { fault => 'stall' }, qr/timed out while waiting for the first byte$/ ],
-	[ 'sf redirect', { fault => 'redirect', to => "http://127.0.0.1:$closed_port/" }, qr/redirects to http:/ ]);
+	[ 'sf 404', { fault => 'status', code => 404 }, qr/^Salesforce has no such resource \(HTTP 404 UNKNOWN_EXC/ ],
+	[   'sf 429', { fault => 'status', code => 429, retry_after => 120 },
+		qr/^Salesforce asks for fewer requests \(HTTP 429 / ],
+	[ 'sf 500', { fault => 'status', code => 500 }, qr/^Salesforce is not available \(HTTP 500 / ],
+	[   'sf 503', { fault => 'status', code => 503, retry_after => 'date:300' },
+		qr/^Salesforce is not available \(HTTP 503 SERVER_UNAVAILABLE\)$/ ],
+	[   'sf 200 with error', { fault => '200-with-error' },
+		qr/^Salesforce answered HTTP 200 with the error UNKNOWN_EXCEPTION$/ ],
+	[ 'sf html',         { fault => 'html' },                 $not_json ],
+	[ 'sf empty',        { fault => 'empty' },                $is_empty ],
+	[ 'sf empty object', { fault => 'body', body => '{}' },   qr/^the answer holds no limits$/ ],
+	[ 'sf null',         { fault => 'body', body => 'null' }, qr/^the answer is not an object of limits$/ ],
+	[ 'sf deep',         { fault => 'deep' },                 $too_deep ],
+	[ 'sf nul',          { fault => 'nul', raw => 1 },        $not_json ],
+	[ 'sf bad utf8',     { fault => 'bad-utf8' },             $bad_utf8 ],
+	[ 'sf huge number',  { fault => 'huge-number' },          $bad_number ],
+	[ 'sf huge',         { fault => 'huge' },                 qr/^the answer is larger than 1048576 bytes$/ ],
+	[ 'sf truncated',    { fault => 'truncated' },            $cut_off ],
+	[ 'sf reset',        { fault => 'reset' },                $cut_off ],
+	[ 'sf stall',        { fault => 'stall' },                $first_byte ],
+	[   'sf redirect', { fault => 'redirect', to => "http://127.0.0.1:$closed_port/" },
+		qr{^http:\S+ redirects to http://127\.0\.0\.1:$closed_port$} ]);
+my $sign_in     = "Salesforce's sign-in";
+my $no_token    = qr/^Salesforce's token answer holds no access token$/;
 my @token_fault = (
-	[ 'token 400', { fault => 'status', code => 400 }, qr/^Salesforce refused to renew the access token \(HTTP 400 unknown_exception\)$/ ],
-	[ 'token 429', { fault => 'status', code => 429, retry_after => 120 }, qr/^Salesforce's sign-in asks for fewer requests \(HTTP 429/ ],
-	[ 'token 500', { fault => 'status', code => 500 }, qr/^Salesforce's sign-in is not available \(HTTP 500/ ],
-	[ 'token html', { fault => 'html' }, qr/^Salesforce's token answer is not JSON: / ],
-	[ 'token empty', { fault => 'empty' }, qr/^Salesforce's token answer is empty$/ ],
-	[ 'token none', { fault => 'body', body => '{"instance_url":"https://evil.example.com"}' },
-		qr/^Salesforce's token answer holds no access token$/ ],
-	[ 'token control', { fault => 'body', body => '{"access_token":"a\r\nX-Evil: 1"}' },
-		qr/^Salesforce's token answer holds no access token$/ ],
-	[ 'token huge', { fault => 'huge' }, qr/^the answer is larger than 65536 bytes$/ ],
-	[ 'token stall', { fault => 'stall' }, qr/timed out while waiting for the first byte$/ ],
+	[   'token 400', { fault => 'status', code => 400 },
+		qr/^Salesforce refused to renew the access token \(HTTP 400 unknown_exception\)$/ ],
+	[   'token 429', { fault => 'status', code => 429, retry_after => 120 },
+		qr/^$sign_in asks for fewer requests \(HTTP 429 / ],
+	[ 'token 500',   { fault => 'status', code => 500 }, qr/^$sign_in is not available \(HTTP 500 / ],
+	[ 'token html',  { fault => 'html' },                qr/^Salesforce's token answer is not JSON: / ],
+	[ 'token empty', { fault => 'empty' },               qr/^Salesforce's token answer is empty$/ ],
+	[ 'token none',  { fault => 'body', body => '{"instance_url":"https://evil.example.com"}' }, $no_token ],
+	[ 'token control', { fault => 'body', body => '{"access_token":"a\r\nX-Evil: 1"}' }, $no_token ],
+	[ 'token huge',  { fault => 'huge' },                qr/^the answer is larger than 65536 bytes$/ ],
+	[ 'token stall', { fault => 'stall' },               $first_byte ],
 	[ 'token redirect', { fault => 'redirect', to => "http://127.0.0.1:$closed_port/" }, qr/HTTP 302/ ]);
 
-my %expected = map { $_->[0] => { reason => $_->[3], status => $_->[4] || 'error' } } @fault;
+my @fault = (
+	(map { [ 'http_json', @$_ ] } @elsewhere),
+	(map { my ($name, $path, @rest) = @$_; [ 'http_json', $name, "$http/fault/$path", @rest ] } @answer),
+	(map { my ($name, $path, @rest) = @$_; [ 'prometheus', $name, "$http/$path", @rest ] } @page));
+my %expected;
+foreach (@fault)
+{
+	my (undef, $name, undef, $reason, $status) = @$_;
+	$expected{$name} = { reason => $reason, status => $status || 'error' };
+}
 $expected{ $_->[0] } = { reason => $_->[2], status => 'error' } foreach @salesforce_fault, @token_fault;
 
 my $healthy = $tenant->connect('prometheus', 'healthy', { url => "$http/metrics?instance=healthy&auth=bearer" },
@@ -214,7 +255,7 @@ my $pid = sql('select pid from saas.poller_status()');
 my @calls;
 foreach (@fault)
 {
-	my ($name, $kind, $url) = @$_;
+	my ($kind, $name, $url) = @$_;
 	my $token = 'bearer-of-' . join '-', split / /, $name;
 	$secret{$token} = 1;
 	my %config = (url => $url);
@@ -244,8 +285,8 @@ push @calls, $tenant->connect_call('salesforce', 'sf parrot', $tenant->salesforc
 $expected{'sf parrot'} = { reason => qr/^Salesforce answered HTTP 400$/, status => 'error' };
 
 # Good answers by a detour or of an odd shape.
-push @calls, $tenant->connect_call('prometheus', 'good redirect', { url => "$http/fault/redirect?to=%2Fmetrics" }, {}, '1 hour');
-push @calls, $tenant->connect_call('prometheus', 'good drop', { url => "$http/metrics?instance=drop" }, {}, '1 hour');
+my %good = ('good redirect' => "$http/fault/redirect?to=%2Fmetrics", 'good page' => "$http/metrics?instance=good");
+push @calls, $tenant->connect_call('prometheus', $_, { url => $good{$_} }, {}, '1 hour') foreach sort keys %good;
 
 $tenant->sql(join ";\n", map { "select 1 from $_" } @calls);
 ok($node->poll_query_until('postgres', q{
@@ -255,7 +296,8 @@ still_polled('while the healthy one is polled on');
 
 my $rows = decode_json(sql(q{
 	select jsonb_object_agg(c.name, to_jsonb(s) || jsonb_build_object(
-	           'wait_s', case when s.next_poll_at < 'infinity' then extract(epoch from s.next_poll_at - s.last_polled_at) end,
+	           'wait_s', case when s.next_poll_at < 'infinity'
+	                          then extract(epoch from s.next_poll_at - s.last_polled_at) end,
 	           'readings', (select count(*) from saas.reading r where r.connection_id = c.id)))
 	  from saas.connection c join saas.connection_status s on s.connection_id = c.id}));
 foreach my $name (sort keys %expected)
@@ -277,7 +319,7 @@ foreach my $name ('429', 'sf 429', 'token 429')
 	cmp_ok($rows->{$name}{wait_s}, '<=', 130,   "$name: and not more");
 }
 cmp_ok($rows->{$_}{wait_s}, '>=', 295, "$_: Retry-After as a date is honoured") foreach '503', 'sf 503';
-is($rows->{$_}{status}, 'active', "$_ is active") foreach 'good redirect', 'good drop';
+is($rows->{$_}{status}, 'active', "$_ is active") foreach sort keys %good;
 
 #
 # Settings that the operator changes heal or forbid at once
@@ -325,7 +367,7 @@ $tenant->wait_for($fix, "status = 'active'");
 is(outcome('comes back'), 'ok', 'a kept connection that the upstream closed is made anew') foreach 1 .. 3;
 $upstream->control(DELETE => 'faults');
 $upstream->stop;
-like(outcome('comes back'), qr/^could not connect to |broke the connection off/, 'an upstream that is down shows as such');
+like(outcome('comes back'), qr/^could not connect to |$no_answer/, 'an upstream that is down shows as such');
 $upstream->restart;
 is(outcome('comes back'), 'ok', 'and as good when it is up again');
 
@@ -346,8 +388,8 @@ foreach my $where (sort keys %told)
 {
 	is_deeply([ grep { index($told{$where}, $_) >= 0 } sort keys %secret ], [], "no secret in $where");
 }
-is_deeply([ grep { /terminated by signal|PANIC|FATAL|ERROR|WARNING|could not store/ } split /\n/, $told{'the server\'s log'} ],
-	[], 'nor anything to worry about');
+my $worry = qr/terminated by signal|PANIC|FATAL|ERROR|WARNING|could not store/;
+is_deeply([ grep { /$worry/ } split /\n/, $told{'the server\'s log'} ], [], 'nor anything to worry about');
 $node->stop;
 
 done_testing();

@@ -314,7 +314,8 @@ end_stall();
 end_leases();
 wait_for_readings(2, 'and the schedule goes on');
 
-my $launcher = $node->safe_psql('postgres', "select pid from pg_stat_activity where backend_type = 'pg_saas launcher'");
+my $launcher = $node->safe_psql('postgres',
+	"select pid from pg_stat_activity where backend_type = 'pg_saas launcher'");
 $pid = poller_pid($node, 'one');
 kill 'TERM', $launcher;
 ok( $node->poll_query_until('postgres',
