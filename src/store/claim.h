@@ -37,8 +37,8 @@ extern SaasJob *SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, i
 							 int limit);
 
 /*
- * Claims given connections of one organization, due or not.  Those that are
- * inactive, gone or taken are not among the result.
+ * Claims given connections of one organization, due or not, active or not.
+ * Those that are gone or taken are not among the result.
  */
 extern SaasJob *SaasClaimGiven(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms,
 							   const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int count);
