@@ -394,8 +394,8 @@ ingest_first(void *arg)
 
 /*
  * Stores one job that held up its batch.  A lock is tried for again later, as
- * long as the lease lasts or there are new tokens; anything else becomes the connection's error, so
- * that a poison answer harms only its own connection.
+ * long as the lease lasts or there are new tokens; anything else becomes the
+ * connection's error, so that a poison answer harms only its own connection.
  */
 static bool
 ingest_alone(SaasEngine *engine, SaasJob *job, TimestampTz now)
