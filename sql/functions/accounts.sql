@@ -123,9 +123,11 @@ as $$
                              'internal', 'login', 'logout', 'mail', 'me', 'new', 'null', 'org', 'root',
                              'saas', 'settings', 'signin', 'signup', 'static', 'status', 'support',
                              'system', 'undefined', 'www'])
+        -- switch_organization takes ids and slugs alike.
+        or slug ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
 $$;
 comment on function saas_private.is_reserved_slug(text) is
-'Whether routing needs the word itself.';
+'Whether routing needs the word itself, or could take it for an id.';
 
 -- Where a slug is taken a random tail is added, so that the answer does not
 -- depend on other organizations more than a name must.

@@ -1,5 +1,5 @@
 -- Organizations of a person: creating, switching, listing; built-in roles.
-select plan(128);
+select plan(130);
 
 create function pg_temp.refusal(statement text) returns text language plpgsql as $$
 declare
@@ -119,9 +119,11 @@ select saas.authenticate(:'token') as ok \gset
 select is(pg_temp.create_organization(bad), '22023 invalid input (name)', format('a name of %s is refused', coalesce(to_json(left(bad, 20))::text, 'NULL')))
   from unnest(array[null, '', '  ', repeat('x', 256), E'a\nb']) as bad;
 select is(pg_temp.create_organization('Name', bad), '22023 invalid input (slug)', format('a slug of %s is refused', to_json(left(bad, 70))))
-  from unnest(array['', ' ', '-a', 'a-', '-', 'a b', 'a_b', 'a.b', 'a/b', 'ä', E'a\n', repeat('a', 64), 'admin', 'API', 'www', 'null', 'undefined']) as bad;
+  from unnest(array['', ' ', '-a', 'a-', '-', 'a b', 'a_b', 'a.b', 'a/b', 'ä', E'a\n', repeat('a', 64), 'admin', 'API', 'www', 'null', 'undefined', '01a1fe17-0000-7000-8000-000000000000']) as bad;
 select is(pg_temp.create_organization('Name', good), 'accepted', format('a slug of %s is accepted', good))
   from unnest(array['a', '7', 'a-b', 'a--b', repeat('a', 63), ' UPPER ', 'administrator']) as good;
+select matches(saas_api.create_organization('01A1FE17-0000-7000-8000-000000000000') ->> 'slug', '^01a1fe17-0000-7000-8000-000000000000-[0-9a-f]{6}$',
+               'a name like an id makes no slug that could be taken for one');
 select is(pg_temp.create_organization('Name', 'beta'), '23505 slug is already taken', 'another organization''s slug is refused');
 select is(pg_temp.create_organization('Name', 'BETA'), '23505 slug is already taken', 'in capitals too');
 select saas_api.create_organization('Gamma Rays', null) as gamma_answer \gset
