@@ -5,7 +5,7 @@ create function saas.verify_jwt(token text, jwks jsonb, options jsonb default '{
 language c stable parallel safe
 as 'MODULE_PATHNAME', 'pg_saas_verify_jwt';
 comment on function saas.verify_jwt(text, jsonb, jsonb) is
-'The claims of a token that verifies against the JWKS, or PT401. options: issuer, audience, type, leeway_s (default 30), now (Unix seconds). ES256 keys only so far. For saas_operator.';
+'The claims of a token that verifies against the JWKS, or PT401. options: issuer, audience, type, leeway_s (default 30), now (Unix seconds), algorithms (an array of the accepted ones; default all). Algorithms: ES256, ES384, RS256, PS256, EdDSA (Ed25519) and HS256 (kty oct); each key is for one of them, an RSA key without alg for RS256. Errors: 22023 for a malformed key set and for unknown options or algorithms. For saas_operator.';
 
 create function saas.parse_exposition(body text, format text default 'prometheus',
                                       out metric text, out labels jsonb, out value double precision,

@@ -21,8 +21,16 @@
 
 typedef enum SaasJwtAlgorithm
 {
-	SAAS_JWT_ES256
+	SAAS_JWT_ES256,
+	SAAS_JWT_ES384,
+	SAAS_JWT_RS256,
+	SAAS_JWT_PS256,
+	SAAS_JWT_HS256,
+	SAAS_JWT_EDDSA				/* with Ed25519 only */
 } SaasJwtAlgorithm;
+
+/* A set of algorithms is the sum of these; 0 stands for all of them. */
+#define SAAS_JWT_BIT(algorithm)	(1u << (algorithm))
 
 typedef struct SaasJwtKeySet SaasJwtKeySet;
 typedef struct SaasJwtSigner SaasJwtSigner;
@@ -35,6 +43,7 @@ typedef struct SaasJwtRules
 	const char *type;			/* claim "type"; NULL: not checked */
 	int			leeway_s;		/* for exp, nbf and iat */
 	int64_t		now_s;			/* Unix seconds */
+	unsigned	algorithms;		/* the accepted ones; 0: whatever a key is for */
 } SaasJwtRules;
 
 /* Claims of a verified token, copied into the arena; NULL when absent. */
@@ -49,11 +58,16 @@ typedef struct SaasJwtClaims
 	int64_t		issued_s;
 } SaasJwtClaims;
 
+/* The algorithm of that "alg", exactly as RFC 7518 writes it; false for others. */
+extern bool SaasJwtAlgorithmByName(const char *name, SaasJwtAlgorithm *algorithm);
+
 /*
- * Public keys of a JWKS document {"keys":[...]}.  Keys whose kty, crv, alg or
- * use this code does not verify are skipped; a malformed document, no usable
- * key, a kid twice or more than SAAS_JWT_MAX_KEYS is 22023.  The caller frees
- * it; it holds malloc'd OpenSSL objects.
+ * Keys of a JWKS document {"keys":[...]}: public ones, and secrets (kty oct)
+ * of 32 to 512 bytes.  Keys whose kty, crv, alg or use this code does not
+ * verify are skipped; an RSA key without alg is for RS256.  A malformed
+ * document, an RSA modulus outside of 2048 to 8192 bits, no usable key, a kid
+ * twice or more than SAAS_JWT_MAX_KEYS is 22023.  The caller frees it; it
+ * holds malloc'd OpenSSL objects.
  */
 extern SaasJwtKeySet *SaasJwtKeySetParse(const char *jwks, size_t length, SaasProblem *problem);
 extern void SaasJwtKeySetFree(SaasJwtKeySet *keys);
@@ -75,15 +89,18 @@ extern bool SaasJwtVerify(const char *token, size_t length, const SaasJwtKeySet 
 extern bool SaasJwtKeyIsUnknown(const SaasProblem *problem);
 
 /*
- * A new key pair: private key as PKCS#8 PEM and public key as a JWK with kid
- * (RFC 7638 thumbprint), alg, use "sig"; both in the arena.
+ * A new key for ES256 or HS256, in the arena.  ES256: the private half as
+ * PKCS#8 PEM, the public one as a JWK with kid (RFC 7638 thumbprint), alg and
+ * use "sig".  HS256: the private half is a JWK of 32 random bytes with the
+ * same members and a random kid, the public one is NULL.  22023 for the
+ * algorithms that are only verified.
  */
 extern bool SaasJwtKeyGenerate(SaasJwtAlgorithm algorithm, SaasArena *arena,
-							   char **private_pem, char **public_jwk, char **kid,
+							   char **private_half, char **public_jwk, char **kid,
 							   SaasProblem *problem);
 
-/* A signer from a PKCS#8 PEM; the caller frees it. */
-extern SaasJwtSigner *SaasJwtSignerLoad(const char *private_pem, const char *kid,
+/* A signer from a private half as above; the caller frees it. */
+extern SaasJwtSigner *SaasJwtSignerLoad(const char *private_half, const char *kid,
 										SaasProblem *problem);
 extern void SaasJwtSignerFree(SaasJwtSigner *signer);
 

@@ -116,8 +116,8 @@ SaasJwtEcdsaGenerate(const SaasJwtMethod *method)
 }
 
 size_t
-SaasJwtEcdsaFromJws(const SaasJwtMethod *method, const uint8_t *jws, size_t length,
-					uint8_t *native)
+SaasJwtEcdsaFromJws(const SaasJwtMethod *method, const EVP_PKEY *key,
+					const uint8_t *jws, size_t length, uint8_t *native)
 {
 	size_t		width = method->coordinate_length;
 	ECDSA_SIG  *signature;
@@ -125,6 +125,7 @@ SaasJwtEcdsaFromJws(const SaasJwtMethod *method, const uint8_t *jws, size_t leng
 	BIGNUM	   *s;
 	int			written = 0;
 
+	(void) key;
 	if (length != 2 * width)
 		return 0;
 	signature = ECDSA_SIG_new();

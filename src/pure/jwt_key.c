@@ -12,15 +12,37 @@
 #include <openssl/pem.h>
 
 #include "pure/crypto.h"
+#include "pure/json.h"
 
 /* A provider's set of RSA keys with certificate chains stays far below. */
 #define MAX_JWKS_LENGTH	(256 * 1024)
 
+/* Of two rows that a JWK without "alg" fits, the first is meant. */
 static const SaasJwtMethod methods[] = {
 	{
-		SAAS_JWT_ES256, "ES256", "EC", "P-256", "prime256v1", "SHA256", 32,
+		SAAS_JWT_ES256, "ES256", "EC", "P-256", "prime256v1", "SHA256", 32, false,
 		SaasJwtEcdsaReadJwk, SaasJwtEcdsaWriteJwk, SaasJwtEcdsaSuits, SaasJwtEcdsaGenerate,
 		SaasJwtEcdsaFromJws, SaasJwtEcdsaToJws
+	},
+	{
+		SAAS_JWT_ES384, "ES384", "EC", "P-384", "secp384r1", "SHA384", 48, false,
+		.read_jwk = SaasJwtEcdsaReadJwk, .from_jws = SaasJwtEcdsaFromJws
+	},
+	{
+		SAAS_JWT_RS256, "RS256", "RSA", NULL, NULL, "SHA256", 0, false,
+		.read_jwk = SaasJwtRsaReadJwk, .from_jws = SaasJwtCopyFromJws
+	},
+	{
+		SAAS_JWT_PS256, "PS256", "RSA", NULL, NULL, "SHA256", 0, false,
+		.read_jwk = SaasJwtRsaReadJwk, .from_jws = SaasJwtCopyFromJws,
+		.prepare = SaasJwtRsaPreparePss
+	},
+	{
+		SAAS_JWT_HS256, "HS256", "oct", NULL, NULL, "SHA256", 0, true
+	},
+	{
+		SAAS_JWT_EDDSA, "EdDSA", "OKP", "Ed25519", NULL, NULL, 32, false,
+		.read_jwk = SaasJwtEd25519ReadJwk, .from_jws = SaasJwtCopyFromJws
 	}
 };
 
@@ -37,6 +59,16 @@ SaasJwtMethodByName(const char *name)
 			return &methods[i];
 	}
 	return NULL;
+}
+
+bool
+SaasJwtAlgorithmByName(const char *name, SaasJwtAlgorithm *algorithm)
+{
+	const SaasJwtMethod *method = SaasJwtMethodByName(name);
+
+	if (method != NULL)
+		*algorithm = method->algorithm;
+	return method != NULL;
 }
 
 const SaasJwtMethod *
@@ -59,7 +91,7 @@ SaasJwtMethodByKey(const EVP_PKEY *key)
 
 	for (i = 0; i < METHOD_COUNT; i++)
 	{
-		if (methods[i].suits(&methods[i], key))
+		if (methods[i].suits != NULL && methods[i].suits(&methods[i], key))
 			return &methods[i];
 	}
 	return NULL;
@@ -94,12 +126,9 @@ SaasJwtMethodByJwk(const json_t *jwk)
 json_t *
 SaasJwtReadObject(const char *text, size_t length)
 {
-	json_t	   *value;
-	json_error_t error;
+	SaasProblem ignored = {0};
+	json_t	   *value = SaasJsonRead(text, length, false, "the token", &ignored);
 
-	if (!SaasUtf8IsValid(text, length))
-		return NULL;
-	value = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
 	if (json_is_object(value))
 		return value;
 	json_decref(value);
@@ -154,17 +183,30 @@ find_kid(const SaasJwtKeySet *keys, const char *kid)
 	return NULL;
 }
 
-/* Reads the key and prepares its verifier; the set frees what is half made. */
+/*
+ * Reads the key and prepares its verifier; the set frees what is half made.
+ * OpenSSL before 3.1 does not copy a context without a digest: those are made
+ * at each verification.
+ */
 static bool
 load_key(SaasJwtKey *key, const json_t *jwk)
 {
-	key->key = key->method->read_jwk(key->method, jwk);
-	if (key->key == NULL)
-		return false;
+	const SaasJwtMethod *method = key->method;
+	EVP_PKEY_CTX *ctx;
+
+	if (method->is_mac)
+	{
+		key->mac = SaasJwtMacReadJwk(jwk);
+		return key->mac != NULL;
+	}
+	key->key = method->read_jwk(method, jwk);
+	if (key->key == NULL || method->digest == NULL)
+		return key->key != NULL;
 	key->verifier = EVP_MD_CTX_new();
 	return key->verifier != NULL &&
-		EVP_DigestVerifyInit_ex(key->verifier, NULL, key->method->digest, NULL, NULL,
-								key->key, NULL) == 1;
+		EVP_DigestVerifyInit_ex(key->verifier, &ctx, method->digest, NULL, NULL,
+								key->key, NULL) == 1 &&
+		(method->prepare == NULL || method->prepare(ctx));
 }
 
 /* Adds the key to the set when this code can verify with it. */
@@ -190,7 +232,7 @@ add_key(SaasJwtKeySet *keys, const json_t *jwk, SaasProblem *problem)
 	keys->count++;
 	key->method = method;
 	if (!load_key(key, jwk))
-		return refuse_keys(problem, "A key is malformed or not on its curve.");
+		return refuse_keys(problem, "A key is malformed, of a wrong size or not on its curve.");
 	if (kid != NULL)
 	{
 		key->kid = strdup(json_string_value(kid));
@@ -258,6 +300,7 @@ SaasJwtKeySetFree(SaasJwtKeySet *keys)
 	for (i = 0; i < keys->count; i++)
 	{
 		EVP_MD_CTX_free(keys->keys[i].verifier);
+		EVP_MAC_CTX_free(keys->keys[i].mac);
 		EVP_PKEY_free(keys->keys[i].key);
 		free(keys->keys[i].kid);
 	}
@@ -283,36 +326,49 @@ write_private(const EVP_PKEY *key, SaasArena *arena)
 	return pem;
 }
 
-bool
-SaasJwtKeyGenerate(SaasJwtAlgorithm algorithm, SaasArena *arena,
-				   char **private_pem, char **public_jwk, char **kid, SaasProblem *problem)
+/* A new key pair; false when OpenSSL fails or the arena is exhausted. */
+static bool
+generate_pair(const SaasJwtMethod *method, SaasArena *arena,
+			  char **private_half, char **public_jwk, char **kid)
 {
-	const SaasJwtMethod *method = SaasJwtMethodByAlgorithm(algorithm);
 	uint8_t		digest[SAAS_DIGEST_LENGTH];
-	EVP_PKEY   *key;
+	EVP_PKEY   *key = method->generate(method);
 	char	   *members = NULL;
-	bool		ok = false;
 
-	if (method == NULL)
-		return SaasProblemSet(problem, "22023", "unknown JWT algorithm");
-	*private_pem = *public_jwk = *kid = NULL;
-	key = method->generate(method);
 	if (key != NULL)
 	{
-		*private_pem = write_private(key, arena);
+		*private_half = write_private(key, arena);
 		members = method->write_jwk(method, key, arena);
 		*kid = SaasArenaAlloc(arena, SaasBase64UrlLength(SAAS_DIGEST_LENGTH) + 1);
 	}
-	if (*private_pem != NULL && members != NULL && *kid != NULL &&
-		SaasSha256(members, strlen(members), digest))
-	{
-		SaasBase64UrlEncode(digest, sizeof(digest), *kid);
-		/* Everything but the closing brace, so that members stay in one place. */
-		*public_jwk = SaasArenaPrintf(arena, "%.*s,\"kid\":\"%s\",\"alg\":\"%s\",\"use\":\"sig\"}",
-									  (int) strlen(members) - 1, members, *kid, method->name);
-		ok = *public_jwk != NULL;
-	}
 	EVP_PKEY_free(key);
+	if (*private_half == NULL || members == NULL || *kid == NULL ||
+		!SaasSha256(members, strlen(members), digest))
+		return false;
+	SaasBase64UrlEncode(digest, sizeof(digest), *kid);
+	/* Everything but the closing brace, so that members stay in one place. */
+	*public_jwk = SaasArenaPrintf(arena, "%.*s,\"kid\":\"%s\",\"alg\":\"%s\",\"use\":\"sig\"}",
+								  (int) strlen(members) - 1, members, *kid, method->name);
+	return *public_jwk != NULL;
+}
+
+bool
+SaasJwtKeyGenerate(SaasJwtAlgorithm algorithm, SaasArena *arena,
+				   char **private_half, char **public_jwk, char **kid, SaasProblem *problem)
+{
+	const SaasJwtMethod *method = SaasJwtMethodByAlgorithm(algorithm);
+	bool		ok;
+
+	*private_half = *public_jwk = *kid = NULL;
+	if (method == NULL || (!method->is_mac && method->generate == NULL))
+		return SaasProblemSet(problem, "22023", "no key is made for that JWT algorithm");
+	if (method->is_mac)
+	{
+		*private_half = SaasJwtMacGenerate(arena, kid);
+		ok = *private_half != NULL;
+	}
+	else
+		ok = generate_pair(method, arena, private_half, public_jwk, kid);
 	ERR_clear_error();
 	return ok || SaasProblemSet(problem, "58000", "could not generate a key");
 }

@@ -22,6 +22,7 @@ struct SaasJwtSigner
 	const SaasJwtMethod *method;
 	EVP_PKEY   *key;
 	EVP_MD_CTX *context;		/* each signature starts from a copy */
+	EVP_MAC_CTX *mac;			/* instead of key and context, for a MAC */
 	char	   *kid;			/* NULL: the header has none */
 };
 
@@ -68,10 +69,8 @@ is_consistent(EVP_PKEY *key)
 }
 
 static bool
-load_signer(SaasJwtSigner *signer, const char *pem, const char *kid, SaasProblem *problem)
+load_pem(SaasJwtSigner *signer, const char *pem, size_t length, SaasProblem *problem)
 {
-	size_t		length = strnlen(pem, MAX_PEM_LENGTH + 1);
-
 	if (length <= MAX_PEM_LENGTH)
 		signer->key = read_private(pem, length);
 	if (signer->key == NULL)
@@ -92,17 +91,46 @@ load_signer(SaasJwtSigner *signer, const char *pem, const char *kid, SaasProblem
 		EVP_DigestSignInit_ex(signer->context, NULL, signer->method->digest, NULL, NULL,
 							  signer->key, NULL) != 1)
 		return SaasProblemSet(problem, "58000", "could not prepare a private key");
-	if (kid != NULL)
+	return true;
+}
+
+static bool
+load_secret(SaasJwtSigner *signer, const char *jwk, size_t length, SaasProblem *problem)
+{
+	json_t	   *object = SaasJwtReadObject(jwk, length);
+
+	signer->method = object == NULL ? NULL : SaasJwtMethodByJwk(object);
+	if (signer->method != NULL && signer->method->is_mac)
+		signer->mac = SaasJwtMacReadJwk(object);
+	json_decref(object);
+	if (signer->mac != NULL)
+		return true;
+	SaasProblemSet(problem, "22023", "invalid private key");
+	return SaasProblemDetail(problem, "It is not a JWK with a secret of at least 32 bytes.");
+}
+
+static bool
+load_signer(SaasJwtSigner *signer, const char *private_half, const char *kid, SaasProblem *problem)
+{
+	size_t		length = strnlen(private_half, MAX_PEM_LENGTH + 1);
+	bool		ok;
+
+	/* What is neither is refused as PEM. */
+	if (private_half[0] == '{' && length <= MAX_PEM_LENGTH)
+		ok = load_secret(signer, private_half, length, problem);
+	else
+		ok = load_pem(signer, private_half, length, problem);
+	if (ok && kid != NULL)
 	{
 		signer->kid = strdup(kid);
 		if (signer->kid == NULL)
 			return SaasJwtOutOfMemory(problem);
 	}
-	return true;
+	return ok;
 }
 
 SaasJwtSigner *
-SaasJwtSignerLoad(const char *private_pem, const char *kid, SaasProblem *problem)
+SaasJwtSignerLoad(const char *private_half, const char *kid, SaasProblem *problem)
 {
 	SaasJwtSigner *signer = calloc(1, sizeof(SaasJwtSigner));
 	bool		ok;
@@ -112,7 +140,7 @@ SaasJwtSignerLoad(const char *private_pem, const char *kid, SaasProblem *problem
 		SaasJwtOutOfMemory(problem);
 		return NULL;
 	}
-	ok = load_signer(signer, private_pem, kid, problem);
+	ok = load_signer(signer, private_half, kid, problem);
 	ERR_clear_error();
 	if (ok)
 		return signer;
@@ -126,6 +154,7 @@ SaasJwtSignerFree(SaasJwtSigner *signer)
 	if (signer == NULL)
 		return;
 	EVP_MD_CTX_free(signer->context);
+	EVP_MAC_CTX_free(signer->mac);
 	EVP_PKEY_free(signer->key);
 	free(signer->kid);
 	free(signer);
@@ -155,8 +184,11 @@ sign_bytes(const SaasJwtSigner *signer, const char *input, size_t length, uint8_
 	uint8_t		native[SAAS_JWT_MAX_SIGNATURE];
 	size_t		native_length = sizeof(native);
 	size_t		written = 0;
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_MD_CTX *ctx;
 
+	if (signer->mac != NULL)
+		return SaasJwtMacDigest(signer->mac, input, length, jws) ? SAAS_JWT_MAC_LENGTH : 0;
+	ctx = EVP_MD_CTX_new();
 	if (ctx != NULL && EVP_MD_CTX_copy_ex(ctx, signer->context) == 1 &&
 		EVP_DigestSign(ctx, native, &native_length, (const unsigned char *) input, length) == 1)
 		written = signer->method->to_jws(signer->method, native, native_length, jws);

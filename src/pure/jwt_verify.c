@@ -111,11 +111,13 @@ choose_key(const SaasJwtKeySet *keys, const SaasJwtMethod *method, const char *k
 }
 
 static bool
-check_header(const json_t *header, const SaasJwtKeySet *keys, const SaasJwtKey **key,
-			 SaasProblem *problem)
+check_header(const json_t *header, const SaasJwtKeySet *keys, const SaasJwtRules *rules,
+			 const SaasJwtKey **key, SaasProblem *problem)
 {
 	/* A key that the token brings along proves nothing (RFC 8725, 3.5 and 3.10). */
 	static const char *const foreign_keys[] = {"jwk", "jku", "x5u", "x5c"};
+	/* These change what the bytes of the token mean (RFC 7797; RFC 7516, 4.1). */
+	static const char *const encodings[] = {"b64", "enc", "zip"};
 	const char *name = json_string_value(json_object_get(header, "alg"));
 	const json_t *kid = json_object_get(header, "kid");
 	const json_t *type = json_object_get(header, "typ");
@@ -127,12 +129,19 @@ check_header(const json_t *header, const SaasJwtKeySet *keys, const SaasJwtKey *
 	method = SaasJwtMethodByName(name);
 	if (method == NULL)
 		return refuse(problem, "The algorithm is not supported.");
+	if (rules->algorithms != 0 && (rules->algorithms & SAAS_JWT_BIT(method->algorithm)) == 0)
+		return refuse(problem, "The algorithm is not accepted.");
 	if (json_object_get(header, "crit") != NULL)
 		return refuse(problem, "The header has critical extensions.");
 	for (i = 0; i < sizeof(foreign_keys) / sizeof(foreign_keys[0]); i++)
 	{
 		if (json_object_get(header, foreign_keys[i]) != NULL)
 			return refuse(problem, "The header brings its own key.");
+	}
+	for (i = 0; i < sizeof(encodings) / sizeof(encodings[0]); i++)
+	{
+		if (json_object_get(header, encodings[i]) != NULL)
+			return refuse(problem, "The header asks for another encoding.");
 	}
 	if ((kid != NULL && !json_is_string(kid)) || (type != NULL && !json_is_string(type)))
 		return refuse(problem, "The header's \"kid\" or \"typ\" is not a string.");
@@ -142,6 +151,32 @@ check_header(const json_t *header, const SaasJwtKeySet *keys, const SaasJwtKey *
 	if ((*key)->method != method)
 		return refuse(problem, "The algorithm is not the one of the key.");
 	return true;
+}
+
+/* Whether the MAC over header and payload is the one that the secret makes. */
+static bool
+check_mac(const TokenParts *parts, const SaasJwtKey *key, const uint8_t *jws, long length,
+		  SaasProblem *problem)
+{
+	uint8_t		expected[SAAS_JWT_MAC_LENGTH];
+	bool		ok;
+
+	if (length != SAAS_JWT_MAC_LENGTH)
+		return refuse(problem, "The signature is malformed.");
+	ok = SaasJwtMacDigest(key->mac, parts->header, parts->signed_length, expected) &&
+		SaasEqualConstantTime(expected, jws, sizeof(expected));
+	/* The right signature of a forged token is for nobody to find. */
+	SaasWipe(expected, sizeof(expected));
+	return ok || refuse(problem, "The signature is wrong.");
+}
+
+/* Starts a verification from the key's context, or anew where it has none. */
+static bool
+start_verifying(EVP_MD_CTX *ctx, const SaasJwtKey *key)
+{
+	if (key->verifier != NULL)
+		return EVP_MD_CTX_copy_ex(ctx, key->verifier) == 1;
+	return EVP_DigestVerifyInit_ex(ctx, NULL, NULL, NULL, NULL, key->key, NULL) == 1;
 }
 
 static bool
@@ -156,12 +191,14 @@ check_signature(const TokenParts *parts, const SaasJwtKey *key, SaasProblem *pro
 
 	if (parts->signature_length <= SaasBase64UrlLength(sizeof(jws)))
 		decoded = SaasBase64UrlDecode(parts->signature, parts->signature_length, jws);
+	if (key->method->is_mac)
+		return check_mac(parts, key, jws, decoded, problem);
 	if (decoded > 0)
-		length = key->method->from_jws(key->method, jws, (size_t) decoded, native);
+		length = key->method->from_jws(key->method, key->key, jws, (size_t) decoded, native);
 	if (length == 0)
 		return refuse(problem, "The signature is malformed.");
 	ctx = EVP_MD_CTX_new();
-	ok = ctx != NULL && EVP_MD_CTX_copy_ex(ctx, key->verifier) == 1 &&
+	ok = ctx != NULL && start_verifying(ctx, key) &&
 		EVP_DigestVerify(ctx, native, length, (const unsigned char *) parts->header,
 						 parts->signed_length) == 1;
 	EVP_MD_CTX_free(ctx);
@@ -344,7 +381,7 @@ SaasJwtVerify(const char *token, size_t length, const SaasJwtKeySet *keys,
 		return refuse(problem, "The token does not have three parts.");
 	header = decode_object(parts.header, parts.header_length, "The header is malformed.",
 						   arena, problem);
-	ok = header != NULL && check_header(header, keys, &key, problem);
+	ok = header != NULL && check_header(header, keys, rules, &key, problem);
 	json_decref(header);
 	ok = ok && check_signature(&parts, key, problem);
 	ERR_clear_error();

@@ -58,10 +58,46 @@ integer_option(Jsonb *options, const char *name, int64 absent)
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(found.val.numeric)));
 }
 
+/* One name of the option "algorithms" as its bit. */
+static unsigned
+algorithm_bit(const JsonbValue *name)
+{
+	SaasJwtAlgorithm algorithm;
+
+	if (name->type != jbvString ||
+		!SaasJwtAlgorithmByName(pnstrdup(name->val.string.val, name->val.string.len), &algorithm))
+		SaasRaise("22023", "option \"algorithms\" names an unknown algorithm", NULL,
+				  "Algorithms are ES256, ES384, RS256, PS256, HS256 and EdDSA.");
+	return SAAS_JWT_BIT(algorithm);
+}
+
+/* The accepted algorithms; 0, which is all, only when the option is absent. */
+static unsigned
+algorithms_option(Jsonb *options)
+{
+	static const char name[] = "algorithms";
+	JsonbValue	found;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	unsigned	algorithms = 0;
+
+	if (getKeyJsonValueFromContainer(&options->root, name, (int) strlen(name), &found) == NULL)
+		return 0;
+	if (found.type != jbvBinary || !JsonContainerIsArray(found.val.binary.data) ||
+		JsonContainerSize(found.val.binary.data) == 0)
+		SaasRaise("22023", "option \"algorithms\" must be an array that is not empty", NULL, NULL);
+	iterator = JsonbIteratorInit(found.val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+		if (token == WJB_ELEM)
+			algorithms |= algorithm_bit(&item);
+	return algorithms;
+}
+
 static void
 check_options(Jsonb *options)
 {
-	static const char *const known[] = {"issuer", "audience", "type", "leeway_s", "now"};
+	static const char *const known[] = {"issuer", "audience", "type", "leeway_s", "now", "algorithms"};
 	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
 	JsonbIteratorToken token;
 	JsonbValue	item;
@@ -79,7 +115,7 @@ check_options(Jsonb *options)
 									memcmp(known[i], item.val.string.val, item.val.string.len) == 0);
 		if (!is_known)
 			SaasRaise("22023", "unknown option", NULL,
-					  "Options are issuer, audience, type, leeway_s and now.");
+					  "Options are issuer, audience, type, leeway_s, now and algorithms.");
 	}
 }
 
@@ -109,6 +145,7 @@ pg_saas_verify_jwt(PG_FUNCTION_ARGS)
 	rules.audience = text_option(options, "audience");
 	rules.type = text_option(options, "type");
 	rules.leeway_s = (int) Min(Max(integer_option(options, "leeway_s", 30), 0), 86400);
+	rules.algorithms = algorithms_option(options);
 	rules.now_s = integer_option(options, "now", (int64) time(NULL));
 
 	context = SaasArenaContextCreate(CurrentMemoryContext, 1024 * 1024, &arena);

@@ -110,6 +110,12 @@ select saas.verify_jwt(:'good', '[]', :'now');
 select saas.verify_jwt(:'good', :'jwks', '[]');
 \echo :LAST_ERROR_SQLSTATE
 select saas.verify_jwt(:'good', :'jwks', '{"algorithms": ["none"]}');
+select saas.verify_jwt(:'good', :'jwks', '{"algorithms": [1]}');
+select saas.verify_jwt(:'good', :'jwks', '{"algorithms": []}');
+select saas.verify_jwt(:'good', :'jwks', '{"algorithms": "ES256"}');
+select saas.verify_jwt(:'good', :'jwks', '{"now": 1700000100, "algorithms": ["RS256"]}');
+select saas.verify_jwt(:'good', :'jwks', '{"now": 1700000100, "algorithms": ["RS256", "ES256"]}') ->> 'sub' as sub;
+select saas.verify_jwt(:'good', :'jwks', '{"leeway": 1}');
 select saas.verify_jwt(:'good', :'jwks', '{"now": "yesterday"}');
 
 -- Objects of both libraries in turn

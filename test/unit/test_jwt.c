@@ -142,9 +142,11 @@ static void
 test_algorithms(void)
 {
 	static const char unsupported[] = "The algorithm is not supported.";
+	static const char another[] = "The algorithm is not the one of the key.";
 	static const char *const names[] = {
-		"none", "None", "NONE", "", "es256", "ES256 ", "ES384", "RS256", "PS256", "EdDSA", "HS256"
+		"none", "None", "NONE", "", "es256", "ES256 ", "ES512", "RS512", "HS384", "ES256K", "EDDSA"
 	};
+	static const char *const others[] = {"ES384", "RS256", "PS256", "EdDSA", "HS256"};
 	char		header[256];
 	char		token[BUFFER_SIZE];
 	char		secret[512];
@@ -157,6 +159,12 @@ test_algorithms(void)
 		snprintf(header, sizeof(header), "{\"alg\":\"%s\",\"kid\":\"one\"}", names[i]);
 		ok(is_refused(sign(own_key, header, PAYLOAD), unsupported),
 		   "alg \"%s\" over a true signature", names[i]);
+	}
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	{
+		snprintf(header, sizeof(header), "{\"alg\":\"%s\",\"kid\":\"one\"}", others[i]);
+		ok(is_refused(sign(own_key, header, PAYLOAD), another),
+		   "alg \"%s\" with the key of another", others[i]);
 	}
 	length = write_input("{\"alg\":\"none\"}", 14, PAYLOAD, strlen(PAYLOAD), token);
 	snprintf(token + length, sizeof(token) - length, ".");
@@ -171,7 +179,7 @@ test_algorithms(void)
 	HMAC(EVP_sha256(), secret, (int) strlen(secret), (unsigned char *) token, length, mac, NULL);
 	token[length++] = '.';
 	encode(mac, sizeof(mac), token + length);
-	ok(is_refused(token, unsupported), "a MAC keyed with the public key");
+	ok(is_refused(token, another), "a MAC keyed with the public key");
 	ok(is_refused(with_signature(mac, sizeof(mac)), "The signature is malformed."),
 	   "a MAC that says it is ES256");
 

@@ -238,7 +238,7 @@ test_key_set_documents(void)
 	ok(set_is_refused("{\"keys\":[]}", unusable), "an empty set");
 	ok(set_is_refused("{\"keys\":[1]}", not_a_key), "a key that is a number");
 	ok(set_is_refused("{\"keys\":[{}]}", not_a_key), "a key without kty");
-	ok(set_is_refused("{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}", unusable),
+	ok(set_is_refused("{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AQAB\"}]}", unusable),
 	   "only a key of another type");
 	snprintf(text, sizeof(text), "{\"keys\":[{%s,\"kid\":\"a\"},{%s,\"kid\":\"a\"}]}", own_jwk,
 			 other_jwk);
@@ -273,7 +273,7 @@ test_key_set_documents(void)
 static void
 test_jwk_points(void)
 {
-	static const char malformed[] = "A key is malformed or not on its curve.";
+	static const char malformed[] = "A key is malformed, of a wrong size or not on its curve.";
 	static const char *const keys_of_rubbish[] = {
 		/* off the curve, the origin, beyond the field */
 		"\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\","
