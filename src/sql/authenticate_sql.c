@@ -9,11 +9,13 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pure/api_key.h"
 #include "pure/crypto.h"
 #include "server/arena_context.h"
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "server/uuidv7.h"
+#include "state/api_key_use.h"
 #include "state/identity.h"
 #include "state/lookup.h"
 #include "state/settings.h"
@@ -101,6 +103,12 @@ pg_saas_authenticate(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
 		SaasRaise("PT401", "Access token required", NULL, NULL);
 	SaasRequireInstalled();
+	if (SaasApiKeyHasPrefix(VARDATA_ANY(PG_GETARG_TEXT_PP(0)), VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0))))
+	{
+		SaasApiKeyIdentify(PG_GETARG_TEXT_PP(0), &identity);
+		SaasIdentityInstall(&identity);
+		PG_RETURN_VOID();
+	}
 
 	context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
 	verified = verify(PG_GETARG_TEXT_PP(0), arena, &claims, &problem);
