@@ -421,6 +421,7 @@ begin
     if not saas.is_authenticated() then
         perform saas_private.raise_error('PT401', 'Access token required');
     end if;
+    perform saas_private.refuse_api_key();
     if wanted not in ('current', 'others', 'all') then
         perform saas_private.raise_fields('invalid input', 'scope', 'must be current, others or all');
     end if;

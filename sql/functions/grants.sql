@@ -66,6 +66,18 @@ grant execute on function
     saas_private.has_open_ticket(uuid),
     saas_private.wake_poller()
     to saas_service;
+-- API keys.
+grant execute on function saas.current_api_key_id()
+    to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
+grant execute on function
+    saas_api.create_api_key(text, text[], timestamptz), saas_api.rotate_api_key(uuid, interval),
+    saas_api.revoke_api_key(uuid)
+    to saas_user;
+grant execute on function saas_private.refuse_api_key() to saas_owner, saas_service;
+grant execute on function
+    saas_private.new_api_key(), saas_private.require_key_permissions(text[]), saas_private.own_api_key(uuid),
+    saas_private.api_key_json(uuid)
+    to saas_owner;
 grant execute on function saas_private.ensure_reading_partition(timestamptz) to saas_poller;
 
 -- Limits and notes.

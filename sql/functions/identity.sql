@@ -28,7 +28,7 @@ create function saas.current_role_name() returns text
 language c stable leakproof parallel safe
 as 'MODULE_PATHNAME', 'pg_saas_current_role_name';
 comment on function saas.current_role_name() is
-'The role of the user in the current organization (owner, admin, member, viewer or a custom one); NULL without an organization.';
+'The role of the user in the current organization (owner, admin, member, viewer or a custom one); empty with an API key, NULL without an organization.';
 
 create function saas.current_session_id() returns uuid
 language c stable leakproof parallel safe

@@ -24,7 +24,9 @@ begin
     select o.id, o.name, o.slug, o.is_personal, o.status, m.role, m.joined_at,
            o.id is not distinct from saas.current_org_id()
       from saas.membership m join saas.organization o on o.id = m.org_id
-     where m.user_id = saas.current_user_id();
+     where m.user_id = saas.current_user_id()
+       -- An API key is one organization's.
+       and (saas.current_api_key_id() is null or o.id = saas.current_org_id());
 end
 $$;
 alter function saas_private.my_organizations() owner to saas_service;
@@ -41,6 +43,7 @@ declare
     new_org_id uuid;
 begin
     perform saas_private.require_identity();
+    perform saas_private.refuse_api_key();
     given_name := saas_private.require_field('name', create_organization.name, 255);
     if given_slug is not null then
         if given_slug !~ '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$' then

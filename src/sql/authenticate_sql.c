@@ -9,11 +9,14 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pure/api_key.h"
 #include "pure/crypto.h"
+#include "pure/token_cache.h"
 #include "server/arena_context.h"
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "server/uuidv7.h"
+#include "state/api_key_use.h"
 #include "state/identity.h"
 #include "state/limits.h"
 #include "state/lookup.h"
@@ -34,9 +37,8 @@ PG_FUNCTION_INFO_V1(pg_saas_has_open_ticket);
 PG_FUNCTION_INFO_V1(pg_saas_issue_access_token);
 
 static bool
-parse_uuid_claim(const char *text, pg_uuid_t *id)
+parse_uuid_claim(const char *text, uint8_t id[UUID_LEN])
 {
-	uint8_t		bytes[UUID_LEN];
 	char		hex[UUID_LEN * 2 + 1];
 	int			digits = 0;
 
@@ -52,10 +54,7 @@ parse_uuid_claim(const char *text, pg_uuid_t *id)
 			hex[digits++] = text[i];
 	}
 	hex[digits] = '\0';
-	if (!SaasHexDecode(hex, bytes, UUID_LEN))
-		return false;
-	memcpy(id->data, bytes, UUID_LEN);
-	return true;
+	return SaasHexDecode(hex, id, UUID_LEN);
 }
 
 /*
@@ -63,14 +62,14 @@ parse_uuid_claim(const char *text, pg_uuid_t *id)
  * are read again once.
  */
 static bool
-verify(const text *token, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
+verify(const text *token, int64 now_s, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
 {
 	SaasJwtRules rules = {
 		.issuer = saas_jwt_issuer,
 		.audience = saas_jwt_audience,
 		.type = "access",
 		.leeway_s = LEEWAY_S,
-		.now_s = (int64) time(NULL)
+		.now_s = now_s
 	};
 
 	for (int attempt = 0; attempt < 2; attempt++)
@@ -89,37 +88,99 @@ verify(const text *token, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *
 	return false;
 }
 
-Datum
-pg_saas_authenticate(PG_FUNCTION_ARGS)
+/* Whom the token names and when it expires, or raises. */
+static void
+verify_and_take(const text *token, int64 now_s, SaasTokenSubject *subject, int64 *expires_s)
 {
-	SaasIdentity identity = {.source = SAAS_IDENTITY_SESSION};
 	SaasProblem problem = {0};
 	SaasJwtClaims claims = {0};
 	SaasArena  *arena;
-	MemoryContext context;
-	bool		verified;
+	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
+	bool		verified = verify(token, now_s, arena, &claims, &problem);
 
-	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
-		SaasRaise("PT401", "Access token required", NULL, NULL);
-	SaasRequireInstalled();
-
-	context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
-	verified = verify(PG_GETARG_TEXT_PP(0), arena, &claims, &problem);
 	if (verified)
 	{
-		identity.has_org = claims.organization != NULL;
-		identity.has_session = true;
-		verified = parse_uuid_claim(claims.subject, &identity.user_id) &&
-			parse_uuid_claim(claims.session, &identity.session_id) &&
-			(!identity.has_org || parse_uuid_claim(claims.organization, &identity.org_id));
+		*expires_s = claims.expires_s;
+		subject->has_org = claims.organization != NULL;
+		verified = parse_uuid_claim(claims.subject, subject->user_id) &&
+			parse_uuid_claim(claims.session, subject->session_id) &&
+			(!subject->has_org || parse_uuid_claim(claims.organization, subject->org_id));
 		if (!verified)
 			SaasProblemSet(&problem, "PT401", "Invalid or expired token");
 	}
 	MemoryContextDelete(context);
 	if (!verified)
 		SaasRaiseProblem(&problem);
+}
 
-	SaasLookupIdentity(&identity);
+/* Of the token and of the settings that it was judged by. */
+static void
+digest_of(const text *token, uint8_t digest[SAAS_DIGEST_LENGTH])
+{
+	StringInfoData judged;
+
+	initStringInfo(&judged);
+	appendBinaryStringInfo(&judged, saas_jwt_issuer, strlen(saas_jwt_issuer) + 1);
+	appendBinaryStringInfo(&judged, saas_jwt_audience, strlen(saas_jwt_audience) + 1);
+	appendBinaryStringInfo(&judged, VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token));
+	if (!SaasSha256(judged.data, judged.len, digest))
+		elog(ERROR, "could not hash a token");
+	pfree(judged.data);
+}
+
+/* Whom the token names, from memory when it was verified before. */
+static SaasTokenSubject
+subject_of(const text *token)
+{
+	static SaasTokenCache cache;
+	int64		now_s = (int64) time(NULL);
+	int64		expires_s;
+	uint8_t		digest[SAAS_DIGEST_LENGTH];
+	bool		is_cacheable = VARSIZE_ANY_EXHDR(token) <= SAAS_JWT_MAX_LENGTH;
+	const SaasTokenSubject *known = NULL;
+	SaasTokenSubject subject = {0};
+
+	/* Reads the keys again when it is time to: what a retired one verified is forgotten. */
+	(void) SaasTokenKeysGet(false);
+	if (is_cacheable)
+	{
+		digest_of(token, digest);
+		known = SaasTokenCacheFind(&cache, digest, SaasTokenKeysGeneration(), now_s);
+	}
+	if (known)
+		return *known;
+	verify_and_take(token, now_s, &subject, &expires_s);
+	if (is_cacheable)
+		SaasTokenCacheAdd(&cache, digest, SaasTokenKeysGeneration(), now_s, expires_s + LEEWAY_S, &subject);
+	return subject;
+}
+
+static void
+identify_session(const text *token, SaasIdentity *identity)
+{
+	SaasTokenSubject subject = subject_of(token);
+
+	identity->has_session = true;
+	identity->has_org = subject.has_org;
+	memcpy(identity->user_id.data, subject.user_id, UUID_LEN);
+	memcpy(identity->org_id.data, subject.org_id, UUID_LEN);
+	memcpy(identity->session_id.data, subject.session_id, UUID_LEN);
+	SaasLookupIdentity(identity);
+}
+
+Datum
+pg_saas_authenticate(PG_FUNCTION_ARGS)
+{
+	SaasIdentity identity = {.source = SAAS_IDENTITY_SESSION};
+	const text *token = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+
+	if (token == NULL || VARSIZE_ANY_EXHDR(token) == 0)
+		SaasRaise("PT401", "Access token required", NULL, NULL);
+	SaasRequireInstalled();
+	if (SaasApiKeyHasPrefix(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token)))
+		SaasApiKeyIdentify(token, &identity);
+	else
+		identify_session(token, &identity);
 	SaasIdentityInstall(&identity);
 	PG_RETURN_VOID();
 }

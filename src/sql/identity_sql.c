@@ -19,6 +19,7 @@ PG_FUNCTION_INFO_V1(pg_saas_current_user_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_org_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_role_name);
 PG_FUNCTION_INFO_V1(pg_saas_current_session_id);
+PG_FUNCTION_INFO_V1(pg_saas_current_api_key_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_permissions);
 PG_FUNCTION_INFO_V1(pg_saas_current_rank);
 PG_FUNCTION_INFO_V1(pg_saas_has_permission);
@@ -63,6 +64,16 @@ pg_saas_current_session_id(PG_FUNCTION_ARGS)
 	if (!identity->has_session)
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(&identity->session_id);
+}
+
+Datum
+pg_saas_current_api_key_id(PG_FUNCTION_ARGS)
+{
+	const SaasIdentity *identity = SaasIdentityGet();
+
+	if (!identity->is_set || identity->source != SAAS_IDENTITY_API_KEY)
+		PG_RETURN_NULL();
+	PG_RETURN_UUID_P(&identity->api_key_id);
 }
 
 Datum

@@ -44,7 +44,7 @@ append_uuid(StringInfo text, bool present, const pg_uuid_t *id)
 	appendStringInfoChar(text, '|');
 }
 
-/* source|user|org|session|rank|permissions|role|actor */
+/* source|user|org|session|api key|rank|permissions|role|actor */
 static char *
 serialize(const SaasIdentity *identity)
 {
@@ -55,6 +55,7 @@ serialize(const SaasIdentity *identity)
 	append_uuid(&text, true, &identity->user_id);
 	append_uuid(&text, identity->has_org, &identity->org_id);
 	append_uuid(&text, identity->has_session, &identity->session_id);
+	append_uuid(&text, identity->source == SAAS_IDENTITY_API_KEY, &identity->api_key_id);
 	appendStringInfo(&text, "%d|" UINT64_FORMAT "|%s|%s",
 					 identity->rank, identity->permissions, identity->role, identity->actor);
 	if (text.len >= IDENTITY_TEXT_SIZE)
@@ -119,11 +120,11 @@ parse(const char *text, SaasIdentity *identity)
 {
 	char		copy[IDENTITY_TEXT_SIZE];
 	char	   *rest = copy;
-	char	   *field[8];
+	char	   *field[9];
 
 	if (strlcpy(copy, text, sizeof(copy)) >= sizeof(copy))
 		return false;
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 8; i++)
 	{
 		field[i] = next_field(&rest);
 		if (field[i] == NULL)
@@ -132,20 +133,21 @@ parse(const char *text, SaasIdentity *identity)
 	/* The last one is a role's name and may hold anything. */
 	if (rest == NULL)
 		return false;
-	field[7] = rest;
+	field[8] = rest;
 
 	memset(identity, 0, sizeof(*identity));
 	identity->is_set = true;
 	identity->source = (SaasIdentitySource) field[0][0];
 	identity->has_org = field[2][0] != '\0';
 	identity->has_session = field[3][0] != '\0';
-	identity->rank = (int) strtol(field[4], NULL, 10);
-	identity->permissions = strtoull(field[5], NULL, 10);
-	strlcpy(identity->role, field[6], sizeof(identity->role));
-	strlcpy(identity->actor, field[7], sizeof(identity->actor));
+	identity->rank = (int) strtol(field[5], NULL, 10);
+	identity->permissions = strtoull(field[6], NULL, 10);
+	strlcpy(identity->role, field[7], sizeof(identity->role));
+	strlcpy(identity->actor, field[8], sizeof(identity->actor));
 	return parse_uuid(field[1], &identity->user_id) &&
 		(!identity->has_org || parse_uuid(field[2], &identity->org_id)) &&
-		(!identity->has_session || parse_uuid(field[3], &identity->session_id));
+		(!identity->has_session || parse_uuid(field[3], &identity->session_id)) &&
+		(identity->source != SAAS_IDENTITY_API_KEY || parse_uuid(field[4], &identity->api_key_id));
 }
 
 /*

@@ -18,7 +18,8 @@
 typedef enum SaasIdentitySource
 {
 	SAAS_IDENTITY_SESSION = 's',	/* an access token */
-	SAAS_IDENTITY_OPERATOR = 'o'	/* assumed by an operator */
+	SAAS_IDENTITY_OPERATOR = 'o',	/* assumed by an operator */
+	SAAS_IDENTITY_API_KEY = 'k' /* an API key of the user */
 } SaasIdentitySource;
 
 typedef struct SaasIdentity
@@ -30,9 +31,10 @@ typedef struct SaasIdentity
 	pg_uuid_t	user_id;
 	pg_uuid_t	org_id;
 	pg_uuid_t	session_id;
-	int			rank;			/* 0 without an organization */
+	pg_uuid_t	api_key_id;		/* for SAAS_IDENTITY_API_KEY */
+	int			rank;			/* 0 without an organization and for API keys */
 	uint64		permissions;	/* bits of pure/permissions.h */
-	char		role[NAMEDATALEN];	/* "" without an organization */
+	char		role[NAMEDATALEN];	/* "" without an organization and for API keys */
 	char		actor[NAMEDATALEN]; /* database role of an operator, else "" */
 } SaasIdentity;
 

@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "nodes/parsenodes.h"
 #include "pure/permissions.h"
 #include "server/raise.h"
 #include "server/run_as.h"
@@ -13,27 +14,62 @@
 #include "state/lookup.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/uuid.h"
 
 /*
- * Every operator is qualified, so the plan means the same under any
- * search_path and none needs to be set on this path of every request.
+ * Every operator is qualified, so the plans mean the same under any
+ * search_path and none needs to be set on this path of every request.  The
+ * columns of SaasColumn come first in each of the two look-ups.
  */
-static const char *const lookup_query =
-	"select u.is_active,"
+static const char *const user_query =
+	"select u.is_active, o.status, m.role,"
 	"       s.id is not null and s.ended_at is null"
-	"           and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp(),"
-	"       o.status, m.role, r.is_builtin, r.rank, r.permissions"
+	"           and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()"
 	"  from saas.app_user u"
 	"  left join saas_private.session s"
 	"    on s.id operator(pg_catalog.=) $2 and s.user_id operator(pg_catalog.=) u.id"
 	"  left join saas.membership m"
 	"    on m.org_id operator(pg_catalog.=) $3 and m.user_id operator(pg_catalog.=) u.id"
 	"  left join saas.organization o on o.id operator(pg_catalog.=) m.org_id"
-	"  left join saas.role r"
-	"    on r.org_id operator(pg_catalog.=) m.org_id and r.name operator(pg_catalog.=) m.role"
 	" where u.id operator(pg_catalog.=) $1";
 
-static SPIPlanPtr lookup_plan = NULL;
+static const char *const api_key_query =
+	"select u.is_active, o.status, m.role,"
+	"       k.created_by, k.org_id, k.id, k.permissions, k.requires_signature"
+	"  from saas_private.api_key_hash h"
+	"  join saas.api_key k"
+	"    on k.org_id operator(pg_catalog.=) h.org_id and k.id operator(pg_catalog.=) h.api_key_id"
+	"  join saas.app_user u on u.id operator(pg_catalog.=) k.created_by"
+	"  left join saas.membership m"
+	"    on m.org_id operator(pg_catalog.=) k.org_id and m.user_id operator(pg_catalog.=) u.id"
+	"  left join saas.organization o on o.id operator(pg_catalog.=) m.org_id"
+	" where h.key_hash operator(pg_catalog.=) $1 and k.revoked_at is null"
+	"   and (h.valid_until is null or h.valid_until operator(pg_catalog.>) pg_catalog.clock_timestamp())"
+	"   and (k.expires_at is null or k.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())";
+
+/* Built-in roles are known without their rows. */
+static const char *const role_query =
+	"select r.rank, r.permissions from saas.role r"
+	" where r.org_id operator(pg_catalog.=) $1 and r.name operator(pg_catalog.=) $2 and not r.is_builtin";
+
+typedef enum SaasColumn
+{
+	USER_IS_ACTIVE = 1,
+	ORGANIZATION_STATUS,
+	MEMBER_ROLE,
+	/* of user_query */
+	SESSION_IS_GOOD,
+	/* of api_key_query */
+	KEY_CREATED_BY = 4,
+	KEY_ORG_ID,
+	KEY_ID,
+	KEY_PERMISSIONS,
+	KEY_REQUIRES_SIGNATURE
+} SaasColumn;
+
+static SPIPlanPtr user_plan = NULL;
+static SPIPlanPtr api_key_plan = NULL;
+static SPIPlanPtr role_plan = NULL;
 
 static uint64
 permission_mask(Datum permissions)
@@ -73,50 +109,76 @@ column_is_true(int number)
 	return !is_null && DatumGetBool(value);
 }
 
+/*
+ * Runs a query whose plan is kept.  Always the generic plan: look-ups by key
+ * have no better one, and five custom plans would make a session's first
+ * requests slow.
+ */
 static void
-take_role(SaasIdentity *identity)
+run_plan(SPIPlanPtr *plan, const char *query, int count, Oid *types, Datum *values, const char *nulls)
 {
-	bool		is_null;
-	Datum		value = column(4, &is_null);
-
-	strlcpy(identity->role, is_null ? "" : TextDatumGetCString(value), sizeof(identity->role));
-	if (column_is_true(5))
+	if (*plan == NULL)
 	{
-		const SaasBuiltinRole *builtin = SaasBuiltinRoleFind(identity->role);
+		SPIPlanPtr	fresh = SPI_prepare_cursor(query, count, types, CURSOR_OPT_GENERIC_PLAN);
 
-		identity->rank = builtin ? builtin->rank : 0;
-		identity->permissions = builtin ? builtin->permissions : 0;
+		if (fresh == NULL || SPI_keepplan(fresh) != 0)
+			elog(ERROR, "could not prepare the look-up of an identity: %s",
+				 SPI_result_code_string(SPI_result));
+		*plan = fresh;
+	}
+	/* Not read-only: a fresh snapshot, so that a revocation counts at once. */
+	if (SPI_execute_plan(*plan, values, nulls, false, 2) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up an identity");
+}
+
+static void
+take_custom_role(SaasIdentity *identity)
+{
+	Oid			types[2] = {UUIDOID, TEXTOID};
+	Datum		values[2] = {UUIDPGetDatum(&identity->org_id), CStringGetTextDatum(identity->role)};
+	bool		is_null;
+	Datum		permissions;
+
+	run_plan(&role_plan, role_query, lengthof(types), types, values, NULL);
+	if (SPI_processed != 1)
+		return;
+	identity->rank = DatumGetInt32(column(1, &is_null));
+	permissions = column(2, &is_null);
+	identity->permissions = is_null ? 0 : permission_mask(permissions);
+}
+
+/* Of the organization: its status, and the member's role with what it may do. */
+static void
+take_membership(SaasIdentity *identity, char *status, Size status_size)
+{
+	const SaasBuiltinRole *builtin;
+	bool		is_null;
+	Datum		value = column(ORGANIZATION_STATUS, &is_null);
+
+	strlcpy(status, is_null ? "" : TextDatumGetCString(value), status_size);
+	value = column(MEMBER_ROLE, &is_null);
+	strlcpy(identity->role, is_null ? "" : TextDatumGetCString(value), sizeof(identity->role));
+	builtin = SaasBuiltinRoleFind(identity->role);
+	if (builtin == NULL)
+	{
+		take_custom_role(identity);
 		return;
 	}
-	value = column(6, &is_null);
-	identity->rank = is_null ? 0 : DatumGetInt32(value);
-	value = column(7, &is_null);
-	identity->permissions = is_null ? 0 : permission_mask(value);
+	identity->rank = builtin->rank;
+	identity->permissions = builtin->permissions;
 }
 
-/* NULL when the row stands, else the error's message; status goes to *status. */
-static const char *
-judge(SaasIdentity *identity, char **status)
+static bool
+is_member(void)
 {
 	bool		is_null;
-	Datum		value;
 
-	if (SPI_processed != 1 || !column_is_true(1))
-		return "User not found or inactive";
-	if (identity->has_session && (!column_is_true(2) || SaasSessionIsEnded(&identity->session_id)))
-		return "Invalid or expired token";
-	if (!identity->has_org)
-		return NULL;
-	value = column(3, &is_null);
-	if (is_null)
-		return "Invalid organization access";
-	*status = TextDatumGetCString(value);
-	take_role(identity);
-	return NULL;
+	(void) column(ORGANIZATION_STATUS, &is_null);
+	return !is_null;
 }
 
 static void
-run_query(const SaasIdentity *identity)
+run_user_query(const SaasIdentity *identity)
 {
 	Oid			types[3] = {UUIDOID, UUIDOID, UUIDOID};
 	Datum		values[3] = {
@@ -128,18 +190,40 @@ run_query(const SaasIdentity *identity)
 		' ', identity->has_session ? ' ' : 'n', identity->has_org ? ' ' : 'n'
 	};
 
-	if (lookup_plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(lookup_query, 3, types);
+	run_plan(&user_plan, user_query, lengthof(types), types, values, nulls);
+}
 
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the look-up of an identity: %s",
-				 SPI_result_code_string(SPI_result));
-		lookup_plan = plan;
-	}
-	/* Not read-only: a fresh snapshot, so that a revocation counts at once. */
-	if (SPI_execute_plan(lookup_plan, values, nulls, false, 2) != SPI_OK_SELECT)
-		elog(ERROR, "could not look up an identity");
+/* NULL when the rows stand, else the error's message; status is the organization's. */
+static const char *
+take_user(SaasIdentity *identity, char *status, Size status_size)
+{
+	if (SPI_processed != 1 || !column_is_true(USER_IS_ACTIVE))
+		return "User not found or inactive";
+	if (identity->has_session &&
+		(!column_is_true(SESSION_IS_GOOD) || SaasSessionIsEnded(&identity->session_id)))
+		return "Invalid or expired token";
+	if (!identity->has_org)
+		return NULL;
+	if (!is_member())
+		return "Invalid organization access";
+	take_membership(identity, status, status_size);
+	return NULL;
+}
+
+static void
+clear_rights(SaasIdentity *identity)
+{
+	identity->rank = 0;
+	identity->permissions = 0;
+	identity->role[0] = '\0';
+}
+
+static void
+require_active(const char *status)
+{
+	if (strcmp(status, "active") != 0)
+		SaasRaise("PT403", psprintf("Organization is %s", status), NULL,
+				  "Contact the operator of this service.");
 }
 
 void
@@ -148,26 +232,78 @@ SaasLookupIdentity(SaasIdentity *identity)
 	SaasRunAs	state;
 	const char *refusal;
 	char		status[32] = "";
-	char	   *found_status = NULL;
 
 	SaasRequireInstalled();
-	identity->rank = 0;
-	identity->permissions = 0;
-	identity->role[0] = '\0';
+	clear_rights(identity);
 
 	SaasRunAsBeginQualified(&state, "saas_service");
-	run_query(identity);
-	refusal = judge(identity, &found_status);
-	if (found_status)
-		strlcpy(status, found_status, sizeof(status));
+	run_user_query(identity);
+	refusal = take_user(identity, status, sizeof(status));
 	SaasRunAsEnd(&state);
 
 	if (refusal && identity->source == SAAS_IDENTITY_OPERATOR)
 		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
 	if (refusal)
 		SaasRaise("PT401", refusal, NULL, NULL);
-	if (identity->has_org && strcmp(status, "active") != 0)
-		SaasRaise("PT403", psprintf("Organization is %s", status), NULL,
-				  "Contact the operator of this service.");
+	if (identity->has_org)
+		require_active(status);
+	identity->is_set = true;
+}
+
+static void
+run_api_key_query(const uint8_t hash[SAAS_DIGEST_LENGTH])
+{
+	Oid			types[1] = {BYTEAOID};
+	bytea	   *argument = palloc(VARHDRSZ + SAAS_DIGEST_LENGTH);
+	Datum		values[1] = {PointerGetDatum(argument)};
+
+	SET_VARSIZE(argument, VARHDRSZ + SAAS_DIGEST_LENGTH);
+	memcpy(VARDATA(argument), hash, SAAS_DIGEST_LENGTH);
+	run_plan(&api_key_plan, api_key_query, lengthof(types), types, values, NULL);
+}
+
+/* False when no good key has that hash or its creator may no longer use it. */
+static bool
+take_api_key(SaasIdentity *identity, bool *requires_signature, char *status, Size status_size)
+{
+	bool		is_null;
+	uint64		allowed;
+
+	if (SPI_processed != 1 || !column_is_true(USER_IS_ACTIVE) || !is_member())
+		return false;
+	identity->user_id = *DatumGetUUIDP(column(KEY_CREATED_BY, &is_null));
+	identity->org_id = *DatumGetUUIDP(column(KEY_ORG_ID, &is_null));
+	identity->api_key_id = *DatumGetUUIDP(column(KEY_ID, &is_null));
+	identity->has_org = true;
+	*requires_signature = column_is_true(KEY_REQUIRES_SIGNATURE);
+	allowed = permission_mask(column(KEY_PERMISSIONS, &is_null));
+	/* The role's own query replaces the row. */
+	take_membership(identity, status, status_size);
+	identity->permissions &= allowed;
+	/* A key manages nobody: it works by its permissions only. */
+	identity->rank = 0;
+	identity->role[0] = '\0';
+	return true;
+}
+
+void
+SaasLookupApiKey(const uint8_t hash[SAAS_DIGEST_LENGTH], SaasIdentity *identity, bool *requires_signature)
+{
+	SaasRunAs	state;
+	char		status[32] = "";
+	bool		found;
+
+	SaasRequireInstalled();
+	memset(identity, 0, sizeof(*identity));
+	identity->source = SAAS_IDENTITY_API_KEY;
+
+	SaasRunAsBeginQualified(&state, "saas_service");
+	run_api_key_query(hash);
+	found = take_api_key(identity, requires_signature, status, sizeof(status));
+	SaasRunAsEnd(&state);
+
+	if (!found)
+		SaasRaise("PT401", "Invalid or expired API key", NULL, NULL);
+	require_active(status);
 	identity->is_set = true;
 }

@@ -1,13 +1,14 @@
 /*
  * lookup.h
  *	  The live rows behind an identity: user, session, membership, role,
- *	  organization.
+ *	  organization, API key.
  */
 #ifndef SAAS_LOOKUP_H
 #define SAAS_LOOKUP_H
 
 #include "postgres.h"
 
+#include "pure/crypto.h"
 #include "state/identity.h"
 
 /*
@@ -18,5 +19,14 @@
  * for an organization that is not active.
  */
 extern void SaasLookupIdentity(SaasIdentity *identity);
+
+/*
+ * The identity of the API key with that SHA-256: its creator, limited to the
+ * permissions of the key that the creator's role holds now.  PT401 with one
+ * message for a key that is unknown, expired, revoked, or whose creator is
+ * inactive or no longer a member; PT403 for an organization that is not active.
+ */
+extern void SaasLookupApiKey(const uint8_t hash[SAAS_DIGEST_LENGTH], SaasIdentity *identity,
+							 bool *requires_signature);
 
 #endif							/* SAAS_LOOKUP_H */

@@ -26,6 +26,7 @@
 
 static SaasJwtKeySet *cached_keys = NULL;
 static time_t keys_read_at = 0;
+static uint64 keys_generation = 0;
 static SaasJwtSigner *cached_signer = NULL;
 static time_t signer_read_at = 0;
 
@@ -41,6 +42,7 @@ forget_uncommitted_key(void)
 	cached_signer = NULL;
 	SaasJwtKeySetFree(cached_keys);
 	cached_keys = NULL;
+	keys_generation++;
 }
 
 static void
@@ -105,6 +107,7 @@ SaasTokenKeysGet(bool reread)
 	if (cached_keys != NULL && !reread && time(NULL) - keys_read_at < CACHE_SECONDS)
 		return cached_keys;
 	jwks = read_jwks();
+	keys_generation++;
 	if (jwks == NULL)
 	{
 		SaasJwtKeySetFree(cached_keys);
@@ -118,6 +121,12 @@ SaasTokenKeysGet(bool reread)
 	SaasJwtKeySetFree(cached_keys);
 	cached_keys = fresh;
 	return cached_keys;
+}
+
+uint64
+SaasTokenKeysGeneration(void)
+{
+	return keys_generation;
 }
 
 static void

@@ -16,6 +16,9 @@
  */
 extern const SaasJwtKeySet *SaasTokenKeysGet(bool reread);
 
+/* Another number once the keys were read again: what they verified counts no more. */
+extern uint64 SaasTokenKeysGeneration(void);
+
 /*
  * Signs a payload with the current key, making the first key when there is
  * none.  Errors: 55000 without a usable master key.

@@ -181,7 +181,8 @@ select is_empty(
 select set_eq(
     $$select name from catalog.function where proleakproof$$,
     array['saas.current_user_id()', 'saas.current_org_id()', 'saas.current_role_name()', 'saas.current_session_id()',
-          'saas.has_permission(text)', 'saas.org_if(text)', 'saas.is_authenticated()', 'saas_private.current_rank()'],
+          'saas.has_permission(text)', 'saas.org_if(text)', 'saas.is_authenticated()', 'saas_private.current_rank()',
+          'saas.current_api_key_id()'],
     'the accessors of the identity are leakproof, and nothing else is');
 select is_empty(
     $$select name from catalog.function

@@ -14,6 +14,7 @@ language plpgsql as $$
 declare
     person record := tenants.found(name);
     connection_id uuid;
+    api_key_id uuid := saas.uuidv7();
     layout_id uuid;
 begin
     insert into attack.tenant values (name, person.user_id, person.org_id);
@@ -23,6 +24,10 @@ begin
     values (person.org_id, name || '_auditor', false, array['view_dashboard'], 15);
     insert into saas.outbox (org_id, recipient, template)
     values (person.org_id, name || '@example.com', 'invitation');
+    insert into saas.api_key (org_id, id, name, prefix, permissions, created_by)
+    values (person.org_id, api_key_id, name || ' key', 'saas_' || left(name || '0000000', 7), array['view_dashboard'], person.user_id);
+    insert into saas_private.api_key_hash (org_id, api_key_id, key_hash)
+    values (person.org_id, api_key_id, sha256(name::bytea));
     connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
                                      secrets => jsonb_build_object('bearer_token', name || ' token'));
     layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(

@@ -1,0 +1,174 @@
+-- API keys: programs act for a member, never with more than that member may.
+-- Leans on identity and organizations.
+
+create function saas.current_api_key_id() returns uuid
+language c stable leakproof parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_current_api_key_id';
+comment on function saas.current_api_key_id() is
+'The API key behind the identity; NULL when it does not come from one.';
+
+create function saas_private.new_api_key(out key text, out prefix text, out key_hash bytea)
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_new_api_key';
+comment on function saas_private.new_api_key() is
+'A new API key, what of it is shown later, and its SHA-256, which is all that is kept.';
+
+create function saas_private.refuse_api_key() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if saas.current_api_key_id() is not null then
+        perform saas_private.raise_error('PT403', 'not possible with an API key', null, 'Sign in to do this.');
+    end if;
+end
+$$;
+comment on function saas_private.refuse_api_key() is
+'Raises PT403 when the identity comes from an API key: for what concerns the person, or would outlive the key.';
+
+create function saas_private.require_key_permissions(permissions text[]) returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wanted text[];
+begin
+    if coalesce(cardinality(require_key_permissions.permissions), 0) not between 1 and 64 then
+        perform saas_private.raise_fields('invalid input', 'permissions', 'must name 1 to 64 permissions');
+    end if;
+    select array_agg(distinct p.name) into wanted from unnest(require_key_permissions.permissions) as p (name);
+    if array_position(wanted, null) is not null
+       or not wanted <@ (select b.permissions from saas.builtin_roles() b where b.name = 'owner') then
+        perform saas_private.raise_fields('invalid input', 'permissions', 'must be permissions that exist');
+    end if;
+    perform saas.require_permission(p.name) from unnest(wanted) as p (name);
+    return wanted;
+end
+$$;
+comment on function saas_private.require_key_permissions(text[]) is
+'The permissions, each once, when they exist (else 22023) and the identity holds them all (else PT403).';
+
+-- Locks the key, so that of two rotations the second sees the first.
+create function saas_private.own_api_key(api_key_id uuid, out id uuid, out org_id uuid)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target record;
+begin
+    perform saas.require_permission('manage_applications');
+    perform saas_private.refuse_api_key();
+    select k.id, k.org_id, k.created_by, k.revoked_at, k.expires_at into target
+      from saas.api_key k
+     where k.org_id = saas.org_if('manage_applications') and k.id = own_api_key.api_key_id
+       for update;
+    if target.id is null then
+        perform saas_private.raise_error('PT404', 'API key not found');
+    elsif target.created_by <> saas.current_user_id() then
+        perform saas_private.raise_error('PT403', 'only its creator renews an API key', null,
+            'It acts in the creator''s name. Revoke it and create one of your own.');
+    elsif target.revoked_at is not null or target.expires_at <= now() then
+        perform saas_private.raise_error('PT409', 'the API key is revoked or expired', null, 'Create a new one.');
+    end if;
+    own_api_key.id := target.id;
+    own_api_key.org_id := target.org_id;
+end
+$$;
+comment on function saas_private.own_api_key(uuid) is
+'Locks an API key that the signed-in user has created and that is still good. Errors: PT401, PT403, PT404, PT409.';
+
+create function saas_private.api_key_json(api_key_id uuid) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select to_jsonb(k) from saas_api.api_keys k where k.id = api_key_json.api_key_id);
+end
+$$;
+comment on function saas_private.api_key_json(uuid) is
+'An API key as saas_api.api_keys shows it.';
+
+create function saas_api.create_api_key(name text, permissions text[], expires_at timestamptz default null)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    given_name text;
+    wanted text[];
+    new_id uuid := saas.uuidv7();
+    made record;
+begin
+    perform saas.require_permission('manage_applications');
+    perform saas_private.refuse_api_key();
+    given_name := saas_private.require_field('name', create_api_key.name, 255);
+    wanted := saas_private.require_key_permissions(create_api_key.permissions);
+    if create_api_key.expires_at <= now() or not isfinite(create_api_key.expires_at) then
+        perform saas_private.raise_fields('invalid input', 'expires_at', 'must be in the future');
+    end if;
+    made := saas_private.new_api_key();
+    insert into saas.api_key (org_id, id, name, prefix, permissions, created_by, expires_at)
+    values (saas.org_if('manage_applications'), new_id, given_name, made.prefix, wanted, saas.current_user_id(),
+            create_api_key.expires_at);
+    insert into saas_private.api_key_hash (org_id, api_key_id, key_hash)
+    values (saas.org_if('manage_applications'), new_id, made.key_hash);
+    return saas_private.api_key_json(new_id) || jsonb_build_object('key', made.key);
+end
+$$;
+alter function saas_api.create_api_key(text, text[], timestamptz) owner to saas_owner;
+comment on function saas_api.create_api_key(text, text[], timestamptz) is
+'Makes an API key that acts in my name in the current organization, with these permissions as long as I hold them: the row of api_keys and key, which is shown this once. Without expires_at it stays good until it is revoked. Errors: PT401, PT403 (a permission I do not hold; with an API key), 22023 with fields. For saas_user with manage_applications.';
+
+create function saas_api.rotate_api_key(api_key_id uuid, overlap interval default '24 hours') returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    keep interval := coalesce(rotate_api_key.overlap, interval '24 hours');
+    target record;
+    made record;
+begin
+    target := saas_private.own_api_key(rotate_api_key.api_key_id);
+    if keep < interval '0' or keep > interval '30 days' then
+        perform saas_private.raise_fields('invalid input', 'overlap', 'must be between 0 and 30 days');
+    end if;
+    made := saas_private.new_api_key();
+    -- At most two are good at any time.
+    delete from saas_private.api_key_hash h
+     where h.org_id = target.org_id and h.api_key_id = target.id and h.valid_until is not null;
+    update saas_private.api_key_hash h set valid_until = now() + keep
+     where h.org_id = target.org_id and h.api_key_id = target.id;
+    insert into saas_private.api_key_hash (org_id, api_key_id, key_hash)
+    values (target.org_id, target.id, made.key_hash);
+    update saas.api_key k
+       set prefix = made.prefix, rotated_at = now(), overlap_until = now() + keep
+     where k.org_id = target.org_id and k.id = target.id;
+    return saas_private.api_key_json(target.id) || jsonb_build_object('key', made.key);
+end
+$$;
+alter function saas_api.rotate_api_key(uuid, interval) owner to saas_owner;
+comment on function saas_api.rotate_api_key(uuid, interval) is
+'Replaces an API key of mine; the one before stays good for the overlap (0 to 30 days), one from an earlier rotation ends. Answers as create_api_key. Errors: PT401, PT403 (somebody else''s; with an API key), PT404, PT409 revoked or expired, 22023. For saas_user with manage_applications.';
+
+create function saas_api.revoke_api_key(api_key_id uuid) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org uuid;
+begin
+    perform saas.require_permission('manage_applications');
+    org := saas.org_if('manage_applications');
+    update saas.api_key k
+       set revoked_at = coalesce(k.revoked_at, now()), overlap_until = null
+     where k.org_id = org and k.id = revoke_api_key.api_key_id;
+    if not found then
+        perform saas_private.raise_error('PT404', 'API key not found');
+    end if;
+    delete from saas_private.api_key_hash h where h.org_id = org and h.api_key_id = revoke_api_key.api_key_id;
+    return saas_private.api_key_json(revoke_api_key.api_key_id);
+end
+$$;
+alter function saas_api.revoke_api_key(uuid) owner to saas_owner;
+comment on function saas_api.revoke_api_key(uuid) is
+'Ends an API key of the organization from the next transaction on; revoking it again changes nothing. Errors: PT401, PT403, PT404. For saas_user with manage_applications.';
