@@ -9,11 +9,13 @@
 #include "miscadmin.h"
 #include "state/identity.h"
 #include "state/keyring.h"
+#include "state/login.h"
 #include "state/settings.h"
 #include "state/shared.h"
 #include "store/layout.h"
 #include "store/partition.h"
 #include "worker/launcher.h"
+#include "worker/login_hook.h"
 #include "worker/utility_hook.h"
 
 PG_MODULE_MAGIC;
@@ -36,6 +38,8 @@ _PG_init(void)
 	SaasLayoutInit();
 	SaasPartitionInit();
 	SaasUtilityHookInit();
+	SaasLoginInit();
+	SaasLoginHookInit();
 	/* pg_upgrade runs the old server once more: nothing may act or write there. */
 	if (!IsBinaryUpgrade)
 		SaasLauncherInit();

@@ -67,3 +67,5 @@ grant execute on function
     saas_private.wake_poller()
     to saas_service;
 grant execute on function saas_private.ensure_reading_partition(timestamptz) to saas_poller;
+
+grant execute on function saas_private.login_refusal(oid) to saas_service;

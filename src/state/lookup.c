@@ -141,6 +141,19 @@ run_query(const SaasIdentity *identity)
 		elog(ERROR, "could not look up an identity");
 }
 
+static void
+refuse(const SaasIdentity *identity, const char *refusal)
+{
+	if (identity->source == SAAS_IDENTITY_OPERATOR)
+		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
+	if (identity->source == SAAS_IDENTITY_LOGIN)
+		SaasRaise("PT401", refusal,
+				  psprintf("The login \"%s\" is mapped to somebody who is no longer an active member of the organization.",
+						   identity->actor),
+				  "Ask the database's administrator to map or unmap the login.");
+	SaasRaise("PT401", refusal, NULL, NULL);
+}
+
 void
 SaasLookupIdentity(SaasIdentity *identity)
 {
@@ -161,10 +174,8 @@ SaasLookupIdentity(SaasIdentity *identity)
 		strlcpy(status, found_status, sizeof(status));
 	SaasRunAsEnd(&state);
 
-	if (refusal && identity->source == SAAS_IDENTITY_OPERATOR)
-		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
 	if (refusal)
-		SaasRaise("PT401", refusal, NULL, NULL);
+		refuse(identity, refusal);
 	if (identity->has_org && strcmp(status, "active") != 0)
 		SaasRaise("PT403", psprintf("Organization is %s", status), NULL,
 				  "Contact the operator of this service.");
