@@ -11,11 +11,13 @@
 #include "state/journal.h"
 #include "state/keyring.h"
 #include "state/limits.h"
+#include "state/login.h"
 #include "state/settings.h"
 #include "state/shared.h"
 #include "store/layout.h"
 #include "store/partition.h"
 #include "worker/launcher.h"
+#include "worker/login_hook.h"
 #include "worker/utility_hook.h"
 
 PG_MODULE_MAGIC;
@@ -40,6 +42,8 @@ _PG_init(void)
 	SaasLayoutInit();
 	SaasPartitionInit();
 	SaasUtilityHookInit();
+	SaasLoginInit();
+	SaasLoginHookInit();
 	/* pg_upgrade runs the old server once more: nothing may act or write there. */
 	if (!IsBinaryUpgrade)
 		SaasLauncherInit();

@@ -80,6 +80,8 @@ grant execute on function
     to saas_owner;
 grant execute on function saas_private.ensure_reading_partition(timestamptz) to saas_poller;
 
+grant execute on function saas_private.login_refusal(oid) to saas_service;
+
 -- Limits and notes.
 grant execute on function
     saas_private.take_attempt(text, text, integer, interval, interval, interval),

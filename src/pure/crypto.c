@@ -117,13 +117,12 @@ SaasSha256(const void *bytes, size_t length, uint8_t digest[SAAS_DIGEST_LENGTH])
 					EVP_Digest(bytes, length, digest, NULL, sha256, NULL) == 1);
 }
 
-bool
-SaasHmacSha256(const void *key, size_t key_length, const void *bytes, size_t length,
-			   uint8_t digest[SAAS_DIGEST_LENGTH])
+static bool
+compute_hmac(const char *digest_name, const void *key, size_t key_length,
+			 const void *bytes, size_t length, uint8_t *digest, size_t digest_length)
 {
-	char		digest_name[] = "SHA256";
 	OSSL_PARAM	params[] = {
-		OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, digest_name, sizeof(digest_name) - 1),
+		OSSL_PARAM_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *) digest_name, strlen(digest_name)),
 		OSSL_PARAM_END
 	};
 	EVP_MAC_CTX *ctx = NULL;
@@ -137,9 +136,23 @@ SaasHmacSha256(const void *key, size_t key_length, const void *bytes, size_t len
 	ok = ctx != NULL &&
 		EVP_MAC_init(ctx, key_length > 0 ? key : "", key_length, params) == 1 &&
 		EVP_MAC_update(ctx, bytes, length) == 1 &&
-		EVP_MAC_final(ctx, digest, NULL, SAAS_DIGEST_LENGTH) == 1;
+		EVP_MAC_final(ctx, digest, NULL, digest_length) == 1;
 	EVP_MAC_CTX_free(ctx);
 	return finished(ok);
+}
+
+bool
+SaasHmacSha256(const void *key, size_t key_length, const void *bytes, size_t length,
+			   uint8_t digest[SAAS_DIGEST_LENGTH])
+{
+	return compute_hmac("SHA256", key, key_length, bytes, length, digest, SAAS_DIGEST_LENGTH);
+}
+
+bool
+SaasHmacSha1(const void *key, size_t key_length, const void *bytes, size_t length,
+			 uint8_t digest[SAAS_SHA1_LENGTH])
+{
+	return compute_hmac("SHA1", key, key_length, bytes, length, digest, SAAS_SHA1_LENGTH);
 }
 
 bool

@@ -15,6 +15,7 @@
 #define SAAS_NONCE_LENGTH	12
 #define SAAS_TAG_LENGTH		16
 #define SAAS_DIGEST_LENGTH	32
+#define SAAS_SHA1_LENGTH	20
 
 /* Bytes from the system's CSPRNG. */
 extern bool SaasRandomBytes(void *bytes, size_t length);
@@ -35,6 +36,10 @@ extern bool SaasAeadOpen(const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce
 extern bool SaasSha256(const void *bytes, size_t length, uint8_t digest[SAAS_DIGEST_LENGTH]);
 extern bool SaasHmacSha256(const void *key, size_t key_length, const void *bytes, size_t length,
 						   uint8_t digest[SAAS_DIGEST_LENGTH]);
+
+/* For one-time codes (RFC 6238), whose applications know nothing newer. */
+extern bool SaasHmacSha1(const void *key, size_t key_length, const void *bytes, size_t length,
+						 uint8_t digest[SAAS_SHA1_LENGTH]);
 
 /* Compares in time that depends on length only. */
 extern bool SaasEqualConstantTime(const void *a, const void *b, size_t length);

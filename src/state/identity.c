@@ -27,6 +27,9 @@ static const char *pending = NULL;
 static LocalTransactionId bound_lxid = InvalidLocalTransactionId;
 static char bound_text[IDENTITY_TEXT_SIZE];
 
+/* The transaction that has dropped its identity, if any. */
+static LocalTransactionId cleared_lxid = InvalidLocalTransactionId;
+
 /* The transaction that has declared a cursor WITH HOLD, if any. */
 static LocalTransactionId held_lxid = InvalidLocalTransactionId;
 
@@ -246,6 +249,13 @@ SaasIdentityClear(void)
 {
 	if (current.is_set)
 		set_local("");
+	cleared_lxid = SaasLocalTransactionId();
+}
+
+bool
+SaasIdentityWasCleared(void)
+{
+	return cleared_lxid == SaasLocalTransactionId();
 }
 
 const pg_uuid_t *

@@ -18,8 +18,9 @@
 typedef enum SaasIdentitySource
 {
 	SAAS_IDENTITY_SESSION = 's',	/* an access token */
-	SAAS_IDENTITY_OPERATOR = 'o',	/* assumed by an operator */
-	SAAS_IDENTITY_API_KEY = 'k' /* an API key of the user */
+	SAAS_IDENTITY_API_KEY = 'k',	/* an API key of the user */
+	SAAS_IDENTITY_LOGIN = 'l',	/* a database login mapped to a member */
+	SAAS_IDENTITY_OPERATOR = 'o'	/* assumed by an operator */
 } SaasIdentitySource;
 
 typedef struct SaasIdentity
@@ -35,7 +36,7 @@ typedef struct SaasIdentity
 	int			rank;			/* 0 without an organization and for API keys */
 	uint64		permissions;	/* bits of pure/permissions.h */
 	char		role[NAMEDATALEN];	/* "" without an organization and for API keys */
-	char		actor[NAMEDATALEN]; /* database role of an operator, else "" */
+	char		actor[NAMEDATALEN]; /* database role of an operator or mapped login, else "" */
 } SaasIdentity;
 
 /* The current identity; is_set is false when there is none. */
@@ -56,6 +57,9 @@ extern void SaasIdentityHoldCursor(void);
 
 /* Drops the identity until the transaction ends. */
 extern void SaasIdentityClear(void);
+
+/* Whether this transaction has done that. */
+extern bool SaasIdentityWasCleared(void);
 
 /* The organization when the identity holds the permission, else NULL. */
 extern const pg_uuid_t *SaasIdentityOrgIf(uint64 permission_bit);

@@ -226,6 +226,19 @@ require_active(const char *status)
 				  "Contact the operator of this service.");
 }
 
+static void
+refuse(const SaasIdentity *identity, const char *refusal)
+{
+	if (identity->source == SAAS_IDENTITY_OPERATOR)
+		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
+	if (identity->source == SAAS_IDENTITY_LOGIN)
+		SaasRaise("PT401", refusal,
+				  psprintf("The login \"%s\" is mapped to somebody who is no longer an active member of the organization.",
+						   identity->actor),
+				  "Ask the database's administrator to map or unmap the login.");
+	SaasRaise("PT401", refusal, NULL, NULL);
+}
+
 void
 SaasLookupIdentity(SaasIdentity *identity)
 {
@@ -241,10 +254,8 @@ SaasLookupIdentity(SaasIdentity *identity)
 	refusal = take_user(identity, status, sizeof(status));
 	SaasRunAsEnd(&state);
 
-	if (refusal && identity->source == SAAS_IDENTITY_OPERATOR)
-		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
 	if (refusal)
-		SaasRaise("PT401", refusal, NULL, NULL);
+		refuse(identity, refusal);
 	if (identity->has_org)
 		require_active(status);
 	identity->is_set = true;

@@ -35,6 +35,9 @@ begin
         jsonb_build_object('metric', name || '_metric')));
     perform tenants.read(person.org_id, layout_id, now() - weeks * interval '1 week', weeks, 42)
        from generate_series(0, 2) as weeks;
+
+    insert into saas_private.login_mapping (org_id, login_oid, login, user_id)
+    values (person.org_id, 0, name, person.user_id);
 end
 $$;
 select attack.settle('attacker');
