@@ -37,6 +37,10 @@ $node->safe_psql('postgres', qq{
 	grant select, insert on public.note to saas_user;
 	select saas_api.sign_in('} . $acme->email . q{', '} . $acme->password . q{');
 	select saas.open_ticket('} . $acme->org_id . q{', 'a look', '2 hours')});
+$acme->sql(q{select saas_api.create_api_key('deploy', array['view_dashboard'])});
+$node->safe_psql('postgres', 'create role acme_bi login');
+$node->safe_psql('postgres', sprintf(q{select saas.map_login('acme_bi', m.user_id, m.org_id)
+	from saas.membership m where m.org_id = '%s'}, $acme->org_id));
 $acme->sql(qq{insert into public.note select saas.current_org_id(), 1, saas.seal('what nobody reads', 'note', '1')});
 # Partitions apart from this week's, with nulls and odd numbers in them.
 $node->safe_psql('postgres', q{
