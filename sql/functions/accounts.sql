@@ -311,9 +311,10 @@ as $$
 begin
     perform saas_private.require_installed();
     return (select jsonb_build_object('keys', coalesce(jsonb_agg(k.public_jwk order by k.created_at desc), '[]'))
-              from saas_private.jwt_key k where k.retired_at is null);
+              from saas_private.jwt_key k
+             where k.public_jwk is not null and (k.retired_at is null or k.retired_at > clock_timestamp()));
 end
 $$;
 alter function saas_api.jwks() owner to saas_service;
 comment on function saas_api.jwks() is
-'The public keys that verify access tokens, as a JSON Web Key Set. For everyone.';
+'The public keys that verify access tokens, now or soon, as a JSON Web Key Set. Secrets of HS256 are never in it. For everyone.';

@@ -44,6 +44,13 @@ grant execute on function
     to saas_operator;
 grant execute on procedure saas.poll(integer) to saas_operator;
 
+grant execute on function
+    saas.token_keys(), saas.rotate_token_keys(interval, interval), saas.retire_token_key(text)
+    to saas_operator;
+grant execute on function
+    saas_private.create_token_key(timestamptz), saas_private.change_token_keys()
+    to saas_service;
+
 -- Definer functions call these as their owner.
 grant execute on function
     saas_private.raise_error(text, text, text, text), saas_private.raise_fields(text, text[]),

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "pure/jwt.h"
 #include "state/settings.h"
 #include "utils/guc.h"
 
@@ -13,6 +14,7 @@ int			saas_bcrypt_cost = 11;
 int			saas_access_token_lifetime = 900;
 char	   *saas_jwt_issuer = NULL;
 char	   *saas_jwt_audience = NULL;
+int			saas_jwt_algorithm = SAAS_JWT_ES256;
 bool		saas_sign_up_enabled = true;
 bool		saas_require_verified_email = true;
 int			saas_min_poll_interval = 60;
@@ -28,6 +30,13 @@ char	   *saas_ca_file = NULL;
 int			saas_max_databases = 64;
 int			saas_limit_entries = 65536;
 int			saas_journal_entries = 4096;
+
+/* The algorithms that keys are made for. */
+static const struct config_enum_entry jwt_algorithms[] = {
+	{"ES256", SAAS_JWT_ES256, false},
+	{"HS256", SAAS_JWT_HS256, false},
+	{NULL, 0, false}
+};
 
 static char *allowed_networks_text = NULL;
 static const SaasNetworkList no_networks;
@@ -90,6 +99,11 @@ define_identity_settings(void)
 							   "Claim \"aud\" of the access tokens.",
 							   NULL, &saas_jwt_audience, "pg_saas",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("saas.jwt_algorithm",
+							 "Algorithm of the keys made to sign access tokens.",
+							 "It counts from the next saas.rotate_token_keys() on. HS256 tokens are verified in the database only: their secret is in no key set.",
+							 &saas_jwt_algorithm, SAAS_JWT_ES256, jwt_algorithms,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("saas.sign_up_enabled",
 							 "Whether people may create accounts themselves.",
 							 NULL, &saas_sign_up_enabled, true,

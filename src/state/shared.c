@@ -24,6 +24,7 @@ typedef struct RequestSlot
 
 typedef struct SaasShared
 {
+	pg_atomic_uint64 token_keys;	/* counts their changes */
 	Latch	   *launcher;
 	RequestSlot requests[SAAS_REQUEST_SLOTS];
 	int			database_count;
@@ -66,6 +67,7 @@ start_shared(void)
 	{
 		memset(shared, 0, shared_size());
 		shared->database_count = saas_max_databases;
+		pg_atomic_init_u64(&shared->token_keys, 1);
 	}
 	shared_lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 	LWLockRelease(AddinShmemInitLock);
@@ -453,4 +455,20 @@ SaasSharedTakeRequest(Oid database, dsm_handle *handle)
 	}
 	LWLockRelease(shared_lock);
 	return found;
+}
+
+uint64
+SaasSharedTokenKeys(void)
+{
+	uint64		generation = pg_atomic_read_u64(&shared->token_keys);
+
+	/* What is read of the keys afterwards must not be older. */
+	pg_memory_barrier();
+	return generation;
+}
+
+void
+SaasSharedTokenKeysChanged(void)
+{
+	pg_atomic_fetch_add_u64(&shared->token_keys, 1);
 }

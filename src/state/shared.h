@@ -144,4 +144,12 @@ extern void SaasSharedQueueRequest(dsm_segment *segment);
 /* Poller: the handle of a request for the database not taken yet; false when none. */
 extern bool SaasSharedTakeRequest(Oid database, dsm_handle *handle);
 
+/*
+ * The generation of the token keys, of all databases together, outside of the
+ * lock: whoever caches keys reads it first, the keys then, and caches them
+ * under what was read.  Never 0.  Changed is called once the change is visible.
+ */
+extern uint64 SaasSharedTokenKeys(void);
+extern void SaasSharedTokenKeysChanged(void);
+
 #endif							/* SAAS_SHARED_H */

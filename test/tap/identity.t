@@ -228,8 +228,8 @@ sub token
 
 my $key   = new_key('tap-key');
 my $other = new_key('tap-other');
-$node->safe_psql('postgres', "insert into saas_private.jwt_key (kid, algorithm, public_jwk, private_key, is_current)"
-	  . " select '$key->{kid}', 'ES256', '" . $json->encode($key->{jwk}) . "', private_key, false from saas_private.jwt_key");
+$node->safe_psql('postgres', "insert into saas_private.jwt_key (kid, algorithm, public_jwk, private_key, active_at)"
+	  . " select '$key->{kid}', 'ES256', '" . $json->encode($key->{jwk}) . "', private_key, '-infinity' from saas_private.jwt_key");
 my $claims = $json->decode(decode_base64url((split /\./, $ada)[1]));
 my $bobs   = $json->decode(decode_base64url((split /\./, $bob)[1]));
 my $bad    = 'PT401 Invalid or expired token';
