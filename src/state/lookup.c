@@ -10,6 +10,7 @@
 #include "pure/permissions.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "state/limits.h"
 #include "state/lookup.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -198,7 +199,8 @@ take_user(SaasIdentity *identity, char *status, Size status_size)
 {
 	if (SPI_processed != 1 || !column_is_true(USER_IS_ACTIVE))
 		return "User not found or inactive";
-	if (identity->has_session && !column_is_true(SESSION_IS_GOOD))
+	if (identity->has_session &&
+		(!column_is_true(SESSION_IS_GOOD) || SaasSessionIsEnded(&identity->session_id)))
 		return "Invalid or expired token";
 	if (!identity->has_org)
 		return NULL;
