@@ -28,6 +28,8 @@ begin
     values (person.org_id, api_key_id, name || ' key', 'saas_' || left(name || '0000000', 7), array['view_dashboard'], person.user_id);
     insert into saas_private.api_key_hash (org_id, api_key_id, key_hash)
     values (person.org_id, api_key_id, sha256(name::bytea));
+    insert into saas_private.api_key_signing (org_id, api_key_id, signing_secret)
+    values (person.org_id, api_key_id, saas_private.seal_signing_secret(person.org_id, api_key_id, name || ' secret'));
     connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
                                      secrets => jsonb_build_object('bearer_token', name || ' token'));
     layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(
