@@ -172,3 +172,50 @@ $$;
 alter function saas_api.revoke_api_key(uuid) owner to saas_owner;
 comment on function saas_api.revoke_api_key(uuid) is
 'Ends an API key of the organization from the next transaction on; revoking it again changes nothing. Errors: PT401, PT403, PT404. For saas_user with manage_applications.';
+
+create function saas_private.seal_signing_secret(org_id uuid, api_key_id uuid, secret text) returns saas.sealed
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_seal_signing_secret';
+comment on function saas_private.seal_signing_secret(uuid, uuid, text) is
+'Seals the signing secret of an API key for its organization.';
+
+create function saas_private.random_signing_secret() returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return saas_private.random_token();
+end
+$$;
+alter function saas_private.random_signing_secret() owner to saas_service;
+comment on function saas_private.random_signing_secret() is
+'A new signing secret: 43 characters of base64url, 256 bits.';
+
+create function saas_api.create_signing_secret(api_key_id uuid, is_required boolean default true) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target record;
+    secret text := saas_private.random_signing_secret();
+begin
+    target := saas_private.own_api_key(create_signing_secret.api_key_id);
+    insert into saas_private.api_key_signing as s (org_id, api_key_id, signing_secret)
+    values (target.org_id, target.id, saas_private.seal_signing_secret(target.org_id, target.id, secret))
+    on conflict on constraint api_key_signing_pkey
+    do update set signing_secret = excluded.signing_secret, created_at = now();
+    update saas.api_key k
+       set requires_signature = coalesce(create_signing_secret.is_required, true)
+     where k.org_id = target.org_id and k.id = target.id;
+    return saas_private.api_key_json(target.id) || jsonb_build_object('signing_secret', secret);
+end
+$$;
+alter function saas_api.create_signing_secret(uuid, boolean) owner to saas_owner;
+comment on function saas_api.create_signing_secret(uuid, boolean) is
+'Makes the secret with which requests of an API key of mine are signed, in place of one before: the row of api_keys and signing_secret, which is shown this once. With is_required the key alone is refused from then on. Errors: PT401, PT403 (somebody else''s; with an API key), PT404, PT409 revoked or expired. For saas_user with manage_applications.';
+
+create function saas.verify_request(method text, path text, query text, body bytea, headers jsonb) returns jsonb
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_verify_request';
+comment on function saas.verify_request(text, text, text, bytea, jsonb) is
+'For gateways: verifies a signed HTTP request and gives the transaction the identity of its API key: {org_id, user_id, api_key_id}. headers holds x-api-key, x-saas-timestamp (Unix seconds, at most 300 from now), x-saas-nonce (16 to 128 letters, digits, dots, hyphens, underscores; used once) and x-saas-signature, in hex or base64url: HMAC-SHA256 under the signing secret''s text over method, path, query without "?", timestamp, nonce and the lower-case hex SHA-256 of the body, joined by line feeds, in UTF-8. query and body may be NULL for empty. Errors: PT401, PT403, 22023, 25001, PT503 when no more nonces can be remembered. Callable by everyone.';

@@ -74,16 +74,17 @@ grant execute on function
     saas_private.wake_poller()
     to saas_service;
 -- API keys.
-grant execute on function saas.current_api_key_id()
+grant execute on function saas.current_api_key_id(), saas.verify_request(text, text, text, bytea, jsonb)
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
 grant execute on function
     saas_api.create_api_key(text, text[], timestamptz), saas_api.rotate_api_key(uuid, interval),
-    saas_api.revoke_api_key(uuid)
+    saas_api.revoke_api_key(uuid), saas_api.create_signing_secret(uuid, boolean)
     to saas_user;
 grant execute on function saas_private.refuse_api_key() to saas_owner, saas_service;
 grant execute on function
     saas_private.new_api_key(), saas_private.require_key_permissions(text[]), saas_private.own_api_key(uuid),
-    saas_private.api_key_json(uuid)
+    saas_private.api_key_json(uuid), saas_private.seal_signing_secret(uuid, uuid, text),
+    saas_private.random_signing_secret()
     to saas_owner;
 grant execute on function saas_private.ensure_reading_partition(timestamptz) to saas_poller;
 

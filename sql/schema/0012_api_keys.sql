@@ -67,6 +67,29 @@ create policy "the service looks keys up" on saas_private.api_key_hash
     for select to saas_service using (true);
 grant select on saas_private.api_key_hash to saas_service;
 
+create table saas_private.api_key_signing (
+    org_id uuid not null,
+    api_key_id uuid not null,
+    signing_secret saas.sealed not null,
+    created_at timestamptz not null default now(),
+    primary key (org_id, api_key_id),
+    foreign key (org_id, api_key_id) references saas.api_key (org_id, id) on delete cascade
+);
+comment on table saas_private.api_key_signing is
+'Sealed secrets with which the holders of API keys sign requests.';
+alter table saas_private.api_key_signing enable row level security;
+alter table saas_private.api_key_signing force row level security;
+create policy "holders of manage_applications see which secrets there are" on saas_private.api_key_signing
+    for select using (org_id = saas.org_if('manage_applications'));
+create policy "holders of manage_applications add secrets" on saas_private.api_key_signing
+    for insert with check (org_id = saas.org_if('manage_applications'));
+create policy "holders of manage_applications replace secrets" on saas_private.api_key_signing
+    for update using (org_id = saas.org_if('manage_applications'))
+    with check (org_id = saas.org_if('manage_applications'));
+create policy "the service verifies signatures" on saas_private.api_key_signing
+    for select to saas_service using (true);
+grant select on saas_private.api_key_signing to saas_service;
+
 create view saas_api.api_keys with (security_invoker = true) as
 select k.org_id, k.id, k.name, k.prefix, k.permissions, k.requires_signature,
        case when k.revoked_at is not null then 'revoked'

@@ -4,11 +4,38 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
 #include "pure/api_key.h"
 #include "pure/crypto.h"
 #include "server/raise.h"
+#include "server/run_as.h"
 #include "state/api_key_use.h"
+#include "state/journal.h"
+#include "state/limits.h"
 #include "state/lookup.h"
+#include "state/sealed.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#define SIGNING_PURPOSE		"pg_saas:api-signing"
+#define NONCE_KIND			"api_key_nonce"
+#define USED_KIND			"key_used"
+
+/* How far a request's time may be from ours, either way. */
+#define WINDOW_S			300
+#define MAX_TIMESTAMP_DIGITS	12
+#define MIN_NONCE			16
+#define MAX_NONCE			128
+
+#define NONCE_CHARACTERS \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
+/* A use is noted at most so often. */
+#define USED_EVERY_S		60
 
 /* Looks the key up.  A mistyped one costs no look-up. */
 static void
@@ -23,6 +50,27 @@ find(const text *key, SaasIdentity *identity, bool *requires_signature)
 	SaasLookupApiKey(hash, identity, requires_signature);
 }
 
+static char *
+uuid_text(const pg_uuid_t *id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+}
+
+/*
+ * Notes that the key was used, for the worker to write down.  The memory of
+ * rates never refuses for want of room: a full one costs a note too many.
+ */
+static void
+note_use(const SaasIdentity *identity)
+{
+	SaasRateVerdict verdict;
+
+	SaasRateTake(USED_KIND, identity->api_key_id.data, UUID_LEN, 1, USED_EVERY_S, &verdict);
+	if (verdict.allowed)
+		SaasNoteDown(USED_KIND, &identity->api_key_id,
+					 psprintf("{\"org_id\":\"%s\"}", uuid_text(&identity->org_id)));
+}
+
 void
 SaasApiKeyIdentify(const text *key, SaasIdentity *identity)
 {
@@ -32,4 +80,145 @@ SaasApiKeyIdentify(const text *key, SaasIdentity *identity)
 	if (requires_signature)
 		SaasRaise("PT401", "This API key works with signed requests only", NULL,
 				  "Sign the request with the key's signing secret.");
+	note_use(identity);
+}
+
+struct varlena *
+SaasApiKeySealSecret(const pg_uuid_t *org_id, const pg_uuid_t *api_key_id, const char *secret, Size length)
+{
+	return SaasSeal(org_id, secret, length, SIGNING_PURPOSE, uuid_text(api_key_id));
+}
+
+/* The key's signing secret, which the caller wipes; NULL when it has none. */
+static char *
+read_secret(const SaasIdentity *identity, Size *length)
+{
+	Oid			types[2] = {UUIDOID, UUIDOID};
+	Datum		values[2] = {UUIDPGetDatum(&identity->org_id), UUIDPGetDatum(&identity->api_key_id)};
+	MemoryContext caller = CurrentMemoryContext;
+	struct varlena *sealed = NULL;
+	SaasRunAs	state;
+
+	SaasRunAsBegin(&state, "saas_service");
+	if (SPI_execute_with_args("select signing_secret from saas_private.api_key_signing"
+							  " where org_id = $1 and api_key_id = $2",
+							  2, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read a signing secret");
+	if (SPI_processed == 1)
+	{
+		bool		is_null;
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+
+		MemoryContextSwitchTo(caller);
+		sealed = PG_DETOAST_DATUM_COPY(value);
+	}
+	SaasRunAsEnd(&state);
+	if (sealed == NULL)
+		return NULL;
+	return SaasUnseal(&identity->org_id, sealed, SIGNING_PURPOSE, uuid_text(&identity->api_key_id), length);
+}
+
+/* The request's time in Unix seconds, or raises when it is none or too far away. */
+static int64
+require_close(const char *timestamp)
+{
+	size_t		digits = strspn(timestamp, "0123456789");
+	int64		now_s = (int64) time(NULL);
+	int64		at;
+
+	if (digits == 0 || digits > MAX_TIMESTAMP_DIGITS || timestamp[digits] != '\0')
+		SaasRaise("PT401", "Invalid signature", "x-saas-timestamp must be Unix seconds", NULL);
+	at = strtoll(timestamp, NULL, 10);
+	if (at < now_s - WINDOW_S || at > now_s + WINDOW_S)
+		SaasRaise("PT401", "Invalid signature", "x-saas-timestamp is too far from the server's time",
+				  "Set the clock.");
+	return at;
+}
+
+static void
+require_nonce(const char *nonce)
+{
+	size_t		length = strspn(nonce, NONCE_CHARACTERS);
+
+	if (length < MIN_NONCE || length > MAX_NONCE || nonce[length] != '\0')
+		SaasRaise("PT401", "Invalid signature",
+				  "x-saas-nonce must be 16 to 128 letters, digits, dots, hyphens and underscores", NULL);
+}
+
+/* What is signed; its definition is saas.verify_request's comment. */
+static StringInfo
+string_to_sign(const SaasSignedRequest *request)
+{
+	StringInfo	text = makeStringInfo();
+	uint8_t		digest[SAAS_DIGEST_LENGTH];
+	char		hex[SAAS_DIGEST_LENGTH * 2 + 1];
+
+	if (!SaasSha256(request->body ? VARDATA_ANY(request->body) : "",
+					request->body ? VARSIZE_ANY_EXHDR(request->body) : 0, digest))
+		elog(ERROR, "could not hash a request's body");
+	SaasHexEncode(digest, sizeof(digest), hex);
+	appendStringInfo(text, "%s\n%s\n%s\n%s\n%s\n%s", request->method, request->path, request->query,
+					 request->timestamp, request->nonce, hex);
+	return text;
+}
+
+static bool
+decode_signature(const char *signature, uint8_t digest[SAAS_DIGEST_LENGTH])
+{
+	size_t		length = strlen(signature);
+
+	if (length == SAAS_DIGEST_LENGTH * 2)
+		return SaasHexDecode(signature, digest, SAAS_DIGEST_LENGTH);
+	return length == SaasBase64UrlLength(SAAS_DIGEST_LENGTH) &&
+		SaasBase64UrlDecode(signature, length, digest) == SAAS_DIGEST_LENGTH;
+}
+
+static void
+require_signature(const SaasSignedRequest *request, const SaasIdentity *identity)
+{
+	uint8_t		expected[SAAS_DIGEST_LENGTH];
+	uint8_t		given[SAAS_DIGEST_LENGTH + 1];
+	StringInfo	text = string_to_sign(request);
+	Size		length;
+	char	   *secret = read_secret(identity, &length);
+	bool		ok;
+
+	if (secret == NULL)
+		SaasRaise("PT401", "This API key has no signing secret", NULL,
+				  "Create one with saas_api.create_signing_secret().");
+	ok = SaasHmacSha256(secret, length, text->data, text->len, expected);
+	SaasWipe(secret, length);
+	if (!ok)
+		elog(ERROR, "could not compute a signature");
+	if (!decode_signature(request->signature, given) ||
+		!SaasEqualConstantTime(expected, given, SAAS_DIGEST_LENGTH))
+		SaasRaise("PT401", "Invalid signature", NULL, NULL);
+}
+
+/*
+ * Only a request whose signature holds uses its nonce up: nobody else can use
+ * up those of the key's holder.  It stays used until its time is out of the
+ * window.
+ */
+static void
+require_new(const SaasSignedRequest *request, const SaasIdentity *identity, int64 at)
+{
+	char	   *subject = psprintf("%s %s", uuid_text(&identity->api_key_id), request->nonce);
+	int64		seconds = at + WINDOW_S + 1 - (int64) time(NULL);
+
+	if (!SaasUseOnce(NONCE_KIND, subject, strlen(subject), Max(seconds, 1) * USECS_PER_SEC))
+		SaasRaise("PT401", "Invalid signature", "x-saas-nonce was used before", "Use another nonce for each request.");
+}
+
+void
+SaasApiKeyVerify(const SaasSignedRequest *request, SaasIdentity *identity)
+{
+	bool		requires_signature;
+	int64		at = require_close(request->timestamp);
+
+	require_nonce(request->nonce);
+	find(request->api_key, identity, &requires_signature);
+	require_signature(request, identity);
+	require_new(request, identity, at);
+	note_use(identity);
 }
