@@ -35,6 +35,8 @@ select set_eq(
           'saas_private.email_code',       -- of people
           'saas_private.hash_key',         -- the platform's
           'saas_private.common_password',  -- the platform's
+          'saas.rate_limit',               -- the platform's, for all organizations or one
+          'saas_private.security_event',   -- of people and organizations, before it is known whose
           'saas.organization',             -- the tenants themselves
           'saas.outbox',                   -- the platform's mail has no organization
           'saas_private.jwt_key',          -- the platform's

@@ -23,6 +23,9 @@ begin
     values (person.org_id, name || '_auditor', false, array['view_dashboard'], 15);
     insert into saas.outbox (org_id, recipient, template)
     values (person.org_id, name || '@example.com', 'invitation');
+    insert into saas.rate_limit (scope, org_id, max_requests, window_length)
+    values ('organization', person.org_id, 1000, '15 minutes');
+    perform saas_private.write_note('rate_limited', person.org_id, now(), '{}');
     connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
                                      secrets => jsonb_build_object('bearer_token', name || ' token'));
     layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(
@@ -35,6 +38,9 @@ $$;
 select attack.settle('attacker');
 create table attack.known_before as select * from attack.ids() as id;
 select attack.settle('victim');
+-- What is noted of attacks that roll back is written down by nobody meanwhile.
+call saas.poll();
+call tenants.hold_poller();
 insert into attack.scene
 select a.user_id, a.org_id, v.org_id,
        (select '[Vv]ictim|' || string_agg(id, '|')
