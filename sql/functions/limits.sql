@@ -64,11 +64,16 @@ begin
     end if;
     insert into saas_private.security_event (at, kind, subject, payload)
     values (write_note.at, write_note.kind, write_note.subject, coalesce(write_note.payload, '{}'));
+    -- The sign-in that had to wait has rolled back, so the mail comes from here.
+    if write_note.kind = 'sign_in' and write_note.payload ->> 'outcome' = 'locked_out' then
+        perform saas_private.queue_mail(u.email, 'sign_in_lockout', '{}')
+           from saas.app_user u where u.id = write_note.subject;
+    end if;
 end
 $$;
 alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
 comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
-'Writes down what was noted in the journal: session_ended ends the session, everything else becomes a row of saas_private.security_event. For saas_service and the worker.';
+'Writes down what was noted in the journal: session_ended ends the session, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
 
 create function saas_private.prune_security_events() returns integer
 language plpgsql volatile security definer
