@@ -1,0 +1,28 @@
+# Builds the fuzz targets of test/fuzz with clang's libFuzzer and sanitizers.
+# Run from the repository's root: make -f test/lib/fuzz.mk
+BUILD = build/fuzz
+FUZZ_CC = clang
+
+FUZZ_CFLAGS = -std=gnu99 -g -O1 -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all \
+	-Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+FUZZ_CPPFLAGS = -D_GNU_SOURCE -Isrc -MMD -MP -MF $@.d
+FUZZ_LIBS = -lcrypto -ljansson -lm
+
+OBJECTS = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/pure/*.c))
+TARGETS = $(patsubst test/fuzz/%.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
+
+all: $(TARGETS)
+
+$(OBJECTS): $(BUILD)/%.o: src/%.c test/lib/fuzz.mk
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(FUZZ_CPPFLAGS) -c -o $@ $<
+
+$(TARGETS): $(BUILD)/%: test/fuzz/%.c $(OBJECTS) test/lib/fuzz.mk
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(FUZZ_CPPFLAGS) -o $@ $< $(OBJECTS) $(FUZZ_LIBS)
+
+.PHONY: all
+.DELETE_ON_ERROR:
+
+-include $(addsuffix .d,$(OBJECTS) $(TARGETS))
