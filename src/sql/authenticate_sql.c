@@ -14,6 +14,7 @@
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "server/uuidv7.h"
+#include "sql/authenticate.h"
 #include "state/identity.h"
 #include "state/lookup.h"
 #include "state/settings.h"
@@ -62,7 +63,7 @@ parse_uuid_claim(const char *text, pg_uuid_t *id)
  * are read again once.
  */
 static bool
-verify(const text *token, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
+verify(const char *token, size_t length, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
 {
 	SaasJwtRules rules = {
 		.issuer = saas_jwt_issuer,
@@ -79,8 +80,7 @@ verify(const text *token, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *
 		memset(problem, 0, sizeof(*problem));
 		if (keys == NULL)
 			return SaasProblemSet(problem, "PT401", "Invalid or expired token");
-		if (SaasJwtVerify(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), keys, &rules,
-						  arena, claims, problem))
+		if (SaasJwtVerify(token, length, keys, &rules, arena, claims, problem))
 			return true;
 		if (!SaasJwtKeyIsUnknown(problem))
 			return false;
@@ -88,8 +88,8 @@ verify(const text *token, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *
 	return false;
 }
 
-Datum
-pg_saas_authenticate(PG_FUNCTION_ARGS)
+void
+SaasAuthenticateToken(const char *token, size_t length)
 {
 	SaasIdentity identity = {.source = SAAS_IDENTITY_SESSION};
 	SaasProblem problem = {0};
@@ -98,12 +98,12 @@ pg_saas_authenticate(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	bool		verified;
 
-	if (PG_ARGISNULL(0) || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(0)) == 0)
+	if (length == 0)
 		SaasRaise("PT401", "Access token required", NULL, NULL);
 	SaasRequireInstalled();
 
 	context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
-	verified = verify(PG_GETARG_TEXT_PP(0), arena, &claims, &problem);
+	verified = verify(token, length, arena, &claims, &problem);
 	if (verified)
 	{
 		identity.has_org = claims.organization != NULL;
@@ -120,6 +120,14 @@ pg_saas_authenticate(PG_FUNCTION_ARGS)
 
 	SaasLookupIdentity(&identity);
 	SaasIdentityInstall(&identity);
+}
+
+Datum
+pg_saas_authenticate(PG_FUNCTION_ARGS)
+{
+	text	   *token = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+
+	SaasAuthenticateToken(token ? VARDATA_ANY(token) : "", token ? VARSIZE_ANY_EXHDR(token) : 0);
 	PG_RETURN_VOID();
 }
 

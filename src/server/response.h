@@ -1,0 +1,33 @@
+/*
+ * response.h
+ *	  The headers of the HTTP answer that the transaction will give.
+ *
+ * They live in response.headers, the setting from which PostgREST takes them:
+ * local to the transaction and undone with a savepoint, as all settings are.
+ */
+#ifndef SAAS_RESPONSE_H
+#define SAAS_RESPONSE_H
+
+#include "postgres.h"
+
+#include "base/arena.h"
+#include "base/http.h"
+
+typedef struct SaasHeaderPair
+{
+	const char *name;
+	const char *value;
+} SaasHeaderPair;
+
+/*
+ * Sets headers: replaces one of the same name, Set-Cookie appends; control
+ * characters are left out.  22023 for a name that is no token (RFC 9110,
+ * section 5.6.2) and beyond the bounds of pure/headers.h.
+ */
+extern void SaasResponseSetHeaders(const SaasHeaderPair *pairs, int count);
+extern void SaasResponseSetHeader(const char *name, const char *value);
+
+/* The headers set so far, in the arena. */
+extern SaasHeader *SaasResponseHeaders(SaasArena *arena);
+
+#endif							/* SAAS_RESPONSE_H */
