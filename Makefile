@@ -9,7 +9,7 @@ OBJS = src/pg_saas.o $(patsubst %.c,%.o,$(foreach layer,$(LAYERS),$(sort $(wildc
 MODULE_big = pg_saas
 
 FUNCTIONS = schemas errors ids vault identity install accounts organizations \
-	connections poller metrics readers requests migrations grants
+	connections poller metrics readers limits requests migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
 SCRIPT = pg_saas--$(EXTENSION_VERSION).sql

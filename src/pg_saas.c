@@ -8,7 +8,9 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "state/identity.h"
+#include "state/journal.h"
 #include "state/keyring.h"
+#include "state/limits.h"
 #include "state/settings.h"
 #include "state/shared.h"
 #include "store/layout.h"
@@ -33,6 +35,8 @@ _PG_init(void)
 	SaasIdentityInit();
 	SaasKeyringInit();
 	SaasSharedInit();
+	SaasLimitsInit();
+	SaasJournalInit();
 	SaasLayoutInit();
 	SaasPartitionInit();
 	SaasUtilityHookInit();

@@ -67,3 +67,12 @@ grant execute on function
     saas_private.wake_poller()
     to saas_service;
 grant execute on function saas_private.ensure_reading_partition(timestamptz) to saas_poller;
+
+-- Limits and notes.
+grant execute on function
+    saas_private.take_attempt(text, text, integer, interval, interval, interval),
+    saas_private.forget_attempts(text, text), saas_private.use_once(text, text, interval),
+    saas_private.is_used(text, text), saas_private.end_session_now(uuid),
+    saas_private.session_is_ended(uuid), saas_private.note(text, uuid, jsonb)
+    to saas_service;
+grant execute on function saas.limits_status() to saas_operator;

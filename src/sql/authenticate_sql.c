@@ -16,6 +16,7 @@
 #include "server/uuidv7.h"
 #include "sql/authenticate.h"
 #include "state/identity.h"
+#include "state/limits.h"
 #include "state/lookup.h"
 #include "state/settings.h"
 #include "state/ticket.h"
@@ -175,6 +176,9 @@ pg_saas_issue_access_token(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		elog(ERROR, "issue_access_token needs a user and a session");
+	/* Its row may not say so yet. */
+	if (SaasSessionIsEnded(PG_GETARG_UUID_P(1)))
+		SaasRaise("PT401", "Invalid or expired token", NULL, "Sign in again.");
 	context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
 	token = SaasTokenKeysSign(SaasTokenClaims(PG_GETARG_UUID_P(0), PG_GETARG_UUID_P(1),
 											  PG_ARGISNULL(2) ? NULL : PG_GETARG_UUID_P(2)),

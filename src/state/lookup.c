@@ -9,6 +9,7 @@
 #include "pure/permissions.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "state/limits.h"
 #include "state/lookup.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -102,7 +103,7 @@ judge(SaasIdentity *identity, char **status)
 
 	if (SPI_processed != 1 || !column_is_true(1))
 		return "User not found or inactive";
-	if (identity->has_session && !column_is_true(2))
+	if (identity->has_session && (!column_is_true(2) || SaasSessionIsEnded(&identity->session_id)))
 		return "Invalid or expired token";
 	if (!identity->has_org)
 		return NULL;

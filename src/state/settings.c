@@ -26,6 +26,8 @@ int			saas_refresh_cooldown = 60;
 bool		saas_allow_plain_http = false;
 char	   *saas_ca_file = NULL;
 int			saas_max_databases = 64;
+int			saas_limit_entries = 65536;
+int			saas_journal_entries = 4096;
 
 static char *allowed_networks_text = NULL;
 static const SaasNetworkList no_networks;
@@ -154,9 +156,25 @@ define_poller_settings(void)
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
+static void
+define_limit_settings(void)
+{
+	DefineCustomIntVariable("saas.limit_entries",
+							"Entries of each memory of the server: requests, attempts, things used once, ended sessions.",
+							"When one is full, requests forget who has asked longest ago; the others refuse what is new.",
+							&saas_limit_entries, 65536, 1024, 16777216,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.journal_entries",
+							"Notes of the server that wait to be written down.",
+							"When they are more, the oldest are lost.",
+							&saas_journal_entries, 4096, 64, 1048576,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
 void
 SaasSettingsInit(void)
 {
 	define_identity_settings();
 	define_poller_settings();
+	define_limit_settings();
 }

@@ -1,0 +1,166 @@
+/*
+ * limits_sql.c
+ *	  SQL functions for what counts whatever becomes of the transaction:
+ *	  attempts, things used once, sessions ended at once, notes.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "pure/crypto.h"
+#include "server/raise.h"
+#include "state/journal.h"
+#include "state/limits.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* Doubling stays far from what an int64 holds. */
+#define LONGEST_TIME	(366 * USECS_PER_DAY)
+
+PG_FUNCTION_INFO_V1(pg_saas_take_attempt);
+PG_FUNCTION_INFO_V1(pg_saas_forget_attempts);
+PG_FUNCTION_INFO_V1(pg_saas_use_once);
+PG_FUNCTION_INFO_V1(pg_saas_is_used);
+PG_FUNCTION_INFO_V1(pg_saas_end_session_now);
+PG_FUNCTION_INFO_V1(pg_saas_session_is_ended);
+PG_FUNCTION_INFO_V1(pg_saas_note);
+PG_FUNCTION_INFO_V1(pg_saas_limits_status);
+
+/* The kind and subject that begin each function's arguments. */
+typedef struct Subject
+{
+	char	   *kind;
+	const char *bytes;
+	size_t		length;
+} Subject;
+
+static Subject
+subject_argument(FunctionCallInfo fcinfo)
+{
+	text	   *bytes;
+	Subject		subject;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		SaasRaise("22004", "kind and subject must not be null", NULL, NULL);
+	bytes = PG_GETARG_TEXT_PP(1);
+	subject.kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	subject.bytes = VARDATA_ANY(bytes);
+	subject.length = VARSIZE_ANY_EXHDR(bytes);
+	if (subject.kind[0] == '\0' || strlen(subject.kind) >= NAMEDATALEN)
+		SaasRaise("22023", "kind must have 1 to 63 bytes", NULL, NULL);
+	return subject;
+}
+
+/* Microseconds; a month has 30 days. */
+static int64
+time_argument(FunctionCallInfo fcinfo, int number)
+{
+	Interval   *interval;
+	int64		days;
+
+	if (PG_ARGISNULL(number))
+		SaasRaise("22004", "a time must not be null", NULL, NULL);
+	interval = PG_GETARG_INTERVAL_P(number);
+	days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	if (days < 0 || days > 366 || interval->time < 0 || interval->time > LONGEST_TIME ||
+		days * USECS_PER_DAY + interval->time <= 0)
+		SaasRaise("22023", "a time must be above zero and at most a year", NULL, NULL);
+	return Min(days * USECS_PER_DAY + interval->time, LONGEST_TIME);
+}
+
+Datum
+pg_saas_take_attempt(PG_FUNCTION_ARGS)
+{
+	Subject		subject = subject_argument(fcinfo);
+
+	if (PG_ARGISNULL(2) || PG_GETARG_INT32(2) < 0)
+		SaasRaise("22023", "the number of free attempts must not be negative", NULL, NULL);
+	PG_RETURN_INT32(SaasTakeAttempt(subject.kind, subject.bytes, subject.length, PG_GETARG_INT32(2),
+									time_argument(fcinfo, 3), time_argument(fcinfo, 4),
+									time_argument(fcinfo, 5)));
+}
+
+Datum
+pg_saas_forget_attempts(PG_FUNCTION_ARGS)
+{
+	Subject		subject = subject_argument(fcinfo);
+
+	SaasForgetAttempts(subject.kind, subject.bytes, subject.length);
+	PG_RETURN_VOID();
+}
+
+Datum
+pg_saas_use_once(PG_FUNCTION_ARGS)
+{
+	Subject		subject = subject_argument(fcinfo);
+
+	PG_RETURN_BOOL(SaasUseOnce(subject.kind, subject.bytes, subject.length, time_argument(fcinfo, 2)));
+}
+
+Datum
+pg_saas_is_used(PG_FUNCTION_ARGS)
+{
+	Subject		subject = subject_argument(fcinfo);
+
+	PG_RETURN_BOOL(SaasIsUsed(subject.kind, subject.bytes, subject.length));
+}
+
+Datum
+pg_saas_end_session_now(PG_FUNCTION_ARGS)
+{
+	SaasEndSessionNow(PG_GETARG_UUID_P(0));
+	PG_RETURN_VOID();
+}
+
+Datum
+pg_saas_session_is_ended(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(SaasSessionIsEnded(PG_GETARG_UUID_P(0)));
+}
+
+Datum
+pg_saas_note(PG_FUNCTION_ARGS)
+{
+	const char *payload = "{}";
+
+	if (PG_ARGISNULL(0))
+		SaasRaise("22004", "kind must not be null", NULL, NULL);
+	if (!PG_ARGISNULL(2))
+	{
+		Jsonb	   *json = PG_GETARG_JSONB_P(2);
+
+		payload = JsonbToCString(NULL, &json->root, VARSIZE(json));
+	}
+	SaasNoteDown(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1),
+				 payload);
+	PG_RETURN_VOID();
+}
+
+static void
+put_status(ReturnSetInfo *result, const char *name, int64 capacity, int64 used, int64 lost)
+{
+	Datum		values[4] = {
+		CStringGetTextDatum(name), Int64GetDatum(capacity), Int64GetDatum(used), Int64GetDatum(lost)
+	};
+	bool		nulls[4] = {false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+pg_saas_limits_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	SaasKeyedStatus tables[SAAS_LIMIT_TABLES];
+	SaasJournalStatus journal;
+
+	InitMaterializedSRF(fcinfo, 0);
+	SaasLimitsGetStatus(tables);
+	for (int i = 0; i < SAAS_LIMIT_TABLES; i++)
+		put_status(result, tables[i].name, tables[i].capacity, tables[i].used, tables[i].lost);
+	SaasJournalGetStatus(&journal);
+	put_status(result, "journal", journal.capacity, journal.used, journal.lost);
+	return (Datum) 0;
+}
