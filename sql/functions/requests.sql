@@ -12,7 +12,7 @@ create function saas.pre_request() returns void
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_pre_request';
 comment on function saas.pre_request() is
-'PostgREST''s db-pre-request. Verifies the token of Authorization: Bearer or X-API-Key inside the database, whatever claims the HTTP layer has verified, and gives the transaction its identity; a request without one, or with headers that cannot be read, stays anonymous. After X-API-Key a request that runs as saas_anon goes on as saas_user. Sets the headers X-Request-Id (the client''s own where it has 1 to 64 letters, digits or -._~+/=: characters, else a new UUID), Cache-Control: no-store and Access-Control-Expose-Headers. Writes no row. Errors: those of saas.authenticate, PT400 for both headers at once. Callable by everyone.';
+'PostgREST''s db-pre-request. Verifies the token of Authorization: Bearer or X-API-Key inside the database, whatever claims the HTTP layer has verified, and gives the transaction its identity; a request without one, or with headers that cannot be read, stays anonymous. After X-API-Key a request that runs as saas_anon goes on as saas_user. Sets the headers X-Request-Id (the client''s own where it has 1 to 64 letters, digits or -._~+/=: characters, else a new UUID), Cache-Control: no-store, Access-Control-Expose-Headers and, for a user, RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset (seconds). Counts the request in shared memory against saas.request_limit, whatever becomes of the transaction. Writes no row. Errors: those of saas.authenticate, PT400 for both headers at once, PT429 beyond the limit. Callable by everyone.';
 
 create function saas.postgrest_config() returns void
 language plpgsql volatile security definer

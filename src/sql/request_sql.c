@@ -14,6 +14,9 @@
 #include "server/response.h"
 #include "server/uuidv7.h"
 #include "sql/authenticate.h"
+#include "state/identity.h"
+#include "state/limits.h"
+#include "state/settings.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -22,6 +25,7 @@
 #define REQUEST_ARENA_SIZE		(256 * 1024)
 #define MAX_REQUEST_HEADERS		(64 * 1024)
 #define MAX_REQUEST_ID			64
+#define LIMIT_WINDOW_S			60
 
 /* What a browser's script may read of an answer from another origin. */
 #define EXPOSED_HEADERS \
@@ -119,6 +123,31 @@ become_user(void)
 }
 
 /*
+ * By user, whatever tokens and organizations they use.  Who has no identity is
+ * counted by nobody here: behind an HTTP layer all of them are one address.
+ */
+static void
+take_request(void)
+{
+	const SaasIdentity *identity = SaasIdentityGet();
+	SaasRateVerdict verdict;
+
+	if (!identity->is_set || saas_request_limit == 0)
+		return;
+	SaasRateTake("request", &identity->user_id, sizeof(identity->user_id), saas_request_limit,
+				 LIMIT_WINDOW_S, &verdict);
+	SaasResponseSetHeaders((SaasHeaderPair[])
+	{
+		{"RateLimit-Limit", psprintf("%d", verdict.limit)},
+		{"RateLimit-Remaining", psprintf("%d", verdict.remaining)},
+		{"RateLimit-Reset", psprintf("%d", verdict.reset_s)}
+	}, 3);
+	if (!verdict.allowed)
+		SaasRaiseRetryAfter("too many requests", NULL, "Try again after the seconds of Retry-After.",
+							verdict.retry_after_s);
+}
+
+/*
  * The claims that an HTTP layer verified are in a setting, which any SQL can
  * set: they are not looked at.  Headers first, so that an error carries them.
  */
@@ -147,6 +176,7 @@ pg_saas_pre_request(PG_FUNCTION_ARGS)
 		SaasAuthenticateToken(api_key, strlen(api_key));
 		become_user();
 	}
+	take_request();
 	MemoryContextDelete(context);
 	PG_RETURN_VOID();
 }

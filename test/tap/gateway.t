@@ -194,6 +194,37 @@ is($undoing->call(GET => '/rpc/me', undef, bearer($answer->{json}{access_token})
 $undoing->stop;
 
 #
+# Too many requests of one user
+#
+$node->append_conf('postgresql.conf', 'saas.request_limit = 3');
+$node->reload;
+$node->poll_query_until('postgres', "select current_setting('saas.request_limit') = '3'");
+# A session of the pool takes a new setting before its next statement.
+my $limited = SaasGateway->start($node, 'postgres', '--allow-rollback');
+my $grace = SaasTenant->create($node, 'postgres', 'Initech');
+my $busy  = sign_in($limited, $grace);
+foreach my $request (1 .. 3)
+{
+	$answer = $limited->call(GET => '/rpc/me', undef, bearer($busy, prefer => 'tx=rollback'));
+	is($answer->{status}, 200, "request $request of 3 is answered");
+	is($answer->{headers}{'ratelimit-limit'},     3,            'with the limit');
+	is($answer->{headers}{'ratelimit-remaining'}, 3 - $request, 'what remains');
+	cmp_ok($answer->{headers}{'ratelimit-reset'}, '<=', 64, 'and until when');
+}
+$answer = $limited->call(GET => '/rpc/me', undef, bearer($busy, 'x-request-id' => 'late'));
+is($answer->{status},                        429,            'the next is 429: a rollback forgets none');
+is($answer->{json}{code},                    'RATE_LIMITED', 'with a code');
+is($answer->{headers}{'ratelimit-remaining'}, 0,             'nothing remains');
+like($answer->{headers}{'retry-after'}, qr/^[1-9][0-9]*$/, 'when to try again');
+is($answer->{headers}{'x-request-id'}, 'late', 'and the request\'s id');
+my $other = sign_in($limited, SaasTenant->create($node, 'postgres', 'Hooli'));
+is($limited->call(GET => '/rpc/me', undef, bearer($other))->{status}, 200, 'others are not held up');
+$limited->stop;
+$node->append_conf('postgresql.conf', 'saas.request_limit = 0');
+$node->reload;
+$node->poll_query_until('postgres', "select current_setting('saas.request_limit') = '0'");
+
+#
 # Sign-out counts with the next request
 #
 is($gateway->call(POST => '/rpc/sign_out', {}, bearer($eve))->{status}, 200, 'signed out');
