@@ -13,7 +13,7 @@ use Test::More;
 my $uuid = qr/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/;
 my $json = JSON::PP->new->canonical;
 
-my $node = SaasCluster->create('main',
+my $node = SaasCluster->create('main', init => { allows_streaming => 1 },
 	settings => { 'saas.poller_enabled' => 'off', 'saas.bcrypt_cost' => 10, 'autovacuum' => 'off' });
 $node->start;
 $node->install('postgres');
@@ -223,6 +223,23 @@ $limited->stop;
 $node->append_conf('postgresql.conf', 'saas.request_limit = 0');
 $node->reload;
 $node->poll_query_until('postgres', "select current_setting('saas.request_limit') = '0'");
+
+#
+# A hot standby
+#
+$node->backup('copy');
+my $standby = SaasCluster->new('standby');
+$standby->init_from_backup($node, 'copy', has_streaming => 1);
+$standby->append_conf('postgresql.conf', 'saas.request_limit = 1000');
+$standby->start;
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+my $reading = SaasGateway->start($standby, 'postgres');
+$answer = $reading->call(GET => '/connections', undef, bearer($token{Globex}));
+is_deeply([ map { $_->{name} } @{ $answer->{json} } ], ['Globex exporter'], 'a standby answers what only reads');
+is($answer->{headers}{'ratelimit-limit'}, 1000, 'and counts on its own');
+is($reading->call(POST => '/rpc/me', {}, bearer($token{Globex} . 'x'))->{status}, 401, 'and verifies tokens');
+$reading->stop;
+$standby->stop;
 
 #
 # Sign-out counts with the next request
