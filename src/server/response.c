@@ -15,9 +15,6 @@
 
 #define HEADERS_SETTING		"response.headers"
 
-/* Twice the bounds of all headers, and what reading and writing them takes. */
-#define ANSWER_ARENA_SIZE	(4 * 1024 * 1024)
-
 /* JSON is UTF-8, the setting's text in the database's encoding. */
 SaasHeader *
 SaasResponseHeaders(SaasArena *arena)
@@ -41,29 +38,36 @@ store(const char *utf8)
 }
 
 void
-SaasResponseSetHeaders(const SaasHeaderPair *pairs, int count)
+SaasResponseAddHeaders(SaasHeader **list, SaasArena *arena, const SaasHeaderPair *pairs, int count)
 {
-	SaasArena  *arena;
-	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, ANSWER_ARENA_SIZE, &arena);
-	SaasHeader *list = SaasResponseHeaders(arena);
 	char	   *json;
 
 	for (int i = 0; i < count; i++)
 	{
 		const char *value = pg_server_to_any(pairs[i].value, strlen(pairs[i].value), PG_UTF8);
 
-		if (!SaasHeadersSet(&list, arena, pairs[i].name, value))
+		if (!SaasHeadersSet(list, arena, pairs[i].name, value))
 			SaasRaise("22023", "this header cannot be set", NULL,
 					  psprintf("A header's name is a token of at most %d characters (RFC 9110, section 5.6.2), "
 							   "its value has at most %d bytes, and an answer at most %d headers.",
 							   SAAS_MAX_HEADER_NAME, SAAS_MAX_HEADER_VALUE, SAAS_MAX_HEADERS));
 	}
-	json = SaasHeadersWrite(list, arena);
+	json = SaasHeadersWrite(*list, arena);
 	if (json == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
 	store(json);
+}
+
+void
+SaasResponseSetHeaders(const SaasHeaderPair *pairs, int count)
+{
+	SaasArena  *arena;
+	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, SAAS_ANSWER_ARENA_SIZE, &arena);
+	SaasHeader *list = SaasResponseHeaders(arena);
+
+	SaasResponseAddHeaders(&list, arena, pairs, count);
 	MemoryContextDelete(context);
 }
 

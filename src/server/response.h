@@ -30,4 +30,14 @@ extern void SaasResponseSetHeader(const char *name, const char *value);
 /* The headers set so far, in the arena. */
 extern SaasHeader *SaasResponseHeaders(SaasArena *arena);
 
+/*
+ * The same as SetHeaders for who has the headers set so far at hand: adds to
+ * the list and stores it.
+ */
+extern void SaasResponseAddHeaders(SaasHeader **list, SaasArena *arena,
+								   const SaasHeaderPair *pairs, int count);
+
+/* Of an arena that reads and writes an answer's headers a few times. */
+#define SAAS_ANSWER_ARENA_SIZE	(4 * 1024 * 1024)
+
 #endif							/* SAAS_RESPONSE_H */

@@ -22,7 +22,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#define REQUEST_ARENA_SIZE		(256 * 1024)
+#define REQUEST_ARENA_SIZE		(SAAS_ANSWER_ARENA_SIZE + MAX_REQUEST_HEADERS)
 #define MAX_REQUEST_HEADERS		(64 * 1024)
 #define MAX_REQUEST_ID			64
 #define LIMIT_WINDOW_S			60
@@ -98,7 +98,7 @@ new_request_id(void)
 }
 
 static void
-set_answer_headers(const char *request_id)
+set_answer_headers(SaasHeader **answer, SaasArena *arena, const char *request_id)
 {
 	SaasHeaderPair pairs[] = {
 		{"X-Request-Id", is_request_id(request_id) ? request_id : new_request_id()},
@@ -106,7 +106,7 @@ set_answer_headers(const char *request_id)
 		{"Access-Control-Expose-Headers", EXPOSED_HEADERS}
 	};
 
-	SaasResponseSetHeaders(pairs, lengthof(pairs));
+	SaasResponseAddHeaders(answer, arena, pairs, lengthof(pairs));
 }
 
 /*
@@ -127,7 +127,7 @@ become_user(void)
  * counted by nobody here: behind an HTTP layer all of them are one address.
  */
 static void
-take_request(void)
+take_request(SaasHeader **answer, SaasArena *arena)
 {
 	const SaasIdentity *identity = SaasIdentityGet();
 	SaasRateVerdict verdict;
@@ -136,7 +136,7 @@ take_request(void)
 		return;
 	SaasRateTake("request", &identity->user_id, sizeof(identity->user_id), saas_request_limit,
 				 LIMIT_WINDOW_S, &verdict);
-	SaasResponseSetHeaders((SaasHeaderPair[])
+	SaasResponseAddHeaders(answer, arena, (SaasHeaderPair[])
 	{
 		{"RateLimit-Limit", psprintf("%d", verdict.limit)},
 		{"RateLimit-Remaining", psprintf("%d", verdict.remaining)},
@@ -157,12 +157,14 @@ pg_saas_pre_request(PG_FUNCTION_ARGS)
 	const char *values[REQUEST_HEADER_COUNT];
 	const char *token;
 	const char *api_key;
+	SaasHeader *answer;
 	SaasArena  *arena;
 	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, REQUEST_ARENA_SIZE, &arena);
 
 	(void) fcinfo;
 	read_request_headers(arena, values);
-	set_answer_headers(values[HEADER_REQUEST_ID]);
+	answer = SaasResponseHeaders(arena);
+	set_answer_headers(&answer, arena, values[HEADER_REQUEST_ID]);
 
 	token = bearer_token(values[HEADER_AUTHORIZATION]);
 	api_key = values[HEADER_API_KEY] && values[HEADER_API_KEY][0] ? values[HEADER_API_KEY] : NULL;
@@ -176,7 +178,7 @@ pg_saas_pre_request(PG_FUNCTION_ARGS)
 		SaasAuthenticateToken(api_key, strlen(api_key));
 		become_user();
 	}
-	take_request();
+	take_request(&answer, arena);
 	MemoryContextDelete(context);
 	PG_RETURN_VOID();
 }
