@@ -7,7 +7,7 @@ revoke create on schema saas, saas_api, saas_private from saas_service;
 
 -- Policies and the invoker functions call these as whoever runs the query.
 grant execute on function
-    saas.authenticate(text), saas.clear_identity(), saas.pre_request(),
+    saas.authenticate(text), saas.clear_identity(), saas.pre_request(), saas.set_header(text, text),
     saas.current_user_id(), saas.current_org_id(), saas.current_role_name(), saas.current_session_id(),
     saas.current_permissions(), saas.has_permission(text), saas.org_if(text), saas.is_authenticated(),
     saas.require_permission(text), saas.require_membership(uuid, text), saas.builtin_roles(),

@@ -149,26 +149,3 @@ language c stable leakproof parallel safe
 as 'MODULE_PATHNAME', 'pg_saas_current_rank';
 comment on function saas_private.current_rank() is
 'The rank of the current role: viewer 10, member 20, admin 30, owner 40; NULL without an organization.';
-
-create function saas.pre_request() returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    scheme_and_token text[];
-begin
-    -- The error of the cast would quote the headers, token and all.
-    begin
-        scheme_and_token := regexp_match(
-            nullif(current_setting('request.headers', true), '')::jsonb ->> 'authorization',
-            '^([A-Za-z]+) +([^ ]+)$');
-    exception when data_exception then
-        scheme_and_token := null;
-    end;
-    if lower(scheme_and_token[1]) = 'bearer' then
-        perform saas.authenticate(scheme_and_token[2]);
-    end if;
-end
-$$;
-comment on function saas.pre_request() is
-'PostgREST''s db-pre-request: verifies the request''s bearer token again inside the database and gives the transaction its identity. A request without a token stays anonymous. Errors: those of saas.authenticate.';

@@ -11,8 +11,8 @@
 
 #define MAX_RETRY_AFTER_S	86400
 
-static bool
-is_token(const char *text)
+bool
+SaasHttpIsToken(const char *text)
 {
 	if (*text == '\0')
 		return false;
@@ -25,6 +25,16 @@ is_token(const char *text)
 			return false;
 	}
 	return true;
+}
+
+int
+SaasControlLength(const char *text)
+{
+	unsigned char c = (unsigned char) text[0];
+
+	if (c != '\0' && (c < 0x20 || c == 0x7F))
+		return 1;
+	return c == 0xC2 && (unsigned char) text[1] >= 0x80 && (unsigned char) text[1] <= 0x9F ? 2 : 0;
 }
 
 static bool
@@ -43,7 +53,7 @@ SaasRequestAddHeader(SaasRequest *request, SaasArena *arena,
 	SaasHeader *header;
 	SaasHeader **last = &request->headers;
 
-	if (name == NULL || value == NULL || !is_token(name) || has_control(value))
+	if (name == NULL || value == NULL || !SaasHttpIsToken(name) || has_control(value))
 		return false;
 	header = SaasArenaAlloc(arena, sizeof(SaasHeader));
 	if (header == NULL)

@@ -37,6 +37,15 @@ typedef struct SaasResponse
 	SaasHeader *headers;		/* lower-case names, of the final answer */
 } SaasResponse;
 
+/* Whether the text is a token (RFC 9110, section 5.6.2), as a header's name must be. */
+extern bool SaasHttpIsToken(const char *text);
+
+/*
+ * Bytes of the control character of UTF-8 text that begins here, C1's
+ * (U+0080 to U+009F) included; 0 when it is none.
+ */
+extern int	SaasControlLength(const char *text);
+
 /*
  * Appends a header in order.  False, and nothing appended, when the name is
  * not a token (RFC 9110, section 5.6.2), the value holds a control character,

@@ -4,9 +4,19 @@
  */
 #include "postgres.h"
 
+#include "base/http.h"
+#include "mb/pg_wchar.h"
+#include "server/arena_context.h"
 #include "server/raise.h"
+#include "server/response.h"
 #include "utils/guc.h"
 #include "utils/json.h"
+#include "utils/memutils.h"
+
+#define HEADERS_ARENA_SIZE		(1024 * 1024)
+
+/* Of a 429 whose raiser knows no better. */
+#define DEFAULT_RETRY_AFTER_S	"1"
 
 /* What an HTTP layer says for an SQLSTATE: DESIGN.md's table of errors. */
 typedef struct HttpError
@@ -52,10 +62,12 @@ without_controls(const char *text)
 	if (text == NULL)
 		return NULL;
 	copy = pstrdup(text);
-	for (char *c = copy; *c; c++)
+	for (char *c = copy; *c;)
 	{
-		if ((unsigned char) *c < 0x20 || *c == 0x7f)
-			*c = ' ';
+		int			control = SaasControlLength(c);
+
+		memset(c, ' ', control);
+		c += Max(control, 1);
 	}
 	return copy;
 }
@@ -81,6 +93,47 @@ append_member(StringInfo json, const char *name, const char *value)
 		appendStringInfoString(json, "null");
 }
 
+/* These speak of the answer that is not given. */
+static bool
+is_dropped_on_errors(const char *name)
+{
+	return pg_strncasecmp(name, "Content-", 8) == 0 || pg_strcasecmp(name, "Set-Cookie") == 0 ||
+		pg_strcasecmp(name, "ETag") == 0 || pg_strcasecmp(name, "Last-Modified") == 0 ||
+		pg_strcasecmp(name, "Location") == 0;
+}
+
+/*
+ * The headers that the transaction has set so far, the request's id and rate
+ * limit among them, and what the status asks for unless one of them says it.
+ */
+static void
+append_headers(StringInfo envelope, int status)
+{
+	SaasArena  *arena;
+	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, HEADERS_ARENA_SIZE, &arena);
+	StringInfoData headers;
+	bool		has_challenge = false;
+	bool		has_retry_after = false;
+
+	initStringInfo(&headers);
+	appendStringInfoChar(&headers, '{');
+	for (const SaasHeader *header = SaasResponseHeaders(arena); header; header = header->next)
+	{
+		if (is_dropped_on_errors(header->name))
+			continue;
+		append_member(&headers, header->name,
+					  pg_any_to_server(header->value, strlen(header->value), PG_UTF8));
+		has_challenge |= pg_strcasecmp(header->name, "WWW-Authenticate") == 0;
+		has_retry_after |= pg_strcasecmp(header->name, "Retry-After") == 0;
+	}
+	if (status == 401 && !has_challenge)
+		append_member(&headers, "WWW-Authenticate", "Bearer");
+	if (status == 429 && !has_retry_after)
+		append_member(&headers, "Retry-After", DEFAULT_RETRY_AFTER_S);
+	appendStringInfo(envelope, "\"headers\":%s}", headers.data);
+	MemoryContextDelete(context);
+}
+
 static void
 raise_http(const HttpError *http, const char *sqlstate, const char *message,
 		   const char *detail, const char *hint)
@@ -97,10 +150,9 @@ raise_http(const HttpError *http, const char *sqlstate, const char *message,
 	appendStringInfoChar(&body, '}');
 
 	initStringInfo(&envelope);
-	appendStringInfo(&envelope, "{\"status\":%d,\"headers\":{", http->status);
-	if (http->status == 401)
-		appendStringInfoString(&envelope, "\"WWW-Authenticate\":\"Bearer\"");
-	appendStringInfoString(&envelope, "}}");
+	appendStringInfo(&envelope, "{\"status\":%d,", http->status);
+	append_headers(&envelope, http->status);
+	appendStringInfoChar(&envelope, '}');
 
 	if (http->status == 500)
 		ereport(LOG,
@@ -129,6 +181,13 @@ SaasRaise(const char *sqlstate, const char *message, const char *detail, const c
 			 errmsg_internal("%s", clean_message),
 			 clean_detail ? errdetail_internal("%s", clean_detail) : 0,
 			 clean_hint ? errhint("%s", clean_hint) : 0));
+}
+
+void
+SaasRaiseRetryAfter(const char *message, const char *detail, const char *hint, int seconds)
+{
+	SaasResponseSetHeader("Retry-After", psprintf("%d", Max(seconds, 1)));
+	SaasRaise("PT429", message, detail, hint);
 }
 
 void

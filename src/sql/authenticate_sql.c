@@ -16,6 +16,7 @@
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "server/uuidv7.h"
+#include "sql/authenticate.h"
 #include "state/api_key_use.h"
 #include "state/identity.h"
 #include "state/limits.h"
@@ -168,11 +169,10 @@ identify_session(const text *token, SaasIdentity *identity)
 	SaasLookupIdentity(identity);
 }
 
-Datum
-pg_saas_authenticate(PG_FUNCTION_ARGS)
+void
+SaasAuthenticateToken(const text *token)
 {
 	SaasIdentity identity = {.source = SAAS_IDENTITY_SESSION};
-	const text *token = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
 
 	if (token == NULL || VARSIZE_ANY_EXHDR(token) == 0)
 		SaasRaise("PT401", "Access token required", NULL, NULL);
@@ -182,6 +182,12 @@ pg_saas_authenticate(PG_FUNCTION_ARGS)
 	else
 		identify_session(token, &identity);
 	SaasIdentityInstall(&identity);
+}
+
+Datum
+pg_saas_authenticate(PG_FUNCTION_ARGS)
+{
+	SaasAuthenticateToken(PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0));
 	PG_RETURN_VOID();
 }
 

@@ -428,7 +428,7 @@ create function pg_temp.callable_by(who text) returns setof text language sql as
 $$;
 select set_eq('select pg_temp.callable_by(''saas_anon'')', array[
     'saas.authenticate(text)', 'saas.clear_identity()', 'saas.current_api_key_id()',
-    'saas.verify_request(text,text,text,bytea,jsonb)', 'saas.pre_request()', 'saas.current_user_id()',
+    'saas.verify_request(text,text,text,bytea,jsonb)', 'saas.pre_request()', 'saas.set_header(text,text)', 'saas.current_user_id()',
     'saas.current_org_id()',
     'saas.current_role_name()', 'saas.current_session_id()', 'saas.current_permissions()', 'saas.has_permission(text)',
     'saas.org_if(text)', 'saas.is_authenticated()', 'saas.require_permission(text)', 'saas.require_membership(uuid,text)',

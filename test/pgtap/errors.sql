@@ -68,7 +68,8 @@ select is(pg_temp.answer(state, 'A message', 'A detail.', 'A hint.') - '{message
               'sqlstate', 'PGRST', 'hint', '',
               'body', jsonb_build_object('code', code, 'message', 'A message', 'details', 'A detail.', 'hint', 'A hint.'),
               'envelope', jsonb_build_object('status', status, 'headers',
-                                             case when status = 401 then '{"WWW-Authenticate": "Bearer"}'::jsonb else '{}' end)),
+                                             case status when 401 then '{"WWW-Authenticate": "Bearer"}'::jsonb
+                                                         when 429 then '{"Retry-After": "1"}' else '{}' end)),
           format('%s answers %s %s', state, status, code)) from public.mapping;
 select is(pg_temp.answer('PT404', 'not found') -> 'body', '{"code": "NOT_FOUND", "message": "not found", "details": null, "hint": null}',
           'what is missing is null');
