@@ -195,6 +195,33 @@ select is(pg_temp.refusal(call), expected, call)
 set role saas_operator;
 select saas.set_rate_limit('address', null, 50, '1 minute');
 reset role;
+-- However slow the machine is: not before fifteen sixteenths of the window, and then.
+create function pg_temp.until(condition text) returns interval language plpgsql as $$
+declare
+    begun_at timestamptz := clock_timestamp();
+    is_true boolean;
+begin
+    loop
+        execute 'select ' || condition into is_true;
+        exit when is_true;
+        if clock_timestamp() > begun_at + interval '1 minute' then
+            raise exception 'not within a minute: %', condition;
+        end if;
+    end loop;
+    return clock_timestamp() - begun_at;
+end
+$$;
+select saas.set_rate_limit('address', null, 5, '1 second');
+select ok(pg_temp.until($$(saas_private.check_rate_limit('192.0.2.3')).max_requests = 5$$) is not null,
+          'a session that has read the limit follows a change');
+select clock_timestamp() as begun_at \gset
+select is(array(select (v).allowed from (select saas_private.check_rate_limit('192.0.2.4') as v
+                                           from generate_series(1, 5) offset 0) c),
+          array[true, true, true, true, true], 'five requests are allowed');
+select pg_temp.until($$(saas_private.check_rate_limit('192.0.2.4')).allowed$$) is not null as again \gset
+select cmp_ok(clock_timestamp() - :'begun_at'::timestamptz, '>=', interval '1 second' * 15 / 16,
+              'the next one when the window has passed');
+select saas.set_rate_limit('address', null, 50, '1 minute');
 select saas.set_rate_limit('organization', o.id, null) from saas.organization o;
 select results_eq('select scope, max_requests, window_length from saas.rate_limit order by scope',
                   $$values ('address', 50, interval '1 minute'), ('organization', 1000, '15 minutes')$$,

@@ -9,7 +9,7 @@ use SaasCluster;
 use SaasTenant;
 use Test::More;
 
-my $node = SaasCluster->create('main', settings => {
+my $node = SaasCluster->create('main', init => { allows_streaming => 1 }, settings => {
 	'saas.bcrypt_cost'     => 10,
 	'saas.limit_entries'   => 1024,
 	'saas.journal_entries' => 64 });
@@ -55,13 +55,13 @@ sql('create table gate ()');
 #
 # Concurrency: not one too many, not one too few.
 #
-sql("select saas.set_rate_limit('address', null, 2000, '1 day')");
+sql("select saas.set_rate_limit('address', null, 400000, '1 day')");
 my $hammer = q{select count(*) filter (where (v).allowed) from
-	(select saas_private.check_rate_limit('192.0.2.1') as v from generate_series(1, 1000) offset 0) c};
+	(select saas_private.check_rate_limit('192.0.2.1') as v from generate_series(1, 100000) offset 0) c};
 my @allowed = at_once(8, $hammer);
 my $sum = 0;
 $sum += $_ foreach @allowed;
-is($sum, 2000, 'of 8,000 requests of 8 sessions at once the limit\'s 2,000 are allowed') or diag("@allowed");
+is($sum, 400000, 'of 800,000 requests of 8 sessions at once the limit\'s 400,000 are allowed') or diag("@allowed");
 
 my @first = at_once(8, q{select count(*) filter (where saas_private.use_once('race', n::text, '1 day')) from generate_series(1, 60) n});
 $sum = 0;
@@ -139,7 +139,25 @@ is(sql(q{select saas_private.is_used('race', '1')}) . $node->safe_psql('unwatche
 $node->restart;
 is(sql(q{select saas_private.is_used('race', '1'), saas_private.take_attempt('race', 'x', 20, '1 day', '1 day', '1 day')}),
 	'f|0', 'a restart forgets what was used and attempted');
-is(sql(q{select (saas_private.check_rate_limit('192.0.2.1')).remaining}), 1999, 'and requests');
-unlike($node->log_since(0), qr/terminated by signal|TRAP: |PANIC: /, 'no process crashed in all of this');
+is(sql(q{select (saas_private.check_rate_limit('192.0.2.1')).remaining}), 399999, 'and requests');
+
+#
+# A standby counts for itself.
+#
+$node->backup('base');
+my $standby = SaasCluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+is($standby->safe_psql('postgres', q{select pg_is_in_recovery(), (saas_private.check_rate_limit('192.0.2.1')).remaining,
+	saas_private.use_once('race', '1', '1 day'), saas_private.use_once('race', '1', '1 day'),
+	saas_private.take_attempt('race', 'x', 1, '1 day', '1 day', '1 day')}), 't|399999|t|f|0', 'a standby counts too, for itself');
+my $session = q{'5cf37266-3473-4006-984f-9325122678b7'};
+is($standby->safe_psql('postgres', qq{select saas_private.end_session_now($session);
+	select saas_private.note('standby', null, '{}'); select saas_private.session_is_ended($session)}), "\n\nt",
+	'and ends sessions at once');
+$standby->promote;
+ok($standby->poll_query_until('postgres', q{select count(*) = 1 from saas_private.security_event where kind = 'standby'}),
+	'what was noted on it is written once it is promoted');
+unlike($_->log_since(0), qr/terminated by signal|TRAP: |PANIC: /, 'no process crashed in all of this') foreach $node, $standby;
 
 done_testing();
