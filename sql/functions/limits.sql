@@ -51,3 +51,88 @@ language c volatile parallel restricted
 as 'MODULE_PATHNAME', 'pg_saas_limits_status';
 comment on function saas.limits_status() is
 'One row per bounded memory of the server: its capacity and use in entries, and how many were evicted (requests), refused (attempts, used once, ended sessions) or overwritten (journal) for want of room since the start. For saas_operator.';
+
+create function saas_private.write_note(kind text, subject uuid, at timestamptz, payload jsonb) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if write_note.kind = 'session_ended' then
+        update saas_private.session s set ended_at = write_note.at
+         where s.id = write_note.subject and s.ended_at is null;
+        return;
+    elsif write_note.kind = 'key_used' then
+        update saas.api_key k set last_used_at = greatest(k.last_used_at, write_note.at)
+         where k.org_id = (write_note.payload ->> 'org_id')::uuid and k.id = write_note.subject;
+        return;
+    end if;
+    insert into saas_private.security_event (at, kind, subject, payload)
+    values (write_note.at, write_note.kind, write_note.subject, coalesce(write_note.payload, '{}'));
+end
+$$;
+alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
+comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
+'Writes down what was noted in the journal: session_ended ends the session, key_used says when an API key was used last, everything else becomes a row of saas_private.security_event. For saas_service and the worker.';
+
+create function saas_private.prune_security_events() returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    deleted integer;
+begin
+    delete from saas_private.security_event e
+     where e.id in (select o.id from saas_private.security_event o
+                     where o.at < now() - interval '90 days' order by o.at limit 10000);
+    get diagnostics deleted = row_count;
+    return deleted;
+end
+$$;
+alter function saas_private.prune_security_events() owner to saas_service;
+comment on function saas_private.prune_security_events() is
+'Deletes up to 10,000 security events older than 90 days and returns how many. For saas_service and the worker, which calls it every hour.';
+
+create function saas_private.check_rate_limit(address inet default null, out allowed boolean,
+                                              out max_requests integer, out remaining integer,
+                                              out reset_seconds integer, out retry_after integer)
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_check_rate_limit';
+comment on function saas_private.check_rate_limit(inet) is
+'Counts one request of the identity''s organization (without one: of its user; without an identity: of the address, the connection''s own when NULL; IPv6 by its /64) and says whether it is within the limit, how many remain, in how many seconds all are there again, and how long to wait. Counts whatever becomes of the transaction, in READ ONLY ones and on a standby too; forgotten when the server restarts. An exceeded limit is noted at most once per second. For saas_service''s functions only.';
+
+create function saas.set_rate_limit(scope text, org_id uuid, max_requests integer,
+                                    window_length interval default '15 minutes')
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if set_rate_limit.scope is null or set_rate_limit.scope not in ('organization', 'address') then
+        perform saas_private.raise_fields('invalid input', 'scope', 'must be organization or address');
+    elsif set_rate_limit.scope = 'address' and set_rate_limit.org_id is not null then
+        perform saas_private.raise_fields('invalid input', 'org_id', 'must be null for addresses');
+    end if;
+    if set_rate_limit.org_id is not null
+       and not exists (select from saas.organization o where o.id = set_rate_limit.org_id) then
+        perform saas_private.raise_error('PT404', 'organization not found');
+    end if;
+    if set_rate_limit.max_requests is null and set_rate_limit.org_id is not null then
+        delete from saas.rate_limit l where l.org_id = set_rate_limit.org_id;
+        return;
+    end if;
+    if coalesce(set_rate_limit.max_requests, 0) not between 1 and 1000000000 then
+        perform saas_private.raise_fields('invalid input', 'max_requests', 'must be from 1 to 1000000000');
+    end if;
+    if set_rate_limit.window_length is null
+       or set_rate_limit.window_length not between interval '1 second' and interval '1 day' then
+        perform saas_private.raise_fields('invalid input', 'window_length', 'must be from one second to one day');
+    end if;
+    insert into saas.rate_limit (scope, org_id, max_requests, window_length)
+    values (set_rate_limit.scope, set_rate_limit.org_id, set_rate_limit.max_requests, set_rate_limit.window_length)
+    on conflict on constraint rate_limit_one_each
+    do update set max_requests = excluded.max_requests, window_length = excluded.window_length, changed_at = now();
+end
+$$;
+alter function saas.set_rate_limit(text, uuid, integer, interval) owner to saas_service;
+comment on function saas.set_rate_limit(text, uuid, integer, interval) is
+'Sets how many requests an organization (NULL: every one without a limit of its own) or an anonymous address may make per window, from one second to one day; it counts within two seconds. NULL requests give an organization the limit of all others again. Errors: 22023, PT404. For saas_operator.';

@@ -5,12 +5,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "pure/crypto.h"
 #include "server/raise.h"
 #include "state/journal.h"
 #include "state/limits.h"
+#include "state/rate_limit.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -26,6 +27,7 @@ PG_FUNCTION_INFO_V1(pg_saas_is_used);
 PG_FUNCTION_INFO_V1(pg_saas_end_session_now);
 PG_FUNCTION_INFO_V1(pg_saas_session_is_ended);
 PG_FUNCTION_INFO_V1(pg_saas_note);
+PG_FUNCTION_INFO_V1(pg_saas_check_rate_limit);
 PG_FUNCTION_INFO_V1(pg_saas_limits_status);
 
 /* The kind and subject that begin each function's arguments. */
@@ -136,6 +138,25 @@ pg_saas_note(PG_FUNCTION_ARGS)
 	SaasNoteDown(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1),
 				 payload);
 	PG_RETURN_VOID();
+}
+
+Datum
+pg_saas_check_rate_limit(PG_FUNCTION_ARGS)
+{
+	SaasRateVerdict verdict;
+	TupleDesc	description;
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "check_rate_limit returns a row");
+	SaasRateLimitCheck(PG_ARGISNULL(0) ? NULL : PG_GETARG_INET_PP(0), &verdict);
+	values[0] = BoolGetDatum(verdict.allowed);
+	values[1] = Int32GetDatum(verdict.limit);
+	values[2] = Int32GetDatum(verdict.remaining);
+	values[3] = Int32GetDatum(verdict.reset_s);
+	values[4] = Int32GetDatum(verdict.retry_after_s);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
 }
 
 static void

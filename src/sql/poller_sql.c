@@ -28,6 +28,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker/drain.h"
 #include "worker/engine.h"
 #include "worker/wait_event.h"
 #include "worker/wake.h"
@@ -118,6 +119,7 @@ pg_saas_poll(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	engine = SaasEngineCreate(PortalContext, &host);
 	SPI_commit();
+	SaasDrain(&host);
 	poll_due(engine, limit);
 	SaasEngineDestroy(engine);
 	SPI_finish();

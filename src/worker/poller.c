@@ -25,6 +25,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "worker/drain.h"
 #include "worker/engine.h"
 #include "worker/poller.h"
 
@@ -209,6 +210,19 @@ must_look(TimestampTz look_at)
 	return was_asked || GetCurrentTimestamp() >= look_at;
 }
 
+/* After each look, and every few seconds if there is something to write. */
+static void
+drain_sometimes(const SaasEngineHost *host, SaasStoreReadiness readiness, TimestampTz *drain_at)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < *drain_at)
+		return;
+	*drain_at = TimestampTzPlusMilliseconds(now, SAAS_DRAIN_INTERVAL_MS);
+	if ((readiness == SAAS_STORE_READY || readiness == SAAS_STORE_COPY) && SaasDrainIsDue())
+		SaasDrain(host);
+}
+
 static void
 run(void)
 {
@@ -218,6 +232,7 @@ run(void)
 													   ALLOCSET_DEFAULT_SIZES);
 	Outlook		outlook = {SAAS_STORE_NOT_INSTALLED, {0, 0, -1}};
 	TimestampTz look_at = 0;
+	TimestampTz drain_at = 0;
 
 	for (;;)
 	{
@@ -231,11 +246,14 @@ run(void)
 			TimestampTz now = GetCurrentTimestamp();
 
 			look_at = TimestampTzPlusMilliseconds(now, look(engine, &outlook));
+			drain_at = 0;
 			/* Who asked meanwhile is seen after a step that does not sleep. */
 			SetLatch(MyLatch);
 		}
+		drain_sometimes(&host, outlook.readiness, &drain_at);
 		busy = SaasEngineCount(engine);
-		(void) SaasEngineStep(engine, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), look_at));
+		(void) SaasEngineStep(engine, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+																	  Min(look_at, drain_at)));
 		next_due_at = SaasEngineTakeNextDue(engine);
 		look_at = Min(look_at, next_due_at);
 		if (SaasEngineCount(engine) != busy)

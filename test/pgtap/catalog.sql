@@ -32,6 +32,8 @@ select set_eq(
           'saas_private.session',          -- of people
           'saas_private.refresh_token',    -- of sessions
           'saas_private.email_token',      -- of people
+          'saas.rate_limit',               -- the platform's, for all organizations or one
+          'saas_private.security_event',   -- of people and organizations, before it is known whose
           'saas.organization',             -- the tenants themselves
           'saas.outbox',                   -- the platform's mail has no organization
           'saas_private.jwt_key',          -- the platform's

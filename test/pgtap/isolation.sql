@@ -30,6 +30,9 @@ begin
     values (person.org_id, api_key_id, sha256(name::bytea));
     insert into saas_private.api_key_signing (org_id, api_key_id, signing_secret)
     values (person.org_id, api_key_id, saas_private.seal_signing_secret(person.org_id, api_key_id, name || ' secret'));
+    insert into saas.rate_limit (scope, org_id, max_requests, window_length)
+    values ('organization', person.org_id, 1000, '15 minutes');
+    perform saas_private.write_note('rate_limited', person.org_id, now(), '{}');
     connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
                                      secrets => jsonb_build_object('bearer_token', name || ' token'));
     layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(

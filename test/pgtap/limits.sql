@@ -1,6 +1,6 @@
 -- Attempts, things used once, sessions ended at once and notes: what counts
 -- whatever becomes of the transaction.
-select plan(32);
+select no_plan();
 
 create function pg_temp.refusal(statement text) returns text language plpgsql as $$
 begin
@@ -82,17 +82,123 @@ select is(saas_private.is_used('code', 'short'), false, 'it is forgotten after i
 select saas_api.sign_up('ada@limits.example', 'correct horse', 'Ada', 'Lovelace');
 select saas.confirm_user(id) from saas.app_user where email = 'ada@limits.example';
 create table signed_in as select saas_api.sign_in('ada@limits.example', 'correct horse') as answer;
--- Nobody writes it down meanwhile.
-update saas_private.installation set database_oid = 0;
+-- The worker cannot write it down meanwhile.
 begin;
+select count(*) as locked from (select from saas_private.session for update) s;
+savepoint rolled_back;
 select saas_private.end_session_now(id) from saas_private.session;
-rollback;
+rollback to rolled_back;
 select is(pg_temp.refusal(format('select saas.authenticate(%L)', answer ->> 'access_token')),
           'PT401 Invalid or expired token', 'an ended session''s access token is refused though that was rolled back')
   from signed_in;
 select is(pg_temp.refusal(format('select saas_api.refresh_session(%L)', answer ->> 'refresh_token')),
           'PT401 Invalid or expired token', 'its refresh token too')
   from signed_in;
+select is(ended_at, null, 'before the row says it') from saas_private.session;
+select ok(saas_private.session_is_ended(id), 'memory says it') from saas_private.session;
+commit;
+call saas.poll();
+select isnt(ended_at, null, 'afterwards the row does') from saas_private.session;
+select ok(not saas_private.session_is_ended(id), 'and memory lets go of it') from saas_private.session;
+select is(pg_temp.refusal(format('select saas.authenticate(%L)', answer ->> 'access_token')),
+          'PT401 Invalid or expired token', 'the token is still refused')
+  from signed_in;
+
+--
+-- Notes
+--
+create table noted as select gen_random_uuid() as subject;
+begin;
+select saas_private.note('denied', subject, '{"what": "that"}') from noted;
+select saas_private.note('denied', subject, jsonb_build_object('long', repeat('x', 1000))) from noted;
+rollback;
+begin read only;
+select saas_private.note('read_only', subject, null) from noted;
+commit;
+-- A kind that the table refuses.
+select saas_private.note('', subject, '{}') from noted;
+call saas.poll();
+create procedure pg_temp.until_written() language plpgsql as $$
+begin
+    -- The worker may have taken them before the call.
+    while (select count(*) < 3 from saas_private.security_event e join noted using (subject)) loop
+        commit;
+    end loop;
+end
+$$;
+call pg_temp.until_written();
+select results_eq($$select kind, payload from saas_private.security_event join noted using (subject) order by kind, at$$,
+                  $$values ('denied', '{"what": "that"}'::jsonb), ('denied', '{"truncated": 1012}'), ('read_only', '{}')$$,
+                  'notes are written though their transaction was rolled back, and one that cannot be harms no other');
+insert into saas_private.security_event (at, kind) values (now() - interval '91 days', 'old'), (now() - interval '89 days', 'young');
+select is(saas_private.prune_security_events(), 1, 'events older than 90 days are deleted');
+select is(count(*), 0::bigint, 'and no others') from saas_private.security_event where kind = 'old';
+
+--
+-- Rate limits
+--
+select results_eq('select scope, org_id, max_requests, window_length from saas.rate_limit order by scope',
+                  $$values ('address', null::uuid, 300, interval '15 minutes'), ('organization', null, 1000, '15 minutes')$$,
+                  'organizations and addresses have limits from the start');
+select is((l.allowed, l.max_requests, l.remaining, l.retry_after), (true, 300, 299, 0), 'the first request of an address')
+  from saas_private.check_rate_limit('192.0.2.1') l;
+begin read only;
+select l.remaining, l.reset_seconds between 899 and 901 as resets
+  from saas_private.check_rate_limit('192.0.2.1') l \gset
+select pg_current_xact_id_if_assigned() is null as has_no_id \gset
+rollback;
+select is(:remaining, 298, 'the second one counts in a READ ONLY transaction');
+select ok(:'resets', 'and all are there again after the window');
+select ok(:'has_no_id', 'without a transaction id');
+select is(l.remaining, 297, 'also as an address mapped into IPv6') from saas_private.check_rate_limit('::ffff:192.0.2.1') l;
+select is(l.remaining, 299, 'others have their own') from saas_private.check_rate_limit('192.0.2.2') l;
+select is(array(select (saas_private.check_rate_limit(a::inet)).remaining
+                  from unnest(array['2001:db8:0:1::1', '2001:db8:0:1:ffff::2', '2001:db8:0:2::1']) a),
+          array[299, 298, 299], 'an IPv6 address counts with its network');
+
+-- This session has read no limit of organizations yet.
+select saas.set_rate_limit('organization', o.id, 3, '1 hour') from saas.organization o;
+create table second_sign_in as select saas_api.sign_in('ada@limits.example', 'correct horse') as answer;
+begin read only;
+select saas.authenticate(answer ->> 'access_token') from second_sign_in;
+select array_agg((v).allowed order by n) as allowed, array_agg((v).remaining order by n) as remaining,
+       min((v).max_requests) as max_requests,
+       bool_and((v).retry_after = 0 or (v).retry_after between 3599 and 3601) as waits_the_window
+  from (select n, saas_private.check_rate_limit() as v from generate_series(1, 5) n offset 0) l \gset
+rollback;
+select is(:'allowed'::boolean[], array[true, true, true, false, false], 'an organization with a limit of its own has that');
+select is(:'remaining'::integer[], array[2, 1, 0, 0, 0], 'it counts down');
+select is(:max_requests, 3, 'it is named');
+select ok(:'waits_the_window', 'who exceeds it waits until the window has passed');
+call saas.poll();
+do $$
+begin
+    while not exists (select from saas_private.security_event where kind = 'rate_limited') loop
+        perform pg_stat_clear_snapshot();
+    end loop;
+end
+$$;
+select is(array_agg(e.payload - 'address'), array['{"by": "organization", "limit": 3}'::jsonb],
+          'that it did is noted once per second, not each time')
+  from saas_private.security_event e where kind = 'rate_limited';
+select is(e.subject, o.id, 'with the organization') from saas_private.security_event e, saas.organization o
+ where e.kind = 'rate_limited';
+
+select is(pg_temp.refusal(call), expected, call)
+  from (values
+    ($$select saas.set_rate_limit('key', null, 1)$$, '22023 invalid input'),
+    ($$select saas.set_rate_limit('address', gen_random_uuid(), 1)$$, '22023 invalid input'),
+    ($$select saas.set_rate_limit('organization', gen_random_uuid(), 1)$$, 'PT404 organization not found'),
+    ($$select saas.set_rate_limit('organization', null, 0)$$, '22023 invalid input'),
+    ($$select saas.set_rate_limit('address', null, 1, '2 days')$$, '22023 invalid input'))
+    as refused (call, expected);
+set role saas_operator;
+select saas.set_rate_limit('address', null, 50, '1 minute');
+reset role;
+select saas.set_rate_limit('organization', o.id, null) from saas.organization o;
+select results_eq('select scope, max_requests, window_length from saas.rate_limit order by scope',
+                  $$values ('address', 50, interval '1 minute'), ('organization', 1000, '15 minutes')$$,
+                  'an operator changes limits, and takes an organization''s own away');
 
 select is(array_agg(memory order by memory collate "C"),
           array['attempts', 'ended sessions', 'journal', 'requests', 'used once'], 'the operator sees every memory')

@@ -1,0 +1,145 @@
+# What counts in shared memory: exact under concurrency, bounded, written down
+# by the worker, forgotten by a restart.
+use strict;
+use warnings;
+
+use IPC::Run ();
+use PostgreSQL::Test::Utils;
+use SaasCluster;
+use SaasTenant;
+use Test::More;
+
+my $node = SaasCluster->create('main', settings => {
+	'saas.bcrypt_cost'     => 10,
+	'saas.limit_entries'   => 1024,
+	'saas.journal_entries' => 64 });
+$node->start;
+$node->install('postgres');
+
+sub sql { return $node->safe_psql('postgres', @_); }
+
+# What each of several sessions printed that ran the statement at the same time.
+sub at_once
+{
+	my ($count, $statement) = @_;
+	my @outputs = ('') x $count;
+	my @runs;
+	my $gate = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \my $in, '>', \my $out, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	$in = "begin; lock table gate in access exclusive mode;\n\\echo locked\n";
+	$gate->pump until $out =~ /locked/;
+	foreach my $n (0 .. $count - 1)
+	{
+		push @runs, IPC::Run::start(
+			[ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres'),
+				'-c', 'select count(*) from gate', '-c', $statement ],
+			'>', \$outputs[$n], IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	}
+	$node->poll_query_until('postgres',
+		"select count(*) = $count from pg_stat_activity where wait_event_type = 'Lock' and query ~ 'from gate'")
+	  or die 'the sessions do not wait';
+	$in .= "commit;\n\\q\n";
+	$gate->finish;
+	$_->finish foreach @runs;
+	return map { (split /\n/)[-1] } @outputs;
+}
+
+sub status
+{
+	my ($memory, $column) = @_;
+	return sql("select $column from saas.limits_status() where memory = '$memory'");
+}
+
+sql('create table gate ()');
+
+#
+# Concurrency: not one too many, not one too few.
+#
+sql("select saas.set_rate_limit('address', null, 2000, '1 day')");
+my $hammer = q{select count(*) filter (where (v).allowed) from
+	(select saas_private.check_rate_limit('192.0.2.1') as v from generate_series(1, 1000) offset 0) c};
+my @allowed = at_once(8, $hammer);
+my $sum = 0;
+$sum += $_ foreach @allowed;
+is($sum, 2000, 'of 8,000 requests of 8 sessions at once the limit\'s 2,000 are allowed') or diag("@allowed");
+
+my @first = at_once(8, q{select count(*) filter (where saas_private.use_once('race', n::text, '1 day')) from generate_series(1, 60) n});
+$sum = 0;
+$sum += $_ foreach @first;
+is($sum, 60, 'of 60 things that 8 sessions use at once each is used once') or diag("@first");
+
+my @attempts = at_once(8, q{select count(*) filter (where saas_private.take_attempt('race', 'x', 20, '1 day', '1 day', '1 day') = 0) from generate_series(1, 10) n});
+$sum = 0;
+$sum += $_ foreach @attempts;
+is($sum, 20, 'of 80 attempts in 8 sessions at once the 20 free ones go on') or diag("@attempts");
+
+#
+# The worker writes; nobody calls saas.poll() here.
+#
+my $tenant = SaasTenant->create($node, 'postgres', 'Acme');
+sql(q{begin; select saas_private.note('denied', null, '{"seen": 1}'); rollback});
+ok($node->poll_query_until('postgres', q{select payload = '{"seen": 1}' from saas_private.security_event where kind = 'denied'}),
+	'the worker writes a note of a transaction that was rolled back');
+sql(sprintf q{select saas_api.sign_in('%s', '%s')}, $tenant->email, $tenant->password);
+sql('begin; select saas_private.end_session_now(id) from saas_private.session; rollback');
+ok($node->poll_query_until('postgres', 'select bool_and(ended_at is not null) from saas_private.session'),
+	'and that a session has ended');
+ok($node->poll_query_until('postgres', q{select used = 0 from saas.limits_status() where memory = 'ended sessions'}),
+	'memory lets go of it then');
+
+my $offset = $node->log_size;
+sql(q{select saas_private.note('', null, '{}'); select saas_private.note('after', null, '{}')});
+ok($node->poll_query_until('postgres', q{select count(*) = 1 from saas_private.security_event where kind = 'after'}),
+	'a note that cannot be written does not keep the next one from being');
+like($node->log_since($offset), qr/LOG:  could not write down a note of kind ""/, 'the log says so');
+
+sql('update saas_private.installation set database_oid = 0');
+sql(q{select saas_private.note('in_a_copy', null, '{}')});
+ok($node->poll_query_until('postgres', q{select count(*) = 1 from saas_private.security_event where kind = 'in_a_copy'}),
+	'notes are written in a copy too');
+
+#
+# Bounds
+#
+is(sql(q{select count(*) from generate_series(1, 20000) n,
+	lateral saas_private.check_rate_limit(('10.0.' || n / 256 || '.' || n % 256)::inet) v where v.allowed}),
+	20000, '20,000 addresses are counted in 1,024 entries');
+is(status('requests', 'used <= capacity and capacity = 1024 and lost > 18000'), 't', 'by forgetting others');
+is(sql(q{select saas_private.use_once('race', '1', '1 day')}), 'f', 'which has not touched what was used once');
+is(sql(q{select saas_private.take_attempt('race', 'x', 20, '1 day', '1 day', '1 day') > 0}), 't', 'nor attempts');
+
+my ($code, $out, $err) = $node->psql('postgres',
+	q{select count(saas_private.use_once('flood', n::text, '1 day')) from generate_series(1, 2000) n});
+like($err, qr/the server keeps too many counters/, 'what is used once is refused when its memory is full');
+is(sql(q{select saas_private.use_once('race', '1', '1 day')}), 'f', 'and nothing of it forgotten');
+is(status('used once', 'used <= capacity and lost > 0'), 't', 'which the operator sees');
+is(sql(q{select saas_private.take_attempt('race', 'y', 20, '1 day', '1 day', '1 day')}), 0, 'other memories have room');
+($code, $out, $err) = $node->psql('postgres', q{select count(saas_private.take_attempt('flood', n::text, 1, '1 day', '1 day', '1 day'))
+	from generate_series(1, 2000) n});
+like($err, qr/the server keeps too many counters/, 'an attempt is refused when its memory is full');
+is(sql(q{select saas_private.take_attempt('race', 'x', 20, '1 day', '1 day', '1 day') > 0}), 't', 'nobody\'s are forgotten');
+
+# No worker looks at a database without the extension's tables.
+sql('create database unwatched');
+$node->safe_psql('unwatched', 'create extension pg_saas cascade');
+my $lost = status('journal', 'lost');
+$node->safe_psql('unwatched', q{select count(saas_private.note('flood', null, to_jsonb(n))) from generate_series(1, 164) n});
+is(status('journal', "used <= capacity and lost - $lost >= 100"), 't', 'the journal loses the oldest notes and counts them');
+sql(q{select saas_private.note('among_others', null, '{}')});
+ok($node->poll_query_until('postgres', q{select count(*) = 1 from saas_private.security_event where kind = 'among_others'}),
+	'another database\'s are written all the same');
+is(sql(q{select count(*) from saas_private.security_event where kind = 'flood'}), 0, 'each in its own');
+
+is(sql(q{select saas_private.is_used('race', '1')}) . $node->safe_psql('unwatched', q{select saas_private.is_used('race', '1')}),
+	'tf', 'databases of a server know nothing of each other');
+
+#
+# A restart forgets.
+#
+$node->restart;
+is(sql(q{select saas_private.is_used('race', '1'), saas_private.take_attempt('race', 'x', 20, '1 day', '1 day', '1 day')}),
+	'f|0', 'a restart forgets what was used and attempted');
+is(sql(q{select (saas_private.check_rate_limit('192.0.2.1')).remaining}), 1999, 'and requests');
+unlike($node->log_since(0), qr/terminated by signal|TRAP: |PANIC: /, 'no process crashed in all of this');
+
+done_testing();
