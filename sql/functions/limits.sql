@@ -61,6 +61,10 @@ begin
         update saas_private.session s set ended_at = write_note.at
          where s.id = write_note.subject and s.ended_at is null;
         return;
+    elsif write_note.kind = 'key_used' then
+        update saas.api_key k set last_used_at = greatest(k.last_used_at, write_note.at)
+         where k.org_id = (write_note.payload ->> 'org_id')::uuid and k.id = write_note.subject;
+        return;
     end if;
     insert into saas_private.security_event (at, kind, subject, payload)
     values (write_note.at, write_note.kind, write_note.subject, coalesce(write_note.payload, '{}'));
@@ -73,7 +77,7 @@ end
 $$;
 alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
 comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
-'Writes down what was noted in the journal: session_ended ends the session, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
+'Writes down what was noted in the journal: session_ended ends the session, key_used says when an API key was used last, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
 
 create function saas_private.prune_security_events() returns integer
 language plpgsql volatile security definer

@@ -99,13 +99,18 @@ require_header(Jsonb *headers, const char *name)
 	return found;
 }
 
+static char *
+uuid_text(const pg_uuid_t *id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+}
+
 static Datum
 identity_answer(const SaasIdentity *identity)
 {
 	char	   *json = psprintf("{\"org_id\":\"%s\",\"user_id\":\"%s\",\"api_key_id\":\"%s\"}",
-								DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity->org_id))),
-								DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity->user_id))),
-								DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity->api_key_id))));
+								uuid_text(&identity->org_id), uuid_text(&identity->user_id),
+								uuid_text(&identity->api_key_id));
 
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }

@@ -237,6 +237,24 @@ select is(pg_temp.with_key(pg_temp.key('full'), format('saas_api.revoke_api_key(
           'a key with manage_applications may end itself');
 
 --
+-- When a key was used, whatever became of the transaction
+--
+select pg_temp.make('used', :'ada', :'org_a', '{view_dashboard}');
+select is(pg_temp.verdict(pg_temp.key('used')), 'accepted', 'a key is used in a transaction that is undone');
+select is(pg_temp.verdict(pg_temp.key('used')), 'accepted', 'and again');
+call saas.poll();
+select ok(last_used_at between created_at and clock_timestamp(), 'the worker writes down when')
+  from saas.api_key where id = pg_temp.id('used');
+update saas.api_key set last_used_at = null where id = pg_temp.id('used');
+select is(pg_temp.verdict(pg_temp.key('used')), 'accepted', 'a key is used within the same minute');
+call saas.poll();
+select is(last_used_at, null, 'which is not written down again') from saas.api_key where id = pg_temp.id('used');
+select saas_private.write_note('key_used', pg_temp.id('used'), '2020-01-02', jsonb_build_object('org_id', :'org_a'));
+select saas_private.write_note('key_used', pg_temp.id('used'), '2020-01-01', jsonb_build_object('org_id', :'org_a'));
+select saas_private.write_note('key_used', pg_temp.id('used'), '2020-01-03', jsonb_build_object('org_id', :'org_b'));
+select is(last_used_at, '2020-01-02', 'notes that come late change nothing') from saas.api_key where id = pg_temp.id('used');
+
+--
 -- Other organizations
 --
 select pg_temp.make('bob', :'bob', :'org_b', '{view_dashboard,manage_applications}');
