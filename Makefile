@@ -9,7 +9,7 @@ OBJS = src/pg_saas.o $(patsubst %.c,%.o,$(foreach layer,$(LAYERS),$(sort $(wildc
 MODULE_big = pg_saas
 
 FUNCTIONS = schemas errors ids vault identity install accounts sessions logins organizations \
-	connections poller metrics readers limits migrations grants
+	connections poller metrics readers limits second_factor migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
 SCRIPT = pg_saas--$(EXTENSION_VERSION).sql

@@ -22,7 +22,8 @@ static const char *const lookup_query =
 	"select u.is_active,"
 	"       s.id is not null and s.ended_at is null"
 	"           and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp(),"
-	"       o.status, m.role, r.is_builtin, r.rank, r.permissions"
+	"       o.status, m.role, r.is_builtin, r.rank, r.permissions,"
+	"       o.requires_second_factor and s.id is not null and s.second_factor_at is null"
 	"  from saas.app_user u"
 	"  left join saas_private.session s"
 	"    on s.id operator(pg_catalog.=) $2 and s.user_id operator(pg_catalog.=) u.id"
@@ -94,9 +95,13 @@ take_role(SaasIdentity *identity)
 	identity->permissions = is_null ? 0 : permission_mask(value);
 }
 
-/* NULL when the row stands, else the error's message; status goes to *status. */
+/*
+ * NULL when the row stands, else the error's message; the organization's status
+ * goes to *status, and whether the session lacks the second factor that it
+ * requires to *lacks_factor.
+ */
 static const char *
-judge(SaasIdentity *identity, char **status)
+judge(SaasIdentity *identity, char **status, bool *lacks_factor)
 {
 	bool		is_null;
 	Datum		value;
@@ -111,6 +116,7 @@ judge(SaasIdentity *identity, char **status)
 	if (is_null)
 		return "Invalid organization access";
 	*status = TextDatumGetCString(value);
+	*lacks_factor = column_is_true(8);
 	take_role(identity);
 	return NULL;
 }
@@ -162,6 +168,7 @@ SaasLookupIdentity(SaasIdentity *identity)
 	const char *refusal;
 	char		status[32] = "";
 	char	   *found_status = NULL;
+	bool		lacks_factor = false;
 
 	SaasRequireInstalled();
 	identity->rank = 0;
@@ -170,7 +177,7 @@ SaasLookupIdentity(SaasIdentity *identity)
 
 	SaasRunAsBeginQualified(&state, "saas_service");
 	run_query(identity);
-	refusal = judge(identity, &found_status);
+	refusal = judge(identity, &found_status, &lacks_factor);
 	if (found_status)
 		strlcpy(status, found_status, sizeof(status));
 	SaasRunAsEnd(&state);
@@ -180,5 +187,8 @@ SaasLookupIdentity(SaasIdentity *identity)
 	if (identity->has_org && strcmp(status, "active") != 0)
 		SaasRaise("PT403", psprintf("Organization is %s", status), NULL,
 				  "Contact the operator of this service.");
+	if (lacks_factor)
+		SaasRaise("PT403", "Second factor required", NULL,
+				  "Refresh the session to work in another organization, or sign in with a second factor.");
 	identity->is_set = true;
 }

@@ -13,6 +13,7 @@ int			saas_bcrypt_cost = 11;
 int			saas_access_token_lifetime = 900;
 char	   *saas_jwt_issuer = NULL;
 char	   *saas_jwt_audience = NULL;
+char	   *saas_second_factor_issuer = NULL;
 bool		saas_sign_up_enabled = true;
 bool		saas_require_verified_email = true;
 int			saas_min_poll_interval = 60;
@@ -89,6 +90,10 @@ define_identity_settings(void)
 	DefineCustomStringVariable("saas.jwt_audience",
 							   "Claim \"aud\" of the access tokens.",
 							   NULL, &saas_jwt_audience, "pg_saas",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.second_factor_issuer",
+							   "The name under which authenticator applications show their codes.",
+							   NULL, &saas_second_factor_issuer, "pg_saas",
 							   PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("saas.sign_up_enabled",
 							 "Whether people may create accounts themselves.",

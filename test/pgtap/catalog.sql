@@ -33,6 +33,9 @@ select set_eq(
           'saas_private.refresh_token',    -- of sessions
           'saas_private.email_token',      -- of people
           'saas.organization',             -- the tenants themselves
+          'saas_private.second_factor',    -- of people
+          'saas_private.recovery_code',    -- of people
+          'saas_private.sign_in_challenge', -- of people
           'saas.outbox',                   -- the platform's mail has no organization
           'saas_private.jwt_key',          -- the platform's
           'saas.schema_migration',         -- the platform's
@@ -308,7 +311,8 @@ select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g
        where g.grantee = 'saas_anon'::regrole and f.pronamespace = 'saas_api'::regnamespace$$,
     array['saas_api.sign_up(text,text,text,text,text)', 'saas_api.verify_email(text)',
-          'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()'],
+          'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()',
+          'saas_api.verify_second_factor(text,text)'],
     'saas_anon may sign up, verify, sign in and refresh, and read the public keys');
 select is_empty(
     $$select name from catalog.function
