@@ -59,7 +59,7 @@ end
 $$;
 alter function saas_private.queue_mail(text, text, jsonb, text) owner to saas_service;
 comment on function saas_private.queue_mail(text, text, jsonb, text) is
-'Puts a mail into the outbox with its token sealed.';
+'Puts a mail into the outbox with its token sealed. One that has a link and a code gives {"token", "code"} as JSON.';
 
 create function saas.read_mail(id uuid) returns jsonb
 language plpgsql stable security definer
@@ -67,6 +67,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     mail record;
+    opened text;
 begin
     select o.org_id, o.recipient, o.template, o.parameters, o.token, o.status, o.created_at
       into mail from saas.outbox o where o.id = read_mail.id;
@@ -81,15 +82,16 @@ begin
     if mail.recipient is null then
         perform saas_private.raise_error('PT404', 'mail not found');
     end if;
+    opened := saas_private.unseal_for_platform(mail.token, 'pg_saas:outbox', read_mail.id::text);
     return jsonb_build_object(
-        'id', read_mail.id, 'recipient', mail.recipient, 'template', mail.template,
-        'parameters', mail.parameters, 'status', mail.status, 'created_at', mail.created_at,
-        'token', saas_private.unseal_for_platform(mail.token, 'pg_saas:outbox', read_mail.id::text));
+               'id', read_mail.id, 'recipient', mail.recipient, 'template', mail.template,
+               'parameters', mail.parameters, 'status', mail.status, 'created_at', mail.created_at)
+           || case when opened like '{%' then opened::jsonb else jsonb_build_object('token', opened) end;
 end
 $$;
 alter function saas.read_mail(uuid) owner to saas_service;
 comment on function saas.read_mail(uuid) is
-'One mail of the outbox with its token, for superusers and operators with an open ticket. Errors: PT403, PT404.';
+'One mail of the outbox with its token and code, for superusers and operators with an open ticket. Errors: PT403, PT404.';
 
 -- session_user, because current_user is the owner inside a definer function.
 create function saas_private.is_operator_of(org_id uuid) returns boolean
@@ -167,6 +169,45 @@ alter function saas_private.add_organization(uuid, text, text, boolean) owner to
 comment on function saas_private.add_organization(uuid, text, text, boolean) is
 'Creates an organization with its built-in roles, its owner and its first data key.';
 
+-- Nobody has proven the address of such an account, so it is nobody's: whoever
+-- asks for it now gets it under the own name, and what an earlier claimant put
+-- there (password, names, organization) opens nothing.
+create function saas_private.reclaim_account(user_id uuid, email text, first_name text, last_name text,
+                                             organization_name text)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org_name text := coalesce(reclaim_account.organization_name,
+        left(format('%s %s''s Organization', reclaim_account.first_name, reclaim_account.last_name), 255));
+    org_slug text := saas_private.slug_of(org_name);
+    only_org uuid;
+begin
+    update saas.app_user u
+       set email = reclaim_account.email, first_name = reclaim_account.first_name,
+           last_name = reclaim_account.last_name, avatar_url = null, updated_at = now()
+     where u.id = reclaim_account.user_id;
+    select m.org_id into only_org
+      from saas.membership m
+     where m.user_id = reclaim_account.user_id and m.role = 'owner'
+       and not exists (select from saas.membership o where o.org_id = m.org_id and o.user_id <> m.user_id)
+     order by m.joined_at, m.org_id limit 1;
+    if saas_private.is_reserved_slug(org_slug)
+       or exists (select from saas.organization o where o.slug = org_slug and o.id is distinct from only_org) then
+        org_slug := left(org_slug, 48) || '-'
+                    || left(encode(saas_private.token_hash(saas_private.random_token()), 'hex'), 6);
+    end if;
+    update saas.organization o
+       set name = org_name, slug = org_slug, updated_at = now(),
+           is_personal = reclaim_account.organization_name is null
+     where o.id = only_org;
+end
+$$;
+alter function saas_private.reclaim_account(uuid, text, text, text, text) owner to saas_service;
+comment on function saas_private.reclaim_account(uuid, text, text, text, text) is
+'Gives an account whose address was never proven, and that nobody has signed in to, the names of a new sign-up, and its organization too.';
+
 create function saas_api.sign_up(email text, password text, first_name text, last_name text,
                                  organization_name text default null)
 returns jsonb
@@ -178,10 +219,8 @@ declare
     given_first text := saas_private.require_field('first_name', sign_up.first_name, 100);
     given_last text := saas_private.require_field('last_name', sign_up.last_name, 100);
     given_org text;
-    -- Before the look-up, so that a known address takes the same time.
-    password_hash text := saas_private.hash_password(sign_up.password);
-    new_user_id uuid := saas.uuidv7();
-    mail_token text := saas_private.random_token();
+    password_hash text;
+    person_id uuid := saas.uuidv7();
 begin
     perform saas_private.require_installed();
     if not current_setting('saas.sign_up_enabled')::boolean then
@@ -190,19 +229,30 @@ begin
     if sign_up.organization_name is not null then
         given_org := saas_private.require_field('organization_name', sign_up.organization_name, 255);
     end if;
+    perform saas_private.require_strong_password(sign_up.password);
+    perform saas_private.count_mail_request(given_email);
+    -- Before the look-up, so that a known address takes the same time.
+    password_hash := saas_private.hash_password(sign_up.password);
 
     insert into saas.app_user (id, email, first_name, last_name)
-    values (new_user_id, given_email, given_first, given_last)
+    values (person_id, given_email, given_first, given_last)
     on conflict do nothing;
     if found then
-        insert into saas_private.password (user_id, hash) values (new_user_id, password_hash);
-        perform saas_private.add_organization(new_user_id,
+        perform saas_private.add_organization(person_id,
             coalesce(given_org, left(format('%s %s''s Organization', given_first, given_last), 255)),
             null, given_org is null);
-        insert into saas_private.email_token (token_hash, user_id, purpose, expires_at)
-        values (saas_private.token_hash(mail_token), new_user_id, 'verify_email', now() + interval '24 hours');
-        perform saas_private.queue_mail(given_email, 'verify_email',
-            jsonb_build_object('first_name', given_first, 'valid_hours', 24), mail_token);
+    else
+        select u.id into person_id
+          from saas.app_user u
+         where lower(u.email) = lower(given_email)
+           and u.email_verified_at is null and u.last_login_at is null and u.is_active
+           for update;
+        perform saas_private.reclaim_account(person_id, given_email, given_first, given_last, given_org)
+          where person_id is not null;
+    end if;
+    if person_id is not null then
+        perform saas_private.set_password(person_id, password_hash);
+        perform saas_private.mail_verification(person_id);
     else
         perform saas_private.queue_mail(given_email, 'account_exists', '{}');
     end if;
@@ -211,34 +261,7 @@ end
 $$;
 alter function saas_api.sign_up(text, text, text, text, text) owner to saas_service;
 comment on function saas_api.sign_up(text, text, text, text, text) is
-'Creates an account and its organization (a personal one without organization_name), the user as its owner, and mails a verification link. The answer is the same for an address that has an account already. Errors: 22023 with fields, PT403 when sign-up is turned off. For saas_anon and saas_user.';
-
-create function saas_api.verify_email(token text) returns jsonb
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    verified_id uuid;
-begin
-    perform saas_private.require_installed();
-    update saas_private.email_token t
-       set used_at = now()
-     where t.token_hash = saas_private.token_hash(coalesce(verify_email.token, ''))
-       and t.purpose = 'verify_email' and t.used_at is null and t.expires_at > now()
-    returning t.user_id into verified_id;
-    if verified_id is null then
-        perform saas_private.raise_error('22023', 'invalid or expired token', null,
-            'Ask for a new verification mail.');
-    end if;
-    update saas.app_user u
-       set email_verified_at = coalesce(u.email_verified_at, now()), updated_at = now()
-     where u.id = verified_id;
-    return jsonb_build_object('message', 'Email verified.');
-end
-$$;
-alter function saas_api.verify_email(text) owner to saas_service;
-comment on function saas_api.verify_email(text) is
-'Confirms an e-mail address with the token of the mailed link: 24 hours, single use. Errors: 22023. For saas_anon and saas_user.';
+'Creates an account and its organization (a personal one without organization_name), the user as its owner, and mails a verification link and code. An account whose address nobody has verified gets the new password and names and another mail. The answer is the same for an address that has an account already. Errors: 22023 with fields, PT403 when sign-up is turned off, PT429 after too many mails to the address. For saas_anon and saas_user.';
 
 create function saas.confirm_user(user_id uuid) returns void
 language plpgsql volatile security definer

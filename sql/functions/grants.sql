@@ -90,3 +90,22 @@ grant execute on function
     saas_private.session_is_ended(uuid), saas_private.note(text, uuid, jsonb)
     to saas_service;
 grant execute on function saas.limits_status() to saas_operator;
+
+-- Accounts: recovery, codes, sessions.
+grant execute on function
+    saas_api.verify_email_code(text, text), saas_api.resend_verification(text),
+    saas_api.request_password_reset(text), saas_api.reset_password(text, text)
+    to saas_anon, saas_user;
+grant execute on function
+    saas_api.change_password(text, text, boolean), saas_api.end_session(uuid), saas_api.deactivate_account(text),
+    saas_private.my_sessions(), saas_private.my_sign_ins()
+    to saas_user;
+grant execute on function
+    saas.deactivate_user(uuid), saas.activate_user(uuid), saas.sign_ins(timestamptz, text)
+    to saas_operator;
+grant execute on function
+    saas_private.wait_until(timestamptz), saas_private.keyed_hash(text, text), saas_private.plain_email(text),
+    saas_private.email_subject(text), saas_private.masked_email(text), saas_private.short_user_agent(),
+    saas_private.client_address(), saas_private.raise_wait(integer),
+    saas_private.require_attempt(text, text, integer, interval, interval, interval)
+    to saas_service;

@@ -25,14 +25,9 @@ create function saas_private.count_factor_attempt(user_id uuid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    seconds integer := saas_private.take_attempt('second_factor', count_factor_attempt.user_id::text,
-        5, interval '1 second', interval '15 minutes', interval '1 hour');
 begin
-    if seconds > 0 then
-        perform saas_private.raise_error('PT429', 'Too many attempts',
-            jsonb_build_object('retry_after', seconds)::text, format('Try again in %s seconds.', seconds));
-    end if;
+    perform saas_private.require_attempt('second_factor', count_factor_attempt.user_id::text,
+                                         5, interval '1 second', interval '15 minutes', interval '1 hour');
 end
 $$;
 alter function saas_private.count_factor_attempt(uuid) owner to saas_service;
@@ -351,6 +346,7 @@ begin
     end if;
     perform saas_private.count_factor_attempt(waiting.user_id);
     if not saas_private.spend_factor_code(waiting.user_id, verify_second_factor.code) then
+        perform saas_private.note_sign_in('invalid_second_factor', waiting.user_id, null);
         perform saas_private.raise_error('PT401', 'Invalid code');
     elsif not saas_private.use_once('challenge', subject, interval '10 minutes') then
         perform saas_private.raise_error('PT401', 'Invalid or expired challenge', null, 'Sign in again.');

@@ -16,6 +16,8 @@ char	   *saas_jwt_audience = NULL;
 char	   *saas_second_factor_issuer = NULL;
 bool		saas_sign_up_enabled = true;
 bool		saas_require_verified_email = true;
+int			saas_sign_in_floor = 0;
+bool		saas_password_composition = false;
 int			saas_min_poll_interval = 60;
 bool		saas_poller_enabled = true;
 int			saas_poller_max_in_flight = 1000;
@@ -102,6 +104,15 @@ define_identity_settings(void)
 	DefineCustomBoolVariable("saas.require_verified_email",
 							 "Whether sign-in waits for a verified e-mail address.",
 							 NULL, &saas_require_verified_email, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.sign_in_floor",
+							"The shortest time in which a password is checked.",
+							"Known and unknown accounts cost the same work already; a floor above that work also hides its variation, and holds the connection as long.",
+							&saas_sign_in_floor, 0, 0, 10000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("saas.password_composition",
+							 "Whether a new password needs a lower-case letter, an upper-case letter and a digit.",
+							 NULL, &saas_password_composition, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 }
 

@@ -17,6 +17,8 @@ extern char *saas_jwt_audience;
 extern char *saas_second_factor_issuer;
 extern bool saas_sign_up_enabled;
 extern bool saas_require_verified_email;
+extern int	saas_sign_in_floor;
+extern bool saas_password_composition;
 extern int	saas_min_poll_interval;
 
 extern bool saas_poller_enabled;
