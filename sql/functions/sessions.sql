@@ -51,7 +51,8 @@ alter function saas_private.add_refresh_token(uuid, timestamptz, integer) owner 
 comment on function saas_private.add_refresh_token(uuid, timestamptz, integer) is
 'A new refresh token of a session; only its hash is kept.';
 
-create function saas_private.session_org(user_id uuid, preferred_id uuid) returns uuid
+create function saas_private.session_org(user_id uuid, preferred_id uuid, second_factor_at timestamptz)
+returns uuid
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -59,15 +60,17 @@ as $$
       from saas.membership m
       join saas.organization o on o.id = m.org_id and o.status = 'active'
      where m.user_id = session_org.user_id
+       and (not o.requires_second_factor or session_org.second_factor_at is not null)
      order by m.org_id = session_org.preferred_id desc nulls last, m.joined_at, m.org_id
      limit 1
 $$;
-alter function saas_private.session_org(uuid, uuid) owner to saas_service;
-comment on function saas_private.session_org(uuid, uuid) is
-'The organization that a session works in: the preferred one, else that of the oldest membership; NULL without any.';
+alter function saas_private.session_org(uuid, uuid, timestamptz) owner to saas_service;
+comment on function saas_private.session_org(uuid, uuid, timestamptz) is
+'The organization that a session works in: the preferred one, else that of the oldest membership, of those that its second factor or the lack of one opens; NULL without any.';
 
 -- What follows once the person is proven, by a password or otherwise.
-create function saas_private.start_session(user_id uuid, remember_me boolean) returns jsonb
+create function saas_private.start_session(user_id uuid, remember_me boolean, second_factor_at timestamptz default null)
+returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -77,19 +80,20 @@ declare
     expires_at timestamptz := now() + case when is_remembered then interval '30 days' else interval '24 hours' end;
     chosen_org uuid;
 begin
-    select saas_private.session_org(u.id, u.last_org_id) into chosen_org
+    select saas_private.session_org(u.id, u.last_org_id, start_session.second_factor_at) into chosen_org
       from saas.app_user u where u.id = start_session.user_id;
-    insert into saas_private.session (id, user_id, active_org_id, is_remembered, ip, user_agent, expires_at)
+    insert into saas_private.session (id, user_id, active_org_id, is_remembered, ip, user_agent, expires_at,
+                                      second_factor_at)
     values (session_id, start_session.user_id, chosen_org, is_remembered, saas_private.client_address(),
-            left(saas_private.request_header('user-agent'), 1024), expires_at);
+            left(saas_private.request_header('user-agent'), 1024), expires_at, start_session.second_factor_at);
     update saas.app_user u set last_login_at = now(), last_org_id = chosen_org where u.id = start_session.user_id;
     perform saas_private.note_sign_in('success', start_session.user_id, null);
     return saas_private.session_answer(start_session.user_id, session_id, chosen_org,
         saas_private.add_refresh_token(session_id, expires_at));
 end
 $$;
-alter function saas_private.start_session(uuid, boolean) owner to saas_service;
-comment on function saas_private.start_session(uuid, boolean) is
+alter function saas_private.start_session(uuid, boolean, timestamptz) owner to saas_service;
+comment on function saas_private.start_session(uuid, boolean, timestamptz) is
 'A new session of a person whose identity is proven, with what sign_in answers. Remembered: 30 days, else 24 hours.';
 
 create function saas_private.client_address() returns inet
@@ -260,12 +264,12 @@ begin
             'Sign in on the primary server.');
     end if;
     user_id := saas_private.verify_password(sign_in.email, sign_in.password);
-    return saas_private.start_session(user_id, sign_in.remember_me);
+    return saas_private.continue_sign_in(user_id, sign_in.remember_me);
 end
 $$;
 alter function saas_api.sign_in(text, text, boolean) owner to saas_service;
 comment on function saas_api.sign_in(text, text, boolean) is
-'Signs in with e-mail and password: {access_token, refresh_token, token_type, expires_in, user, organization, membership}. expires_in is in seconds. Errors: PT401 "Invalid credentials", PT403 "Email not verified", PT429 with {"retry_after": seconds} in DETAIL after too many attempts, PT503 on a standby. For saas_anon and saas_user.';
+'Signs in with e-mail and password: {access_token, refresh_token, token_type, expires_in, user, organization, membership}. expires_in is in seconds. A person with a second factor gets {second_factor_required, challenge, expires_in} for verify_second_factor instead. Errors: PT401 "Invalid credentials", PT403 "Email not verified", PT429 with {"retry_after": seconds} in DETAIL after too many attempts, PT503 on a standby. For saas_anon and saas_user.';
 
 -- A token that was rotated may be asked again by a browser that lost the
 -- answer: within ten seconds, and only while nothing came of the answer.
@@ -304,7 +308,8 @@ begin
       where t.token_hash = saas_private.token_hash(coalesce(refresh_session.refresh_token, ''))
         for update of s;
     select t.id, t.session_id, t.rotated_at, t.expires_at, t.generation,
-           s.user_id, s.active_org_id, s.is_remembered, s.expires_at as session_expires_at
+           s.user_id, s.active_org_id, s.is_remembered, s.expires_at as session_expires_at,
+           s.second_factor_at
       into found_token
       from saas_private.refresh_token t
       join saas_private.session s on s.id = t.session_id
@@ -319,7 +324,8 @@ begin
         perform saas_private.note_sign_in('reuse', found_token.user_id, null);
         perform saas_private.raise_error('PT401', 'Invalid or expired token', null, 'Sign in again.');
     end if;
-    chosen_org := saas_private.session_org(found_token.user_id, found_token.active_org_id);
+    chosen_org := saas_private.session_org(found_token.user_id, found_token.active_org_id,
+                                           found_token.second_factor_at);
     sliding_until := case when found_token.is_remembered
                           then now() + interval '30 days' else found_token.session_expires_at end;
     -- With the token go its siblings, which were made for lost answers.
@@ -458,4 +464,4 @@ end
 $$;
 alter function saas.sign_ins(timestamptz, text) owner to saas_service;
 comment on function saas.sign_ins(timestamptz, text) is
-'The log of sign-ins since that time, newest first, of one e-mail address if given: outcome (success, invalid_credentials, email_not_verified, locked_out, wrong_own_password, reuse), the account if there is one, masked address and its keyed hash, client. The worker writes it within seconds. For saas_operator.';
+'The log of sign-ins since that time, newest first, of one e-mail address if given: outcome (success, invalid_credentials, email_not_verified, locked_out, invalid_second_factor, wrong_own_password, reuse), the account if there is one, masked address and its keyed hash, client. The worker writes it within seconds. For saas_operator.';

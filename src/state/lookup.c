@@ -24,7 +24,8 @@
 static const char *const user_query =
 	"select u.is_active, o.status, m.role,"
 	"       s.id is not null and s.ended_at is null"
-	"           and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()"
+	"           and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp(),"
+	"       o.requires_second_factor and s.id is not null and s.second_factor_at is null"
 	"  from saas.app_user u"
 	"  left join saas_private.session s"
 	"    on s.id operator(pg_catalog.=) $2 and s.user_id operator(pg_catalog.=) u.id"
@@ -59,6 +60,7 @@ typedef enum SaasColumn
 	MEMBER_ROLE,
 	/* of user_query */
 	SESSION_IS_GOOD,
+	SESSION_LACKS_FACTOR,
 	/* of api_key_query */
 	KEY_CREATED_BY = 4,
 	KEY_ORG_ID,
@@ -193,9 +195,13 @@ run_user_query(const SaasIdentity *identity)
 	run_plan(&user_plan, user_query, lengthof(types), types, values, nulls);
 }
 
-/* NULL when the rows stand, else the error's message; status is the organization's. */
+/*
+ * NULL when the rows stand, else the error's message; status is the
+ * organization's, lacks_factor whether it requires a second factor that the
+ * session has not seen.
+ */
 static const char *
-take_user(SaasIdentity *identity, char *status, Size status_size)
+take_user(SaasIdentity *identity, char *status, Size status_size, bool *lacks_factor)
 {
 	if (SPI_processed != 1 || !column_is_true(USER_IS_ACTIVE))
 		return "User not found or inactive";
@@ -206,6 +212,8 @@ take_user(SaasIdentity *identity, char *status, Size status_size)
 		return NULL;
 	if (!is_member())
 		return "Invalid organization access";
+	/* The role's own query replaces the row. */
+	*lacks_factor = column_is_true(SESSION_LACKS_FACTOR);
 	take_membership(identity, status, status_size);
 	return NULL;
 }
@@ -245,19 +253,23 @@ SaasLookupIdentity(SaasIdentity *identity)
 	SaasRunAs	state;
 	const char *refusal;
 	char		status[32] = "";
+	bool		lacks_factor = false;
 
 	SaasRequireInstalled();
 	clear_rights(identity);
 
 	SaasRunAsBeginQualified(&state, "saas_service");
 	run_user_query(identity);
-	refusal = take_user(identity, status, sizeof(status));
+	refusal = take_user(identity, status, sizeof(status), &lacks_factor);
 	SaasRunAsEnd(&state);
 
 	if (refusal)
 		refuse(identity, refusal);
 	if (identity->has_org)
 		require_active(status);
+	if (lacks_factor)
+		SaasRaise("PT403", "Second factor required", NULL,
+				  "Refresh the session to work in another organization, or sign in with a second factor.");
 	identity->is_set = true;
 }
 

@@ -16,7 +16,8 @@
  * them) is known but not checked: fills role, rank and permissions from the
  * tables as they are now.  PT401 for a user who is missing or inactive, an
  * ended session, or no membership (PT404 where an operator named them); PT403
- * for an organization that is not active.
+ * for an organization that is not active, or requires a second factor that the
+ * session does not have.
  */
 extern void SaasLookupIdentity(SaasIdentity *identity);
 

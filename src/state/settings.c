@@ -15,6 +15,7 @@ int			saas_access_token_lifetime = 900;
 char	   *saas_jwt_issuer = NULL;
 char	   *saas_jwt_audience = NULL;
 int			saas_jwt_algorithm = SAAS_JWT_ES256;
+char	   *saas_second_factor_issuer = NULL;
 bool		saas_sign_up_enabled = true;
 bool		saas_require_verified_email = true;
 int			saas_sign_in_floor = 0;
@@ -107,6 +108,10 @@ define_identity_settings(void)
 							 "It counts from the next saas.rotate_token_keys() on. HS256 tokens are verified in the database only: their secret is in no key set.",
 							 &saas_jwt_algorithm, SAAS_JWT_ES256, jwt_algorithms,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.second_factor_issuer",
+							   "The name under which authenticator applications show their codes.",
+							   NULL, &saas_second_factor_issuer, "pg_saas",
+							   PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("saas.sign_up_enabled",
 							 "Whether people may create accounts themselves.",
 							 NULL, &saas_sign_up_enabled, true,

@@ -434,6 +434,7 @@ select set_eq('select pg_temp.callable_by(''saas_anon'')', array[
     'saas.org_if(text)', 'saas.is_authenticated()', 'saas.require_permission(text)', 'saas.require_membership(uuid,text)',
     'saas.builtin_roles()', 'saas.uuidv7()', 'saas.version()',
     'saas_api.sign_up(text,text,text,text,text)', 'saas_api.verify_email(text)', 'saas_api.sign_in(text,text,boolean)',
+    'saas_api.verify_second_factor(text,text)',
     'saas_api.refresh_session(text)', 'saas_api.jwks()', 'saas_api.verify_email_code(text,text)',
     'saas_api.resend_verification(text)', 'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)'], 'nobody signed in calls nothing but this');
 select is_empty($$select callable from pg_temp.callable_by('saas_user') callable

@@ -38,6 +38,9 @@ select set_eq(
           'saas.rate_limit',               -- the platform's, for all organizations or one
           'saas_private.security_event',   -- of people and organizations, before it is known whose
           'saas.organization',             -- the tenants themselves
+          'saas_private.second_factor',    -- of people
+          'saas_private.recovery_code',    -- of people
+          'saas_private.sign_in_challenge', -- of people
           'saas.outbox',                   -- the platform's mail has no organization
           'saas_private.jwt_key',          -- the platform's
           'saas.schema_migration',         -- the platform's
@@ -316,6 +319,7 @@ select set_eq(
        where g.grantee = 'saas_anon'::regrole and f.pronamespace = 'saas_api'::regnamespace$$,
     array['saas_api.sign_up(text,text,text,text,text)', 'saas_api.verify_email(text)',
           'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()',
+          'saas_api.verify_second_factor(text,text)',
           'saas_api.verify_email_code(text,text)', 'saas_api.resend_verification(text)',
           'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)'],
     'saas_anon may sign up, verify, sign in, refresh and recover, and read the public keys');

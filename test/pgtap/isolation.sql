@@ -43,6 +43,11 @@ begin
 
     insert into saas_private.login_mapping (org_id, login_oid, login, user_id)
     values (person.org_id, 0, name, person.user_id);
+    insert into saas_private.second_factor (user_id, secret)
+    values (person.user_id, saas_private.seal_for_platform('MZXW6YTBOI', 'pg_saas:totp', person.user_id::text));
+    insert into saas_private.recovery_code (user_id, code_hash)
+    values (person.user_id, saas_private.recovery_code_hash(person.user_id, name));
+    perform saas_private.start_challenge(person.user_id, false);
 end
 $$;
 select attack.settle('attacker');
