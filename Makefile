@@ -8,7 +8,7 @@ LAYERS = base pure server state net connector store worker sql
 OBJS = src/pg_saas.o $(patsubst %.c,%.o,$(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c))))
 MODULE_big = pg_saas
 
-FUNCTIONS = schemas errors ids vault identity install accounts organizations \
+FUNCTIONS = schemas errors ids vault identity install accounts mail organizations \
 	connections poller metrics readers migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))

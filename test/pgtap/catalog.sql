@@ -34,6 +34,7 @@ select set_eq(
           'saas_private.email_token',      -- of people
           'saas.organization',             -- the tenants themselves
           'saas.outbox',                   -- the platform's mail has no organization
+          'saas.mail_template',            -- nor have the templates of everybody
           'saas_private.jwt_key',          -- the platform's
           'saas.schema_migration',         -- the platform's
           'saas_private.installation'],    -- the platform's

@@ -23,6 +23,8 @@ begin
     values (person.org_id, name || '_auditor', false, array['view_dashboard'], 15);
     insert into saas.outbox (org_id, recipient, template)
     values (person.org_id, name || '@example.com', 'invitation');
+    insert into saas.mail_template (org_id, name, subject, text_body, html_body)
+    values (person.org_id, 'invitation', name, name, name);
     connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
                                      secrets => jsonb_build_object('bearer_token', name || ' token'));
     layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(
