@@ -267,7 +267,8 @@ SaasMailCompose(SaasArena *arena, const SaasMail *mail, size_t *length, SaasProb
 		SaasProblemSet(problem, "22023", "the recipient is not an address that mail can be sent to");
 	else if (!SaasMailAddressIsPlain(mail->from.address) || !SaasMailAddressIsPlain(mail->message_id))
 		SaasProblemSet(problem, "22023", "the sender is not an address that mail can be sent from");
-	else if (!SaasUtf8IsValid(mail->text, strlen(mail->text)) || !SaasUtf8IsValid(mail->html, strlen(mail->html)))
+	else if (!SaasUtf8IsValid(mail->text, strlen(mail->text)) ||
+			 !SaasUtf8IsValid(mail->html, strlen(mail->html)))
 		SaasProblemSet(problem, "22021", "the mail's text is not UTF-8");
 	if (problem->sqlstate[0] != '\0')
 		return NULL;

@@ -213,6 +213,25 @@ wait_for_attempts($slow, 1, 'a silent server ends with the time limit');
 like(last_error($slow), qr/timed out at RCPT TO/, 'which names the step');
 configure(smtp_timeout => '60s');
 
+
+# The worker's state follows a reload: it waits for no mail server.
+sub responds
+{
+	my ($name) = @_;
+	foreach my $state ([ 'off', 'disabled' ], [ 'on', 'idle' ])
+	{
+		configure(poller_enabled => $state->[0]);
+		ok($node->poll_query_until('postgres',
+				"select state = '$state->[1]' from saas.poller_status() where database = 'postgres'"), $name);
+	}
+	return;
+}
+$plain->fault('greeting-stall');
+$slow = queue('gil@example.com', 'reset_password', '{}', 'slow');
+ok($node->poll_query_until('postgres', "select status = 'sending' from saas.outbox where id = '$slow'"), 'a mail is under way');
+responds('the worker goes on while a server keeps silent before its greeting');
+is(sql("select status from saas.outbox where id = '$slow'"), 'sending', 'of which the mail still waits');
+
 #
 # A crash between sending and recording
 #
@@ -220,6 +239,7 @@ $plain->fault('message-stall');
 $before = @{ $plain->mails };
 my $twice = queue('gus@example.com', 'reset_password', '{}', 'crash');
 ok($plain->wait_for($before + 1), 'the server has a mail and does not say so');
+responds('the worker goes on while a server keeps silent after the message');
 my $pid = sql(q{select pid from pg_stat_activity where backend_type = 'pg_saas poller' and datname = 'postgres'});
 kill 'KILL', $pid;
 ok( $node->poll_query_until('postgres', qq{
