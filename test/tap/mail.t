@@ -146,8 +146,8 @@ like(body($mail), qr/<p>Own &quot;Works&quot;<\/p>/, 'whose HTML is escaped');
 my %outcome = (
 	'greeting-421' => 'queued', 'mail-450' => 'queued', 'mail-550' => 'queued', 'rcpt-450' => 'queued',
 	'message-451'  => 'queued', 'rcpt-550' => 'failed', 'data-554' => 'failed', 'message-552' => 'failed',
-	'greeting-reset' => 'queued', 'rcpt-reset' => 'queued', 'greeting-garbage' => 'queued',
-	'rcpt-garbage'   => 'queued', 'rcpt-endless' => 'queued');
+	'greeting-reset' => 'queued', 'rcpt-reset' => 'queued', 'rcpt-garbage' => 'queued',
+	'rcpt-endless' => 'queued');
 foreach my $fault (sort keys %outcome)
 {
 	$plain->fault($fault);
@@ -211,6 +211,9 @@ $plain->fault('rcpt-stall');
 my $slow = queue('fay@example.com', 'reset_password', '{}', 'slow');
 wait_for_attempts($slow, 1, 'a silent server ends with the time limit');
 like(last_error($slow), qr/timed out at RCPT TO/, 'which names the step');
+$plain->fault('greeting-garbage');
+my $garbled = queue('fay@example.com', 'reset_password', '{}', 'garbage');
+wait_for_attempts($garbled, 1, 'so does one that greets in no protocol');
 configure(smtp_timeout => '60s');
 
 
