@@ -8,8 +8,8 @@ LAYERS = base pure server state net connector store worker sql
 OBJS = src/pg_saas.o $(patsubst %.c,%.o,$(foreach layer,$(LAYERS),$(sort $(wildcard src/$(layer)/*.c))))
 MODULE_big = pg_saas
 
-FUNCTIONS = schemas errors ids vault identity requests install passwords accounts sessions second_factor recovery \
-	logins organizations api_keys connections poller metrics readers limits token_keys migrations grants
+FUNCTIONS = schemas errors ids vault identity requests install passwords accounts mail sessions second_factor \
+	recovery logins organizations api_keys connections poller metrics readers limits token_keys migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
 SCRIPT = pg_saas--$(EXTENSION_VERSION).sql

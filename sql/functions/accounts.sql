@@ -42,7 +42,8 @@ $$;
 comment on function saas_private.require_email(text) is
 'The trimmed address, or 22023.';
 
-create function saas_private.queue_mail(recipient text, template text, parameters jsonb, token text default null)
+create function saas_private.queue_mail(recipient text, template text, parameters jsonb, token text default null,
+                                        org_id uuid default null)
 returns uuid
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -50,16 +51,17 @@ as $$
 declare
     mail_id uuid := saas.uuidv7();
 begin
-    insert into saas.outbox (id, recipient, template, parameters, token)
-    values (mail_id, queue_mail.recipient, queue_mail.template, queue_mail.parameters,
+    insert into saas.outbox (id, org_id, recipient, template, parameters, token)
+    values (mail_id, queue_mail.org_id, queue_mail.recipient, queue_mail.template, queue_mail.parameters,
             case when queue_mail.token is not null then
                 saas_private.seal_for_platform(queue_mail.token, 'pg_saas:outbox', mail_id::text) end);
+    perform saas_private.wake_poller();
     return mail_id;
 end
 $$;
-alter function saas_private.queue_mail(text, text, jsonb, text) owner to saas_service;
-comment on function saas_private.queue_mail(text, text, jsonb, text) is
-'Puts a mail into the outbox with its token sealed. One that has a link and a code gives {"token", "code"} as JSON.';
+alter function saas_private.queue_mail(text, text, jsonb, text, uuid) owner to saas_service;
+comment on function saas_private.queue_mail(text, text, jsonb, text, uuid) is
+'Puts a mail into the outbox with its token sealed and wakes the worker at commit. A code that the mail shows beside its link follows the token after a blank. With org_id the mail carries the organization''s name and templates.';
 
 create function saas.read_mail(id uuid) returns jsonb
 language plpgsql stable security definer
@@ -85,8 +87,9 @@ begin
     opened := saas_private.unseal_for_platform(mail.token, 'pg_saas:outbox', read_mail.id::text);
     return jsonb_build_object(
                'id', read_mail.id, 'recipient', mail.recipient, 'template', mail.template,
-               'parameters', mail.parameters, 'status', mail.status, 'created_at', mail.created_at)
-           || case when opened like '{%' then opened::jsonb else jsonb_build_object('token', opened) end;
+               'parameters', mail.parameters, 'status', mail.status, 'created_at', mail.created_at,
+               'token', nullif(split_part(opened, ' ', 1), ''))
+           || case when opened like '% %' then jsonb_build_object('code', split_part(opened, ' ', 2)) else '{}' end;
 end
 $$;
 alter function saas.read_mail(uuid) owner to saas_service;

@@ -43,6 +43,7 @@ grant execute on function
     saas.verify_jwt(text, jsonb, jsonb), saas.parse_exposition(text, text), saas.read_salesforce_limits(text)
     to saas_operator;
 grant execute on procedure saas.poll(integer) to saas_operator;
+grant execute on function saas.mail_status(), saas.retry_mail(uuid) to saas_operator;
 
 grant execute on function
     saas.token_keys(), saas.rotate_token_keys(interval, interval), saas.retire_token_key(text)

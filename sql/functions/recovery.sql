@@ -75,7 +75,7 @@ begin
     values (mail_verification.user_id, code_id, saas_private.code_hash(code_id, code), now() + interval '10 minutes');
     perform saas_private.queue_mail(person.email, 'verify_email',
         jsonb_build_object('first_name', person.first_name, 'valid_hours', 24, 'code_valid_minutes', 10),
-        jsonb_build_object('token', mail_token, 'code', code)::text);
+        mail_token || ' ' || code);
 end
 $$;
 alter function saas_private.mail_verification(uuid) owner to saas_service;

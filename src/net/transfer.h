@@ -78,6 +78,12 @@ extern int	SaasTransferCount(const SaasTransferLoop *loop);
 extern bool SaasTransferWait(SaasTransferLoop *loop, long timeout_ms,
 							 uint32 wait_event_info);
 
+/*
+ * From now on SaasTransferWait returns when fd, an epoll descriptor of somebody
+ * else in the process, is readable too; it is theirs to serve.
+ */
+extern void SaasTransferWatch(SaasTransferLoop *loop, int fd);
+
 /* Takes one finished transfer; false when there is none now. */
 extern bool SaasTransferTake(SaasTransferLoop *loop, SaasTransferResult *result);
 

@@ -146,6 +146,8 @@ serve_sockets(SaasTransferLoop *loop)
 		uint32		what = events[i].events;
 		int			mask = 0;
 
+		if (events[i].data.u64 == SAAS_TRANSFER_COMPANION)
+			continue;
 		if (what & (EPOLLIN | EPOLLHUP | EPOLLRDHUP))
 			mask |= CURL_CSELECT_IN;
 		if (what & EPOLLOUT)

@@ -220,7 +220,13 @@ SaasTransferRestoreSignals(const sigset_t *saved)
 extern void SaasTransferDescriptorsTake(SaasTransferLoop *loop);
 extern void SaasTransferDescriptorsRelease(SaasTransferLoop *loop);
 
+/* What epoll says of a descriptor that SaasTransferWatch was given: no shard's. */
+#define SAAS_TRANSFER_COMPANION	PG_UINT64_MAX
+
 /* transfer_loop.c */
+
+/* Once in a process, and never in the one that forks the others. */
+extern void SaasTransferInitLibcurl(void);
 
 /* Ends an active or waiting transfer whose result is set. */
 extern void SaasTransferFinish(SaasTransfer *transfer);

@@ -21,8 +21,8 @@
 #define CONNECTIONS_PER_SHARD	4
 
 /* Once in a process, and never in the one that forks the others. */
-static void
-init_libcurl(void)
+void
+SaasTransferInitLibcurl(void)
 {
 	static bool done = false;
 	sigset_t	saved;
@@ -202,7 +202,7 @@ SaasTransferLoopCreate(MemoryContext context, const SaasTransferOptions *options
 	MemoryContext own;
 	MemoryContext caller;
 
-	init_libcurl();
+	SaasTransferInitLibcurl();
 
 	/* A child of the caller's, so that the callback runs before its memory goes. */
 	own = AllocSetContextCreate(context, "saas transfer loop", ALLOCSET_SMALL_SIZES);
@@ -325,6 +325,19 @@ SaasTransferWait(SaasTransferLoop *loop, long timeout_ms, uint32 wait_event_info
 
 	SaasTransferStep(loop);
 	return latch_set;
+}
+
+void
+SaasTransferWatch(SaasTransferLoop *loop, int fd)
+{
+	struct epoll_event event = {0};
+
+	event.events = EPOLLIN;
+	event.data.u64 = SAAS_TRANSFER_COMPANION;
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not watch a descriptor: %m")));
 }
 
 bool

@@ -6,6 +6,8 @@
 
 #include "compat.h"
 #include "pure/jwt.h"
+#include "pure/mail.h"
+#include "pure/smtp_url.h"
 #include "state/settings.h"
 #include "utils/guc.h"
 
@@ -41,6 +43,14 @@ static const struct config_enum_entry jwt_algorithms[] = {
 	{"HS256", SAAS_JWT_HS256, false},
 	{NULL, 0, false}
 };
+char	   *saas_smtp_url = NULL;
+char	   *saas_smtp_user = NULL;
+char	   *saas_smtp_password_file = NULL;
+int			saas_smtp_tls = SAAS_SMTP_TLS_REQUIRED;
+int			saas_smtp_timeout = 60000;
+char	   *saas_mail_from = NULL;
+char	   *saas_product_name = NULL;
+char	   *saas_base_url = NULL;
 
 static char *allowed_networks_text = NULL;
 static const SaasNetworkList no_networks;
@@ -207,9 +217,90 @@ define_limit_settings(void)
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
+static const struct config_enum_entry smtp_tls_options[] = {
+	{"required", SAAS_SMTP_TLS_REQUIRED, false},
+	{"opportunistic", SAAS_SMTP_TLS_OPPORTUNISTIC, false},
+	{"off", SAAS_SMTP_TLS_OFF, false},
+	{NULL, 0, false}
+};
+
+static bool
+check_smtp_url(char **newval, void **extra, GucSource source)
+{
+	SaasSmtpServer server;
+	SaasProblem problem = {0};
+
+	(void) extra;
+	(void) source;
+	if (*newval == NULL || (*newval)[0] == '\0' || SaasSmtpUrlParse(*newval, &server, &problem))
+		return true;
+	GUC_check_errdetail("%s", problem.detail);
+	return false;
+}
+
+static bool
+check_mail_from(char **newval, void **extra, GucSource source)
+{
+	SaasArena  *arena = SaasArenaCreate(16 * 1024);
+	SaasMailbox mailbox;
+	bool		is_valid;
+
+	(void) extra;
+	(void) source;
+	is_valid = *newval == NULL || (*newval)[0] == '\0' ||
+		(arena != NULL && SaasMailboxParse(arena, *newval, &mailbox));
+	SaasArenaDestroy(arena);
+	if (!is_valid)
+		GUC_check_errdetail("It is an address, or a name and an address in angle brackets.");
+	return is_valid;
+}
+
+static void
+define_mail_settings(void)
+{
+	DefineCustomStringVariable("saas.smtp_url",
+							   "Server that takes mail in: smtp://host:587, or smtps://host:465 for TLS from the first byte.",
+							   "Empty: mail stays queued. It may be in a private network: it is the operator's word.",
+							   &saas_smtp_url, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_smtp_url, NULL, NULL);
+	DefineCustomStringVariable("saas.smtp_user",
+							   "User to sign in as at the mail server.",
+							   "Empty: without signing in.",
+							   &saas_smtp_user, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.smtp_password_file",
+							   "File with the password of saas.smtp_user, on one line.",
+							   "Must belong to the server's user (or root) and be readable by nobody else.",
+							   &saas_smtp_password_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomEnumVariable("saas.smtp_tls",
+							 "Whether mail is handed in under TLS: required, opportunistic or off.",
+							 "opportunistic takes STARTTLS when the server offers it; with saas.smtp_user it counts as required. A certificate is always checked.",
+							 &saas_smtp_tls, SAAS_SMTP_TLS_REQUIRED, smtp_tls_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.smtp_timeout",
+							"Time limit of each step of handing a mail in.",
+							NULL, &saas_smtp_timeout, 60000, 100, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.mail_from",
+							   "Sender of mails: an address, or \"Name <address>\".",
+							   "Empty: mail stays queued.",
+							   &saas_mail_from, "",
+							   PGC_SIGHUP, 0, check_mail_from, NULL, NULL);
+	DefineCustomStringVariable("saas.product_name",
+							   "What mails call the product.",
+							   NULL, &saas_product_name, "pg_saas",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.base_url",
+							   "Where the links in mails lead, such as https://app.example.com.",
+							   NULL, &saas_base_url, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 void
 SaasSettingsInit(void)
 {
+	define_mail_settings();
 	define_identity_settings();
 	define_poller_settings();
 	define_limit_settings();

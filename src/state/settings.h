@@ -36,6 +36,22 @@ extern int	saas_request_limit;
 extern int	saas_limit_entries;
 extern int	saas_journal_entries;
 
+typedef enum SaasSmtpTls
+{
+	SAAS_SMTP_TLS_REQUIRED,
+	SAAS_SMTP_TLS_OPPORTUNISTIC,
+	SAAS_SMTP_TLS_OFF
+} SaasSmtpTls;
+
+extern char *saas_smtp_url;
+extern char *saas_smtp_user;
+extern char *saas_smtp_password_file;
+extern int	saas_smtp_tls;
+extern int	saas_smtp_timeout;
+extern char *saas_mail_from;
+extern char *saas_product_name;
+extern char *saas_base_url;
+
 /* saas.allowed_networks, parsed. */
 extern const SaasNetworkList *SaasAllowedNetworks(void);
 

@@ -47,8 +47,16 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	 */
 	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
 	engine->next_due_at = DT_NOEND;
+	engine->watched_fd = -1;
 	SaasUuidv7(&engine->lease_id);
 	return engine;
+}
+
+void
+SaasEngineWatch(SaasEngine *engine, int fd)
+{
+	Assert(engine->loop == NULL);
+	engine->watched_fd = fd;
 }
 
 void
@@ -143,6 +151,8 @@ loop_is_ready(SaasEngine *engine)
 	if (engine->options.ca_file)
 		engine->options.ca_file = MemoryContextStrdup(engine->loop_context, engine->options.ca_file);
 	engine->loop = SaasTransferLoopCreate(engine->loop_context, &engine->options);
+	if (engine->watched_fd >= 0)
+		SaasTransferWatch(engine->loop, engine->watched_fd);
 	return true;
 }
 

@@ -28,6 +28,12 @@ typedef struct SaasEngineHost
 /* An engine in a child of context; deleting the context ends everything. */
 extern SaasEngine *SaasEngineCreate(MemoryContext context, const SaasEngineHost *host);
 
+/*
+ * SaasEngineStep returns when that descriptor is readable too; its owner serves
+ * it.  Called before the first step.
+ */
+extern void SaasEngineWatch(SaasEngine *engine, int fd);
+
 /* Ends everything under way and frees it. */
 extern void SaasEngineDestroy(SaasEngine *engine);
 

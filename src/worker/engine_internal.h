@@ -32,6 +32,7 @@ struct SaasEngine
 	SaasJob    *finished;
 	SaasJob    *postponed;		/* to be stored when a lock is gone */
 	TimestampTz retry_at;		/* of the postponed */
+	int			watched_fd;		/* given to SaasEngineWatch; -1: none */
 };
 
 /* Claims given connections; inside a transaction.  SaasEngineAdopt starts them. */

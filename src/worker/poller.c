@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 #include "worker/drain.h"
 #include "worker/engine.h"
+#include "worker/mailer.h"
 #include "worker/poller.h"
 
 #define CLAIM_BATCH			500
@@ -166,9 +167,11 @@ report(const SaasEngine *engine, const Outlook *outlook)
  * how long nothing will be due.
  */
 static long
-look(SaasEngine *engine, Outlook *outlook)
+look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 {
 	SaasBacklog *backlog = &outlook->backlog;
+	int64		mail_ms = -1;
+	long		longest = LONGEST_SLEEP_MS;
 
 	*backlog = (SaasBacklog) {0, 0, -1};
 	outlook->readiness = read_readiness();
@@ -182,14 +185,17 @@ look(SaasEngine *engine, Outlook *outlook)
 		begin();
 		SaasClaimBacklog(backlog);
 		commit();
+		mail_ms = SaasMailerClaim(mailer);
 	}
 	report(engine, outlook);
+	if (mail_ms >= 0)
+		longest = (long) Min(mail_ms, (int64) longest);
 	if (backlog->next_ms < 0 || !saas_poller_enabled)
-		return LONGEST_SLEEP_MS;
+		return longest;
 	/* What is due but could not be claimed: no room, or a lock. */
 	if (backlog->next_ms == 0)
-		return SaasEngineCount(engine) > 0 ? 50 : 1000;
-	return (long) Min(backlog->next_ms, (int64) LONGEST_SLEEP_MS);
+		return Min(longest, SaasEngineCount(engine) > 0 ? 50 : 1000);
+	return (long) Min(backlog->next_ms, (int64) longest);
 }
 
 /*
@@ -223,17 +229,36 @@ drain_sometimes(const SaasEngineHost *host, SaasStoreReadiness readiness, Timest
 		SaasDrain(host);
 }
 
+static long
+sleep_ms(const SaasMailer *mailer, TimestampTz wake_at)
+{
+	long		until_wake = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_at);
+	long		until_mail = SaasMailerTimeout(mailer);
+
+	return until_mail < 0 ? until_wake : Min(until_wake, until_mail);
+}
+
+static TimestampTz
+next_mail_at(SaasMailer *mailer)
+{
+	int64		wait_ms = SaasMailerClaim(mailer);
+
+	return wait_ms < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
+}
+
 static void
 run(void)
 {
 	SaasEngineHost host = {begin, commit};
 	SaasEngine *engine = SaasEngineCreate(TopMemoryContext, &host);
+	SaasMailer *mailer = SaasMailerCreate(TopMemoryContext, &host);
 	MemoryContext loop_context = AllocSetContextCreate(TopMemoryContext, "pg_saas poller",
 													   ALLOCSET_DEFAULT_SIZES);
 	Outlook		outlook = {SAAS_STORE_NOT_INSTALLED, {0, 0, -1}};
 	TimestampTz look_at = 0;
 	TimestampTz drain_at = 0;
 
+	SaasEngineWatch(engine, SaasMailerDescriptor(mailer));
 	for (;;)
 	{
 		TimestampTz next_due_at;
@@ -245,15 +270,16 @@ run(void)
 		{
 			TimestampTz now = GetCurrentTimestamp();
 
-			look_at = TimestampTzPlusMilliseconds(now, look(engine, &outlook));
+			look_at = TimestampTzPlusMilliseconds(now, look(engine, mailer, &outlook));
 			drain_at = 0;
 			/* Who asked meanwhile is seen after a step that does not sleep. */
 			SetLatch(MyLatch);
 		}
 		drain_sometimes(&host, outlook.readiness, &drain_at);
 		busy = SaasEngineCount(engine);
-		(void) SaasEngineStep(engine, TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-																	  Min(look_at, drain_at)));
+		(void) SaasEngineStep(engine, sleep_ms(mailer, Min(look_at, drain_at)));
+		if (SaasMailerStep(mailer) && outlook.readiness == SAAS_STORE_READY)
+			look_at = Min(look_at, next_mail_at(mailer));
 		next_due_at = SaasEngineTakeNextDue(engine);
 		look_at = Min(look_at, next_due_at);
 		if (SaasEngineCount(engine) != busy)

@@ -42,6 +42,7 @@ select set_eq(
           'saas_private.recovery_code',    -- of people
           'saas_private.sign_in_challenge', -- of people
           'saas.outbox',                   -- the platform's mail has no organization
+          'saas.mail_template',            -- nor have the templates of everybody
           'saas_private.jwt_key',          -- the platform's
           'saas.schema_migration',         -- the platform's
           'saas_private.installation'],    -- the platform's

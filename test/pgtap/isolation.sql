@@ -33,6 +33,8 @@ begin
     perform saas_private.write_note('rate_limited', person.org_id, now(), '{}');
     insert into saas_private.api_key_signing (org_id, api_key_id, signing_secret)
     values (person.org_id, api_key_id, saas_private.seal_signing_secret(person.org_id, api_key_id, name || ' secret'));
+    insert into saas.mail_template (org_id, name, subject, text_body, html_body)
+    values (person.org_id, 'invitation', name, name, name);
     connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
                                      secrets => jsonb_build_object('bearer_token', name || ' token'));
     layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(

@@ -1,0 +1,43 @@
+-- Mail for operators: how delivery does, and another try.  Leans on accounts.
+
+create function saas.mail_status() returns jsonb
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_build_object(
+        'queued', (select count(*) from saas.outbox o where o.status = 'queued'),
+        'sending', (select count(*) from saas.outbox o where o.status = 'sending'),
+        'failed', (select count(*) from saas.outbox o where o.status = 'failed'),
+        'oldest_queued_at', (select min(o.created_at) from saas.outbox o where o.status in ('queued', 'sending')),
+        'retrying', (select count(*) from saas.outbox o where o.status = 'queued' and o.attempts > 0),
+        'dead_letters', coalesce((
+            select jsonb_agg(to_jsonb(d) order by d.created_at desc)
+              from (select o.id, o.org_id, left(o.recipient, 1) || '***' || coalesce(substring(o.recipient from '@.*$'), '') as recipient,
+                           o.template, o.attempts, o.last_error, o.last_error_code, o.created_at
+                      from saas.outbox o
+                     where o.status = 'failed'
+                     order by o.created_at desc
+                     limit 100) as d), '[]'))
+$$;
+alter function saas.mail_status() owner to saas_service;
+comment on function saas.mail_status() is
+'How mail does: counts of queued (retrying: those that failed before), sending and failed mails, the time of the oldest that waits, and the newest 100 dead letters with masked recipients, why they failed, and no token. For saas_operator.';
+
+create function saas.retry_mail(id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update saas.outbox o
+       set status = 'queued', attempts = 0, next_attempt_at = now(), lease_id = null, lease_until = null
+     where o.id = retry_mail.id and o.status = 'failed';
+    if not found then
+        perform saas_private.raise_error('PT404', 'mail not found', null,
+            'Only a mail that failed can be retried: see saas.mail_status().');
+    end if;
+    perform saas_private.wake_poller();
+end
+$$;
+alter function saas.retry_mail(uuid) owner to saas_service;
+comment on function saas.retry_mail(uuid) is
+'Queues a dead letter again, with all its attempts. Errors: PT404. For saas_operator.';
