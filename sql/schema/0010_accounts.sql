@@ -41,7 +41,8 @@ comment on column saas_private.refresh_token.generation is
 'How many rotations came before it: only the newest but one may be asked again.';
 
 create table saas_private.common_password (
-    word text primary key check (word = lower(word))
+    word text primary key check (word = lower(word)),
+    added_at timestamptz not null default now()
 );
 comment on table saas_private.common_password is
 'Passwords that too many people use, in lower case: nobody may choose one. A superuser may add words.';

@@ -55,9 +55,9 @@ $$;
 select attack.settle('attacker');
 create table attack.known_before as select * from attack.ids() as id;
 select attack.settle('victim');
--- What is noted of attacks that roll back is written down by nobody meanwhile.
+-- The victim knows of the lock-out already: no mail about the attacks on it.
+select saas_private.use_once('sign_in_lockout', saas_private.email_subject('victim@example.com'), '1 day');
 call saas.poll();
-call tenants.hold_poller();
 insert into attack.scene
 select a.user_id, a.org_id, v.org_id,
        (select '[Vv]ictim|' || string_agg(id, '|')
