@@ -133,6 +133,7 @@ begin
     if own_id is null then
         perform saas_private.raise_error('PT401', 'Access token required');
     end if;
+    perform saas_private.refuse_api_key();
     perform saas_private.require_attempt('own_password', own_id::text, 5, interval '1 second',
                                          interval '15 minutes', interval '1 hour');
     select p.hash into own_hash from saas_private.password p where p.user_id = own_id;

@@ -383,7 +383,9 @@ begin
                s.id is not distinct from saas.current_session_id()
           from saas_private.session s
          where s.user_id = saas.current_user_id() and s.ended_at is null and s.expires_at > now()
-           and not saas_private.session_is_ended(s.id);
+           and not saas_private.session_is_ended(s.id)
+           -- A key does not see where its owner signs in from.
+           and saas.current_api_key_id() is null;
 end
 $$;
 alter function saas_private.my_sessions() owner to saas_service;
@@ -398,6 +400,7 @@ begin
     if not saas.is_authenticated() then
         perform saas_private.raise_error('PT401', 'Access token required');
     end if;
+    perform saas_private.refuse_api_key();
     update saas_private.session s set ended_at = now()
      where s.id = end_session.session_id and s.user_id = saas.current_user_id()
        and s.ended_at is null and s.expires_at > now();
@@ -434,7 +437,7 @@ begin
     return query
         select e.at, e.payload ->> 'outcome', (e.payload ->> 'ip')::inet, e.payload ->> 'user_agent'
           from saas_private.security_event e
-         where e.kind = 'sign_in' and e.subject = saas.current_user_id();
+         where e.kind = 'sign_in' and e.subject = saas.current_user_id() and saas.current_api_key_id() is null;
 end
 $$;
 alter function saas_private.my_sign_ins() owner to saas_service;

@@ -15,8 +15,7 @@
 #include "server/uuidv7.h"
 #include "sql/authenticate.h"
 #include "state/identity.h"
-#include "state/limits.h"
-#include "state/settings.h"
+#include "state/rate_limit.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -25,7 +24,6 @@
 #define REQUEST_ARENA_SIZE		(SAAS_ANSWER_ARENA_SIZE + MAX_REQUEST_HEADERS)
 #define MAX_REQUEST_HEADERS		(64 * 1024)
 #define MAX_REQUEST_ID			64
-#define LIMIT_WINDOW_S			60
 
 /* What a browser's script may read of an answer from another origin. */
 #define EXPOSED_HEADERS \
@@ -123,19 +121,17 @@ become_user(void)
 }
 
 /*
- * By user, whatever tokens and organizations they use.  Who has no identity is
- * counted by nobody here: behind an HTTP layer all of them are one address.
+ * Who has no identity is counted by nobody here: behind an HTTP layer all of
+ * them are one address.
  */
 static void
 take_request(SaasHeader **answer, SaasArena *arena)
 {
-	const SaasIdentity *identity = SaasIdentityGet();
 	SaasRateVerdict verdict;
 
-	if (!identity->is_set || saas_request_limit == 0)
+	if (!SaasIdentityGet()->is_set)
 		return;
-	SaasRateTake("request", &identity->user_id, sizeof(identity->user_id), saas_request_limit,
-				 LIMIT_WINDOW_S, &verdict);
+	SaasRateLimitCheck(NULL, &verdict);
 	SaasResponseAddHeaders(answer, arena, (SaasHeaderPair[])
 	{
 		{"RateLimit-Limit", psprintf("%d", verdict.limit)},
@@ -143,8 +139,8 @@ take_request(SaasHeader **answer, SaasArena *arena)
 		{"RateLimit-Reset", psprintf("%d", verdict.reset_s)}
 	}, 3);
 	if (!verdict.allowed)
-		SaasRaiseRetryAfter("too many requests", NULL, "Try again after the seconds of Retry-After.",
-							verdict.retry_after_s);
+		SaasRaiseRetryAfter("Too many requests from your organization, please try again later.", NULL,
+							"Try again after the seconds of Retry-After.", verdict.retry_after_s);
 }
 
 /*

@@ -33,7 +33,6 @@ int			saas_refresh_cooldown = 60;
 bool		saas_allow_plain_http = false;
 char	   *saas_ca_file = NULL;
 int			saas_max_databases = 64;
-int			saas_request_limit = 1200;
 int			saas_limit_entries = 65536;
 int			saas_journal_entries = 4096;
 
@@ -200,11 +199,6 @@ define_poller_settings(void)
 static void
 define_limit_settings(void)
 {
-	DefineCustomIntVariable("saas.request_limit",
-							"HTTP requests of one user within a minute.",
-							"0 counts none. Beyond it saas.pre_request answers 429 with Retry-After.",
-							&saas_request_limit, 1200, 0, 1000000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.limit_entries",
 							"Entries of each memory of the server: requests, attempts, things used once, ended sessions.",
 							"When one is full, requests forget who has asked longest ago; the others refuse what is new.",

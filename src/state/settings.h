@@ -32,7 +32,6 @@ extern int	saas_refresh_cooldown;
 extern bool saas_allow_plain_http;
 extern char *saas_ca_file;
 extern int	saas_max_databases;
-extern int	saas_request_limit;
 extern int	saas_limit_entries;
 extern int	saas_journal_entries;
 

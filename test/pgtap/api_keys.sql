@@ -191,7 +191,11 @@ select is(pg_temp.with_key(pg_temp.key('full'), call), E'PT403\nnot possible wit
   from (values ($$saas_api.create_api_key('k', '{view_dashboard}')$$, 'make keys'),
                (format('saas_api.rotate_api_key(%L)', pg_temp.id('full')), 'rotate keys'),
                ($$saas_api.create_organization('Keys')$$, 'found organizations'),
-               ($$saas_api.sign_out('all')$$, 'end sessions')) as c (call, what);
+               ($$saas_api.sign_out('all')$$, 'end sessions'),
+               ($$saas_api.end_session('01a1fe17-0000-7000-8000-000000000000')$$, 'end a session'),
+               ($$saas_api.change_password('correct horse ada', 'another long password')$$, 'change the password'),
+               ($$saas_api.deactivate_account('correct horse ada')$$, 'deactivate the account'),
+               ($$saas_api.begin_second_factor()$$, 'enrol a second factor')) as c (call, what);
 select is(pg_temp.with_key(pg_temp.key('full'), $$saas_api.switch_organization('bob-works')$$),
           E'PT403\nswitching the organization needs a session', 'nor enter another organization');
 select is(pg_temp.with_key(pg_temp.key('full'), format('saas.require_membership(%L, ''viewer'')', :'org_a')),

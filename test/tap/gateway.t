@@ -194,15 +194,12 @@ is($undoing->call(GET => '/rpc/me', undef, bearer($answer->{json}{access_token})
 $undoing->stop;
 
 #
-# Too many requests of one user
+# Too many requests of one organization
 #
-$node->append_conf('postgresql.conf', 'saas.request_limit = 3');
-$node->reload;
-$node->poll_query_until('postgres', "select current_setting('saas.request_limit') = '3'");
-# A session of the pool takes a new setting before its next statement.
 my $limited = SaasGateway->start($node, 'postgres', '--allow-rollback');
 my $grace = SaasTenant->create($node, 'postgres', 'Initech');
 my $busy  = sign_in($limited, $grace);
+$node->safe_psql('postgres', "select saas.set_rate_limit('organization', '" . $grace->org_id . "', 3, '1 minute')");
 foreach my $request (1 .. 3)
 {
 	$answer = $limited->call(GET => '/rpc/me', undef, bearer($busy, prefer => 'tx=rollback'));
@@ -220,9 +217,6 @@ is($answer->{headers}{'x-request-id'}, 'late', 'and the request\'s id');
 my $other = sign_in($limited, SaasTenant->create($node, 'postgres', 'Hooli'));
 is($limited->call(GET => '/rpc/me', undef, bearer($other))->{status}, 200, 'others are not held up');
 $limited->stop;
-$node->append_conf('postgresql.conf', 'saas.request_limit = 0');
-$node->reload;
-$node->poll_query_until('postgres', "select current_setting('saas.request_limit') = '0'");
 
 #
 # A hot standby
@@ -230,7 +224,6 @@ $node->poll_query_until('postgres', "select current_setting('saas.request_limit'
 $node->backup('copy');
 my $standby = SaasCluster->new('standby');
 $standby->init_from_backup($node, 'copy', has_streaming => 1);
-$standby->append_conf('postgresql.conf', 'saas.request_limit = 1000');
 $standby->start;
 $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 my $reading = SaasGateway->start($standby, 'postgres');
