@@ -194,8 +194,9 @@ select is(pg_temp.with_key(pg_temp.key('full'), call), E'PT403\nnot possible wit
                ($$saas_api.sign_out('all')$$, 'end sessions'),
                ($$saas_api.end_session('01a1fe17-0000-7000-8000-000000000000')$$, 'end a session'),
                ($$saas_api.change_password('correct horse ada', 'another long password')$$, 'change the password'),
-               ($$saas_api.deactivate_account('correct horse ada')$$, 'deactivate the account'),
-               ($$saas_api.begin_second_factor()$$, 'enrol a second factor')) as c (call, what);
+               ($$saas_api.deactivate_account('correct horse ada')$$, 'deactivate the account')) as c (call, what);
+select is(pg_temp.with_key(pg_temp.key('full'), 'saas_api.begin_second_factor()'),
+          E'PT403\nsecond factors are changed in a session of their owner', 'nor enrol a second factor');
 select is(pg_temp.with_key(pg_temp.key('full'), $$saas_api.switch_organization('bob-works')$$),
           E'PT403\nswitching the organization needs a session', 'nor enter another organization');
 select is(pg_temp.with_key(pg_temp.key('full'), format('saas.require_membership(%L, ''viewer'')', :'org_a')),

@@ -41,6 +41,16 @@ $acme->sql(q{select saas_api.create_api_key('deploy', array['view_dashboard'])})
 $node->safe_psql('postgres', 'create role acme_bi login');
 $node->safe_psql('postgres', sprintf(q{select saas.map_login('acme_bi', m.user_id, m.org_id)
 	from saas.membership m where m.org_id = '%s'}, $acme->org_id));
+$node->safe_psql('postgres', q{
+	insert into saas_private.api_key_signing (org_id, api_key_id, signing_secret)
+	select k.org_id, k.id, saas_private.seal_signing_secret(k.org_id, k.id, 'a secret') from saas.api_key k;
+	insert into saas_private.second_factor (user_id, secret)
+	select u.id, saas_private.seal_for_platform('a secret', 'pg_saas:totp', u.id::text) from saas.app_user u;
+	insert into saas_private.recovery_code (user_id, code_hash)
+	select u.id, sha256(u.id::text::bytea) from saas.app_user u;
+	insert into saas_private.sign_in_challenge (challenge_hash, user_id, is_remembered, expires_at)
+	select sha256(u.id::text::bytea), u.id, false, now() + interval '1 hour' from saas.app_user u;
+	select saas_private.write_note('denied', u.id, now(), '{}') from saas.app_user u});
 $acme->sql(qq{insert into public.note select saas.current_org_id(), 1, saas.seal('what nobody reads', 'note', '1')});
 # Partitions apart from this week's, with nulls and odd numbers in them.
 $node->safe_psql('postgres', q{
