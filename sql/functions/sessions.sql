@@ -442,7 +442,7 @@ end
 $$;
 alter function saas_private.my_sign_ins() owner to saas_service;
 comment on function saas_private.my_sign_ins() is
-'What the view saas_api.sign_ins shows.';
+'What the view saas_api.sign_in_log shows.';
 
 create function saas.sign_ins(since timestamptz default now() - interval '1 day', email text default null)
 returns table (at timestamptz, outcome text, user_id uuid, email_masked text, email_hash bytea, ip inet, user_agent text)

@@ -53,12 +53,12 @@ comment on view saas_api.sessions is
 'My sessions that have neither ended nor expired, and which of them asks. For saas_user.';
 grant select on saas_api.sessions to saas_user;
 
-create view saas_api.sign_ins with (security_invoker = true) as
+create view saas_api.sign_in_log with (security_invoker = true) as
 select s.at, s.outcome, s.ip, s.user_agent
   from saas_private.my_sign_ins() s;
-comment on view saas_api.sign_ins is
+comment on view saas_api.sign_in_log is
 'Sign-ins to my account, those that failed too. For saas_user.';
-grant select on saas_api.sign_ins to saas_user;
+grant select on saas_api.sign_in_log to saas_user;
 
 -- Filled before its policies hold.  The first 3,000 of the list of common passwords of zxcvbn (Python package
 -- zxcvbn 4.5.0, zxcvbn/frequency_lists.py), and those of the other 27,000 that

@@ -277,12 +277,12 @@ select throws_ok('select saas.sign_ins()', '42501', null, 'nobody else does');
 reset role;
 select count(*) as bobs_sign_ins from saas_private.security_event where kind = 'sign_in' and subject = pg_temp.user_id('bob@sign-in.example') \gset
 set role saas_user;
-select is_empty('select * from saas_api.sign_ins', 'nobody has no sign-ins');
+select is_empty('select * from saas_api.sign_in_log', 'nobody has no sign-ins');
 begin;
 select saas.authenticate(:'one') as ok \gset
-select results_eq('select distinct outcome, user_agent from saas_api.sign_ins where user_agent is not null',
+select results_eq('select distinct outcome, user_agent from saas_api.sign_in_log where user_agent is not null',
                   $$values ('success', 'pgTAP/1')$$, 'I see my own');
-select is((select count(*) from saas_api.sign_ins), :bobs_sign_ins::bigint, 'and nobody else''s');
+select is((select count(*) from saas_api.sign_in_log), :bobs_sign_ins::bigint, 'and nobody else''s');
 commit;
 reset role;
 -- The longest that a client can make it.
