@@ -8,11 +8,14 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
 #include "pure/permissions.h"
 #include "state/identity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+
+#define LONGEST_NAME_SHOWN	255
 
 PG_FUNCTION_INFO_V1(pg_saas_clear_identity);
 PG_FUNCTION_INFO_V1(pg_saas_current_user_id);
@@ -189,10 +192,14 @@ pg_saas_is_authenticated(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(SaasIdentityGet()->is_set);
 }
 
+/* A refusal repeats the name; a longer one is no permission's, clipped or not. */
 Datum
 pg_saas_require_permission(PG_FUNCTION_ARGS)
 {
-	SaasIdentityRequire(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char	   *name = PG_ARGISNULL(0) ? pstrdup("") : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	name[pg_mbcliplen(name, (int) strlen(name), LONGEST_NAME_SHOWN)] = '\0';
+	SaasIdentityRequire(name);
 	PG_RETURN_VOID();
 }
 
