@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "compat.h"
 #include "fmgr.h"
 #include "pure/crypto.h"
 #include "pure/totp.h"

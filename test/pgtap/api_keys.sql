@@ -132,12 +132,13 @@ select is(saas.current_api_key_id(), null, 'another identity has no key');
 select is(pg_temp.verdict(pg_temp.key('first')), '25001 this transaction already acts for another identity',
           'a key is another identity than its creator');
 rollback;
+select name as force_parallel from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query') \gset
 begin;
 set local max_parallel_workers_per_gather = 2;
 set local parallel_setup_cost = 0;
 set local parallel_tuple_cost = 0;
 set local min_parallel_table_scan_size = 0;
-set local force_parallel_mode = on;
+set local :force_parallel = on;
 select saas.authenticate(pg_temp.key('first')) as ok \gset
 select is((select max(saas.current_api_key_id()::text) from pg_class), pg_temp.id('first')::text, 'parallel workers know the key');
 rollback;
