@@ -7,7 +7,7 @@ returns integer
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_take_attempt';
 comment on function saas_private.take_attempt(text, text, integer, interval, interval, interval) is
-'Counts an attempt before it is verified, whatever becomes of the transaction: 0 to go on, else the seconds to wait. The first free attempts go on; each further one waits after the one before for base_wait, doubled per attempt, at most max_wait. An attempt that must wait is not counted; all are forgotten when none was counted for window_length, and when the server restarts. Errors: 22023, PT503 when the memory is full. For saas_service''s functions only.';
+'Counts an attempt before it is verified, whatever becomes of the transaction: 0 to go on, else the seconds to wait. The first free attempts go on; each further one waits after the one before for base_wait, doubled per attempt, at most max_wait. An attempt that must wait is not counted; all are forgotten when none was counted for window_length, and when the server restarts. When the memory is full, the subject with the fewest attempts is forgotten. Errors: 22023. For saas_service''s functions only.';
 
 create function saas_private.forget_attempts(kind text, subject text) returns void
 language c volatile parallel unsafe
@@ -50,7 +50,7 @@ returns setof record
 language c volatile parallel restricted
 as 'MODULE_PATHNAME', 'pg_saas_limits_status';
 comment on function saas.limits_status() is
-'One row per bounded memory of the server: its capacity and use in entries, and how many were evicted (requests), refused (attempts, used once, ended sessions) or overwritten (journal) for want of room since the start. For saas_operator.';
+'One row per bounded memory of the server: its capacity and use in entries, and how many were evicted (requests, attempts), refused (used once, ended sessions) or overwritten (journal) for want of room since the start. For saas_operator.';
 
 create function saas_private.write_note(kind text, subject uuid, at timestamptz, payload jsonb) returns void
 language plpgsql volatile security definer

@@ -102,6 +102,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.settle_slug(mark_verified.user_id);
     update saas.app_user u
        set email_verified_at = coalesce(u.email_verified_at, now()), updated_at = now()
      where u.id = mark_verified.user_id;

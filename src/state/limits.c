@@ -65,7 +65,7 @@ typedef struct EndedEntry
 
 static SaasKeyedTable tables[SAAS_LIMIT_TABLES] = {
 	[RATES] = {"requests", sizeof(RateEntry), true},
-	[ATTEMPTS] = {"attempts", sizeof(AttemptEntry), false},
+	[ATTEMPTS] = {"attempts", sizeof(AttemptEntry), true},
 	[USES] = {"used once", sizeof(UseEntry), false},
 	[ENDED] = {"ended sessions", sizeof(EndedEntry), false},
 };
@@ -250,7 +250,7 @@ SaasRateTake(const char *kind, const void *subject, size_t length, int limit, in
 	}
 	advance(entry, now);
 	judge_rate(entry, Max(limit, 1), now, verdict);
-	entry->head.used_at = now;
+	entry->head.worth = now;
 	entry->head.expires_at = entry->step_at + RATE_STEPS * width;
 	LWLockRelease(lock);
 }
@@ -280,8 +280,6 @@ SaasTakeAttempt(const char *kind, const void *subject, size_t length, int free_a
 	int64		wait;
 	int			seconds = 0;
 
-	if (entry == NULL)
-		refuse_full(lock);
 	wait = attempt_wait(entry->count, free_attempts, base_wait, max_wait);
 	if (found && now < entry->last_at + wait)
 		seconds = seconds_until(entry->last_at + wait, now);
@@ -291,6 +289,8 @@ SaasTakeAttempt(const char *kind, const void *subject, size_t length, int free_a
 		entry->last_at = now;
 		wait = attempt_wait(entry->count, free_attempts, base_wait, max_wait);
 		entry->head.expires_at = now + Max(window, wait);
+		/* A flood of new subjects drives out itself, not those that must wait. */
+		entry->head.worth = entry->count;
 	}
 	LWLockRelease(lock);
 	return seconds;

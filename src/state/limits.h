@@ -10,8 +10,10 @@
  * forgets everything but the sessions that were written down meanwhile.
  *
  * Four tables of saas.limit_entries each, so that a flood of one kind does not
- * touch another.  Requests make room by forgetting who has asked longest ago;
- * the other three never forget before their time and fail closed with PT503.
+ * touch another.  Requests make room by forgetting who has asked longest ago,
+ * attempts by forgetting who has made the fewest: refused instead, one client
+ * with made-up addresses could keep everybody from signing in.  The other two
+ * never forget before their time and fail closed with PT503.
  * Everything is kept per database.
  */
 #ifndef SAAS_LIMITS_H
