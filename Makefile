@@ -12,6 +12,7 @@ FUNCTIONS = schemas errors ids vault identity requests install passwords account
 	recovery logins organizations api_keys connections poller metrics readers limits token_keys migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
+DATA_FILES = $(wildcard sql/data/*.txt)
 SCRIPT = pg_saas--$(EXTENSION_VERSION).sql
 
 DATA_built = $(SCRIPT)
@@ -34,7 +35,7 @@ $(SCRIPT): $(FUNCTION_FILES) Makefile
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_saas" to load this file. \quit'; \
 	  cat $(FUNCTION_FILES); } > $@
 
-sql/functions/migrations.sql: $(SCHEMA_FILES) tools/wrap-migrations
+sql/functions/migrations.sql: $(SCHEMA_FILES) $(DATA_FILES) tools/wrap-migrations
 	tools/wrap-migrations $(SCHEMA_FILES) > $@.tmp && mv $@.tmp $@
 
 # Every header is a dependency of every object: a full build takes seconds.

@@ -57,20 +57,37 @@ alter function saas_private.code_hash(uuid, text) owner to saas_service;
 comment on function saas_private.code_hash(uuid, text) is
 'What is kept of a mailed code. A plain hash of six digits would be found by trying them all.';
 
+create function saas_private.new_mail_token(user_id uuid, purpose text, valid_for interval) returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    token text := saas_private.random_token();
+begin
+    perform saas_private.forget_mailed(new_mail_token.user_id, new_mail_token.purpose);
+    insert into saas_private.email_token (token_hash, user_id, purpose, expires_at)
+    values (saas_private.token_hash(token), new_mail_token.user_id, new_mail_token.purpose,
+            now() + new_mail_token.valid_for);
+    return token;
+end
+$$;
+alter function saas_private.new_mail_token(uuid, text, interval) owner to saas_service;
+comment on function saas_private.new_mail_token(uuid, text, interval) is
+'A token for a mailed link, of which only the hash is kept; what was mailed for that purpose before ends.';
+
 create function saas_private.mail_verification(user_id uuid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     person record;
-    mail_token text := saas_private.random_token();
+    mail_token text;
     code text := saas_private.random_digits();
     code_id uuid := saas.uuidv7();
 begin
     select u.email, u.first_name into strict person from saas.app_user u where u.id = mail_verification.user_id;
-    perform saas_private.forget_mailed(mail_verification.user_id, 'verify_email');
-    insert into saas_private.email_token (token_hash, user_id, purpose, expires_at)
-    values (saas_private.token_hash(mail_token), mail_verification.user_id, 'verify_email', now() + interval '24 hours');
+    -- Before the new code: the old one ends with the old token.
+    mail_token := saas_private.new_mail_token(mail_verification.user_id, 'verify_email', interval '24 hours');
     insert into saas_private.email_code (user_id, id, code_hash, expires_at)
     values (mail_verification.user_id, code_id, saas_private.code_hash(code_id, code), now() + interval '10 minutes');
     perform saas_private.queue_mail(person.email, 'verify_email',
@@ -222,18 +239,15 @@ declare
     began_at timestamptz := clock_timestamp();
     given_email text := saas_private.require_email(request_password_reset.email);
     person record;
-    mail_token text := saas_private.random_token();
 begin
     perform saas_private.require_installed();
     perform saas_private.count_mail_request(given_email);
     select u.id, u.email, u.first_name into person
       from saas.app_user u where lower(u.email) = lower(given_email) and u.is_active;
     if person.id is not null then
-        perform saas_private.forget_mailed(person.id, 'reset_password');
-        insert into saas_private.email_token (token_hash, user_id, purpose, expires_at)
-        values (saas_private.token_hash(mail_token), person.id, 'reset_password', now() + interval '1 hour');
         perform saas_private.queue_mail(person.email, 'reset_password',
-            jsonb_build_object('first_name', person.first_name, 'valid_minutes', 60), mail_token);
+            jsonb_build_object('first_name', person.first_name, 'valid_minutes', 60),
+            saas_private.new_mail_token(person.id, 'reset_password', interval '1 hour'));
     end if;
     return saas_private.answer_alike(began_at, 'If the address has an account, a mail is on its way.');
 end
@@ -241,6 +255,23 @@ $$;
 alter function saas_api.request_password_reset(text) owner to saas_service;
 comment on function saas_api.request_password_reset(text) is
 'Mails a link to choose a new password: one hour, single use; earlier links end. The answer is the same for every address. Errors: 22023, PT429 after too many mails to the address. For saas_anon and saas_user.';
+
+create function saas_private.replace_password(user_id uuid, new_password text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_strong_password(replace_password.new_password);
+    perform saas_private.set_password(replace_password.user_id,
+                                      saas_private.hash_password(replace_password.new_password));
+    perform saas_private.forget_mailed(replace_password.user_id, 'reset_password');
+    perform saas_private.queue_mail((select u.email from saas.app_user u where u.id = replace_password.user_id),
+                                    'password_changed', '{}');
+end
+$$;
+alter function saas_private.replace_password(uuid, text) owner to saas_service;
+comment on function saas_private.replace_password(uuid, text) is
+'Sets a new password, ends the links that were mailed to choose one, and tells the owner by mail. Errors: 22023 with the field password.';
 
 create function saas_api.reset_password(token text, new_password text) returns jsonb
 language plpgsql volatile security definer
@@ -257,13 +288,10 @@ begin
         perform saas_private.raise_error('22023', 'invalid or expired token', null,
             'Ask for a new mail to reset the password.');
     end if;
-    perform saas_private.require_strong_password(reset_password.new_password);
-    perform saas_private.set_password(proven_id, saas_private.hash_password(reset_password.new_password));
+    perform saas_private.replace_password(proven_id, reset_password.new_password);
     perform saas_private.mark_verified(proven_id);
-    perform saas_private.forget_mailed(proven_id, 'reset_password');
     perform saas_private.end_sessions_of(proven_id, null);
     perform saas_private.forget_attempts('sign_in', saas_private.email_subject(address));
-    perform saas_private.queue_mail(address, 'password_changed', '{}');
     return jsonb_build_object('message', 'Password changed. Sign in again.');
 end
 $$;
@@ -281,13 +309,10 @@ declare
     own_id uuid := saas.current_user_id();
 begin
     perform saas_private.require_own_password(change_password.current_password, 'current_password');
-    perform saas_private.require_strong_password(change_password.new_password);
-    perform saas_private.set_password(own_id, saas_private.hash_password(change_password.new_password));
-    perform saas_private.forget_mailed(own_id, 'reset_password');
+    perform saas_private.replace_password(own_id, change_password.new_password);
     if coalesce(change_password.end_other_sessions, true) then
         perform saas_private.end_sessions_of(own_id, saas.current_session_id());
     end if;
-    perform saas_private.queue_mail((select u.email from saas.app_user u where u.id = own_id), 'password_changed', '{}');
     return jsonb_build_object('message', 'Password changed.');
 end
 $$;

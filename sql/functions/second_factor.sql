@@ -134,6 +134,22 @@ alter function saas_private.require_own_session() owner to saas_service;
 comment on function saas_private.require_own_session() is
 'Raises PT401 without an identity, PT403 when it does not come from a sign-in.';
 
+create function saas_private.require_own_factor() returns uuid
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_own_session();
+    if not saas_private.has_second_factor(saas.current_user_id()) then
+        perform saas_private.raise_error('PT409', 'Second factor is not on');
+    end if;
+    return saas.current_user_id();
+end
+$$;
+alter function saas_private.require_own_factor() owner to saas_service;
+comment on function saas_private.require_own_factor() is
+'The person of this session. Raises PT409 when their second factor is not on, and what require_own_session() raises.';
+
 create function saas_private.make_recovery_codes(user_id uuid) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -213,14 +229,11 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    person_id uuid := saas.current_user_id();
+    person_id uuid := saas_private.require_own_factor();
     is_proven boolean;
 begin
-    perform saas_private.require_own_session();
     if num_nonnulls(disable_second_factor.password, disable_second_factor.code) <> 1 then
         perform saas_private.raise_fields('invalid input', 'code', 'give either the password or a code');
-    elsif not saas_private.has_second_factor(person_id) then
-        perform saas_private.raise_error('PT409', 'Second factor is not on');
     end if;
     perform saas_private.count_factor_attempt(person_id);
     if disable_second_factor.code is not null then
@@ -250,12 +263,8 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    person_id uuid := saas.current_user_id();
+    person_id uuid := saas_private.require_own_factor();
 begin
-    perform saas_private.require_own_session();
-    if not saas_private.has_second_factor(person_id) then
-        perform saas_private.raise_error('PT409', 'Second factor is not on');
-    end if;
     perform saas_private.count_factor_attempt(person_id);
     if not saas_private.spend_factor_code(person_id, new_recovery_codes.code) then
         perform saas_private.raise_fields('invalid code', 'code', 'is wrong or was used');

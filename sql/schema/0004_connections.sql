@@ -52,15 +52,9 @@ comment on table saas_private.connection_secret is
 'Sealed secrets of connections, opened only in the poller''s memory.';
 alter table saas_private.connection_secret enable row level security;
 alter table saas_private.connection_secret force row level security;
-create policy "holders of manage_connections see which secrets there are" on saas_private.connection_secret
-    for select using (org_id = saas.org_if('manage_connections'));
-create policy "holders of manage_connections add secrets" on saas_private.connection_secret
-    for insert with check (org_id = saas.org_if('manage_connections'));
 create policy "holders of manage_connections replace secrets" on saas_private.connection_secret
-    for update using (org_id = saas.org_if('manage_connections'))
+    using (org_id = saas.org_if('manage_connections'))
     with check (org_id = saas.org_if('manage_connections'));
-create policy "holders of manage_connections delete secrets" on saas_private.connection_secret
-    for delete using (org_id = saas.org_if('manage_connections'));
 create policy "the poller reads every secret" on saas_private.connection_secret
     for select to saas_poller using (true);
 create policy "the poller stores rotated tokens" on saas_private.connection_secret

@@ -54,15 +54,9 @@ comment on table saas_private.api_key_hash is
 'SHA-256 of the keys that are accepted: the current one, and until valid_until the one before its rotation.';
 alter table saas_private.api_key_hash enable row level security;
 alter table saas_private.api_key_hash force row level security;
-create policy "holders of manage_applications see which keys there are" on saas_private.api_key_hash
-    for select using (org_id = saas.org_if('manage_applications'));
-create policy "holders of manage_applications add keys" on saas_private.api_key_hash
-    for insert with check (org_id = saas.org_if('manage_applications'));
-create policy "holders of manage_applications end keys" on saas_private.api_key_hash
-    for update using (org_id = saas.org_if('manage_applications'))
+create policy "holders of manage_applications replace keys" on saas_private.api_key_hash
+    using (org_id = saas.org_if('manage_applications'))
     with check (org_id = saas.org_if('manage_applications'));
-create policy "holders of manage_applications remove keys" on saas_private.api_key_hash
-    for delete using (org_id = saas.org_if('manage_applications'));
 create policy "the service looks keys up" on saas_private.api_key_hash
     for select to saas_service using (true);
 grant select on saas_private.api_key_hash to saas_service;

@@ -1,19 +1,7 @@
 -- Sign-up, verification, sign-in, sessions, and who may call what.
 select plan(207);
 
--- SQLSTATE and message, and from a DETAIL with fields the first one's name.
-create function pg_temp.refusal(statement text) returns text language plpgsql as $$
-declare
-    details text;
-begin
-    execute statement;
-    return 'accepted';
-exception when others then
-    get stacked diagnostics details = pg_exception_detail;
-    return sqlstate || ' ' || sqlerrm
-           || case when details like '[%' then ' (' || (details::jsonb #>> '{0,field}') || ')' else '' end;
-end
-$$;
+\ir ../lib/refusals.sql
 create function pg_temp.sign_up(email text, password text default 'correct horse', first_name text default 'Ada',
                                 last_name text default 'Lovelace', organization_name text default null)
 returns text language sql as $$

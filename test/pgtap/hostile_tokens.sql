@@ -4,17 +4,7 @@
 -- test/unit/test_jwt_hostile.c.)
 select no_plan();
 
-create function pg_temp.verdict(token text) returns text language plpgsql as $$
-begin
-    perform saas.authenticate(token);
-    raise exception using errcode = 'ZZ000';
-exception
-    when sqlstate 'ZZ000' then
-        return 'accepted';
-    when others then
-        return sqlstate || ' ' || sqlerrm;
-end
-$$;
+\ir ../lib/refusals.sql
 create function pg_temp.base64url(value bytea) returns text language sql as $$
     select translate(encode(value, 'base64'), E'+/=\n', '-_')
 $$;

@@ -4,28 +4,7 @@
 -- lasts: test/sql/session.sql.)
 select plan(159);
 
-create function pg_temp.refusal(statement text) returns text language plpgsql as $$
-begin
-    execute statement;
-    return 'accepted';
-exception when others then
-    return sqlstate || ' ' || sqlerrm;
-end
-$$;
--- What authenticating with a token answers; the identity itself is undone.
-create function pg_temp.verdict(token text) returns text language plpgsql as $$
-declare
-    answer text;
-begin
-    perform saas.authenticate(token);
-    raise exception using errcode = 'ZZ000';
-exception
-    when sqlstate 'ZZ000' then
-        return 'accepted';
-    when others then
-        return sqlstate || ' ' || sqlerrm;
-end
-$$;
+\ir ../lib/refusals.sql
 -- With the process in which it was.
 create function pg_temp.refusal_there(statement text) returns text language plpgsql as $$
 declare
@@ -116,7 +95,7 @@ select is(pg_temp.refusal(format('select saas.require_membership(%L, ''owner'')'
 select is(pg_temp.refusal(format('select saas.require_membership(%L, ''viewer'')', :'org_b')),
           'PT403 Not a member of this organization', 'and no member elsewhere');
 select is(pg_temp.refusal(format('select saas.require_membership(%L, ''boss'')', :'org_a')),
-          '22023 invalid input', 'the role to require must be known');
+          '22023 invalid input (min_role)', 'the role to require must be known');
 select results_eq('select slug from saas_api.organization', array['identity-a'], 'the views show the organization');
 select is(pg_temp.verdict(:'ada_token'), 'accepted', 'the same identity is accepted again');
 select is(pg_temp.verdict(:'bob_token'), '25001 this transaction already acts for another identity',

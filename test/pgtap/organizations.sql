@@ -1,18 +1,7 @@
 -- Organizations of a person: creating, switching, listing; built-in roles.
 select plan(130);
 
-create function pg_temp.refusal(statement text) returns text language plpgsql as $$
-declare
-    details text;
-begin
-    execute statement;
-    return 'accepted';
-exception when others then
-    get stacked diagnostics details = pg_exception_detail;
-    return sqlstate || ' ' || sqlerrm
-           || case when details like '[%' then ' (' || (details::jsonb #>> '{0,field}') || ')' else '' end;
-end
-$$;
+\ir ../lib/refusals.sql
 create function pg_temp.create_organization(name text, slug text default null) returns text language sql as $$
     select pg_temp.refusal(format('select saas_api.create_organization(%L, %L)', name, slug))
 $$;

@@ -2,19 +2,7 @@
 -- tries, organizations that require one.
 select no_plan();
 
--- SQLSTATE and message, and from a DETAIL with fields the first one's name.
-create function pg_temp.refusal(statement text) returns text language plpgsql as $$
-declare
-    details text;
-begin
-    execute statement;
-    return 'accepted';
-exception when others then
-    get stacked diagnostics details = pg_exception_detail;
-    return sqlstate || ' ' || sqlerrm
-           || case when details like '[%' then ' (' || (details::jsonb #>> '{0,field}') || ')' else '' end;
-end
-$$;
+\ir ../lib/refusals.sql
 -- RFC 4226 and RFC 4648 once more, by other hands than those under test.
 create function pg_temp.unbase32(digits text) returns bytea language plpgsql as $$
 declare

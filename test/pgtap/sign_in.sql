@@ -2,19 +2,7 @@
 -- refresh tokens; callers who roll back what they learned.
 select no_plan();
 
-create function pg_temp.refusal(statement text) returns text language plpgsql as $$
-declare
-    details text;
-    hints text;
-begin
-    execute statement;
-    return 'accepted';
-exception when others then
-    get stacked diagnostics details = pg_exception_detail;
-    return sqlstate || ' ' || sqlerrm
-           || case when details like '[%' then ' (' || (details::jsonb #>> '{0,field}') || ')' else '' end;
-end
-$$;
+\ir ../lib/refusals.sql
 create function pg_temp.sign_in(email text, password text) returns text language sql as $$
     select pg_temp.refusal(format('select saas_api.sign_in(%L, %L)', email, password))
 $$;

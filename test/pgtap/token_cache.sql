@@ -3,17 +3,7 @@
 select plan(8);
 \ir ../lib/tenants.sql
 
-create function pg_temp.verdict(token text) returns text language plpgsql as $$
-begin
-    perform saas.authenticate(token);
-    raise exception using errcode = 'ZZ000';
-exception
-    when sqlstate 'ZZ000' then
-        return 'accepted';
-    when others then
-        return sqlstate || ' ' || sqlerrm;
-end
-$$;
+\ir ../lib/refusals.sql
 \set bad '\'PT401 Invalid or expired token\''
 set saas.bcrypt_cost = 10;
 select user_id as ada, org_id as org_a from tenants.found('ada') \gset

@@ -2,28 +2,7 @@
 -- sessions: test/tap/token_keys.t.)
 select no_plan();
 
-create function pg_temp.refusal(statement text) returns text language plpgsql as $$
-begin
-    execute statement;
-    return 'accepted';
-exception when others then
-    return sqlstate || ' ' || sqlerrm;
-end
-$$;
--- What authenticating with a token answers; the identity itself is undone.
-create function pg_temp.verdict(token text) returns text language plpgsql as $$
-declare
-    answer text;
-begin
-    perform saas.authenticate(token);
-    raise exception using errcode = 'ZZ000';
-exception
-    when sqlstate 'ZZ000' then
-        return 'accepted';
-    when others then
-        return sqlstate || ' ' || sqlerrm;
-end
-$$;
+\ir ../lib/refusals.sql
 create function pg_temp.header(token text) returns jsonb language sql as $$
     select convert_from(decode(translate(h, '-_', '+/') || repeat('=', (4 - length(h) % 4) % 4), 'base64'), 'utf8')::jsonb
       from split_part(token, '.', 1) h
@@ -188,10 +167,10 @@ select is(pg_temp.verdict(:'token_hs'), :bad, 'without an overlap the old tokens
 --
 -- Bounds
 --
-select is(pg_temp.refusal('select saas.rotate_token_keys(''-1 second'')'), '22023 invalid input', 'no key is active before it is made');
-select is(pg_temp.refusal('select saas.rotate_token_keys(''8 days'')'), '22023 invalid input', 'nor later than in a week');
-select is(pg_temp.refusal('select saas.rotate_token_keys(''0'', ''-1 second'')'), '22023 invalid input', 'no key ends before the next');
-select is(pg_temp.refusal('select saas.rotate_token_keys(''0'', ''91 days'')'), '22023 invalid input', 'nor later than 90 days after');
+select is(pg_temp.refusal('select saas.rotate_token_keys(''-1 second'')'), '22023 invalid input (activate_after)', 'no key is active before it is made');
+select is(pg_temp.refusal('select saas.rotate_token_keys(''8 days'')'), '22023 invalid input (activate_after)', 'nor later than in a week');
+select is(pg_temp.refusal('select saas.rotate_token_keys(''0'', ''-1 second'')'), '22023 invalid input (keep_old)', 'no key ends before the next');
+select is(pg_temp.refusal('select saas.rotate_token_keys(''0'', ''91 days'')'), '22023 invalid input (keep_old)', 'nor later than 90 days after');
 do $$ begin
     for i in 1..20 loop
         exit when (select count(*) from saas.token_keys() where state <> 'retired') >= 16;

@@ -10,42 +10,11 @@ use JSON::PP ();
 use MIME::Base64 qw(encode_base64url decode_base64url);
 use PostgreSQL::Test::Utils ();
 use SaasCluster;
+use SaasSession;
 use Test::More;
 
 my $json    = JSON::PP->new->canonical;
 my $tempdir = PostgreSQL::Test::Utils::tempdir();
-
-# A psql that stays open, as a pooled connection does.
-sub open_session
-{
-	my ($node, $user) = @_;
-	my %session = (in => '', out => '', marker => 0);
-	$session{run} = IPC::Run::start(
-		[ $node->installed_command('psql'), '-XAtq', '-v', 'VERBOSITY=terse', '-d', connstr($node, $user) ],
-		'<', \$session{in}, '>', \$session{out}, '2>&1',
-		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-	return \%session;
-}
-
-sub say_to
-{
-	my ($session, $sql) = @_;
-	my $marker = 'marker ' . ++$session->{marker};
-	$session->{out} = '';
-	$session->{in} .= "$sql\n\\echo $marker\n";
-	IPC::Run::pump($session->{run}) until $session->{out} =~ /^\Q$marker\E$/m;
-	(my $answer = $session->{out}) =~ s/^\Q$marker\E\n//m;
-	chomp $answer;
-	return $answer;
-}
-
-sub close_session
-{
-	my ($session) = @_;
-	$session->{in} .= "\\q\n";
-	IPC::Run::finish($session->{run});
-	return;
-}
 
 sub connstr
 {

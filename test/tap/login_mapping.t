@@ -4,8 +4,8 @@ use strict;
 use warnings;
 
 use IPC::Run ();
-use PostgreSQL::Test::Utils ();
 use SaasCluster;
+use SaasSession;
 use SaasTenant;
 use Test::More;
 
@@ -32,30 +32,6 @@ sub as_login
 	my $said = join "\n", grep { length } $out, $err;
 	chomp $said;
 	return $said;
-}
-
-# A psql of the login that stays open, as a BI tool's connection does.
-sub open_session
-{
-	my ($user) = @_;
-	my %session = (in => '', out => '', marker => 0);
-	$session{run} = IPC::Run::start(
-		[ $node->installed_command('psql'), '-XAtq', '-v', 'VERBOSITY=terse', '-d', connstr($user) ],
-		'<', \$session{in}, '>', \$session{out}, '2>&1',
-		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-	return \%session;
-}
-
-sub say_to
-{
-	my ($session, $text) = @_;
-	my $marker = 'marker ' . ++$session->{marker};
-	$session->{out} = '';
-	$session->{in} .= "$text\n\\echo $marker\n";
-	IPC::Run::pump($session->{run}) until $session->{out} =~ /^\Q$marker\E$/m;
-	(my $answer = $session->{out}) =~ s/^\Q$marker\E\n//m;
-	chomp $answer;
-	return $answer;
 }
 
 my $acme  = SaasTenant->create($node, 'postgres', 'Acme');
@@ -161,8 +137,8 @@ unlike($dump, qr/Bravo|bravo/, 'only those');
 #
 # Changes count from the next transaction on, in open sessions too
 #
-my $session = open_session('bi_acme');
-my $other   = open_session('plain');
+my $session = open_session($node, 'bi_acme');
+my $other   = open_session($node, 'plain');
 is(say_to($session, 'table who;'), 'acme owner', 'an open session of the mapped login');
 is(say_to($other, 'table who;'), 'nobody -', 'and one of a login without a mapping');
 sql("select saas.map_login('bi_acme', '" . $bravo->user_id . "', '" . $bravo->org_id . "')");
@@ -211,8 +187,7 @@ is(say_to($session, 'table who;'), 'acme owner', 'until it is none any more');
 sql('alter role bi_acme bypassrls');
 is(say_to($session, 'select saas.is_authenticated();'), 'f', 'nor one that bypasses row-level security');
 sql('alter role bi_acme nobypassrls');
-$session->{in} .= "\\q\n";
-IPC::Run::finish($session->{run});
+close_session($session);
 sql('drop role bi_acme; create role bi_acme login; grant saas_user to bi_acme');
 is(as_login('bi_acme', 'table who'), 'nobody -', 'a role made anew under the name holds none');
 sql(q{select saas.unmap_login('bi_acme')});
@@ -221,7 +196,6 @@ is(sql('select count(*) from saas_private.login_mapping'), 1, 'and the old one\'
 sql('create database other');
 is($node->safe_psql('other', 'select 1', connstr => $node->connstr('other') . ' user=bi_bravo'), 1,
 	'a database without pg_saas asks nothing');
-$other->{in} .= "\\q\n";
-IPC::Run::finish($other->{run});
+close_session($other);
 
 done_testing();

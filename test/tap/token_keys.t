@@ -3,40 +3,16 @@
 use strict;
 use warnings;
 
-use IPC::Run ();
 use JSON::PP ();
 use MIME::Base64 qw(decode_base64url);
-use PostgreSQL::Test::Utils ();
 use SaasCluster;
+use SaasSession;
 use Test::More;
 
 my $node = SaasCluster->create('token_keys', settings => { max_prepared_transactions => 5 });
 $node->start;
 $node->install('postgres');
 my $bad  = 'PT401 Invalid or expired token';
-
-# A psql that stays open, as a pooled connection does.
-sub open_session
-{
-	my %session = (in => '', out => '', marker => 0);
-	$session{run} = IPC::Run::start(
-		[ $node->installed_command('psql'), '-XAtq', '-v', 'VERBOSITY=terse', '-d', $node->connstr('postgres') . ' user=postgres' ],
-		'<', \$session{in}, '>', \$session{out}, '2>&1',
-		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-	return \%session;
-}
-
-sub say_to
-{
-	my ($session, $sql) = @_;
-	my $marker = 'marker ' . ++$session->{marker};
-	$session->{out} = '';
-	$session->{in} .= "$sql\n\\echo $marker\n";
-	IPC::Run::pump($session->{run}) until $session->{out} =~ /^\Q$marker\E$/m;
-	(my $answer = $session->{out}) =~ s/^\Q$marker\E\n//m;
-	chomp $answer;
-	return $answer;
-}
 
 sub kid_of
 {
@@ -61,8 +37,8 @@ $node->safe_psql('postgres', q{
 	select saas_api.sign_in('ada@example.com', 'correct horse') is not null;
 	insert into public.scene select s.user_id, s.active_org_id, s.id from saas_private.session s});
 
-my $user     = open_session();
-my $operator = open_session();
+my $user     = open_session($node);
+my $operator = open_session($node);
 my $old      = say_to($user, 'select issue();');
 my $verdict  = "select verdict('$old');";
 is(say_to($user, $verdict), 'accepted', 'a session signs and verifies, and caches the key');
