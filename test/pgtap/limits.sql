@@ -10,22 +10,24 @@ exception when others then
     return sqlstate || ' ' || sqlerrm;
 end
 $$;
-create function pg_temp.attempt(subject text, free integer default 3) returns integer language sql as $$
-    select saas_private.take_attempt('test', subject, free, interval '1 minute', interval '1 hour', interval '1 day')
+-- Half minutes to wait, rounded up: seconds may pass between two attempts.
+create function pg_temp.attempt(subject text, free integer default 3, longest interval default '1 hour')
+    returns integer language sql as $$
+    select ceil(saas_private.take_attempt('test', subject, free, interval '1 minute', longest, interval '1 day') / 30.0)::integer
 $$;
 
 --
 -- Attempts
 --
 select is(array(select pg_temp.attempt('ada') from generate_series(1, 3)), array[0, 0, 0], 'the free attempts go on');
-select is(pg_temp.attempt('ada'), 60, 'the next one waits after the last one');
-select is(pg_temp.attempt('ada'), 60, 'and one that must wait is not counted');
+select is(pg_temp.attempt('ada'), 2, 'the next one waits after the last one');
+select is(pg_temp.attempt('ada'), 2, 'and one that must wait is not counted');
 select is(pg_temp.attempt('bob'), 0, 'each subject has its own');
 select is(saas_private.take_attempt('other', 'ada', 1, '1 minute', '1 hour', '1 day'), 0, 'and each kind');
 select is(pg_temp.attempt('ada', 4), 0, 'one more for who has more free ones');
-select is(pg_temp.attempt('ada', 3), 120, 'the wait doubles with each');
-select is(pg_temp.attempt('ada', 2), 240, 'and again');
-select is(saas_private.take_attempt('test', 'ada', 0, '1 minute', '90 seconds', '1 day'), 90, 'up to the longest one');
+select is(pg_temp.attempt('ada', 3), 4, 'the wait doubles with each');
+select is(pg_temp.attempt('ada', 2), 8, 'and again');
+select is(pg_temp.attempt('ada', 0, '90 seconds'), 3, 'up to the longest one');
 select saas_private.forget_attempts('test', 'ada');
 select is(pg_temp.attempt('ada'), 0, 'who has proven themselves begins anew');
 
@@ -35,7 +37,7 @@ savepoint inner_one;
 select pg_temp.attempt('carol', 2);
 rollback to inner_one;
 rollback;
-select is(pg_temp.attempt('carol', 2), 60, 'attempts count though their transaction was rolled back');
+select is(pg_temp.attempt('carol', 2), 2, 'attempts count though their transaction was rolled back');
 
 select saas_private.take_attempt('test', 'dora', 0, '1 microsecond', '1 microsecond', '1 microsecond');
 select is(saas_private.take_attempt('test', 'dora', 1, '1 hour', '1 hour', '1 hour'), 0,
@@ -47,7 +49,7 @@ select pg_temp.attempt('eve', 1) as first, pg_temp.attempt('eve', 1) as second \
 select pg_current_xact_id_if_assigned() is null as has_no_id \gset
 commit;
 select is(:first, 0, 'attempts are counted in a READ ONLY transaction');
-select is(:second, 60, 'and seen in it');
+select is(:second, 2, 'and seen in it');
 select ok(:'has_no_id', 'without a transaction id');
 
 select is(pg_temp.refusal(call), expected, call)
