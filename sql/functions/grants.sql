@@ -81,7 +81,7 @@ grant execute on function
     saas_api.create_api_key(text, text[], timestamptz), saas_api.rotate_api_key(uuid, interval),
     saas_api.revoke_api_key(uuid), saas_api.create_signing_secret(uuid, boolean)
     to saas_user;
-grant execute on function saas_private.refuse_api_key() to saas_owner, saas_service;
+grant execute on function saas_private.refuse_api_key(), saas_private.identity_source() to saas_owner, saas_service;
 grant execute on function
     saas_private.new_api_key(), saas_private.require_key_permissions(text[]), saas_private.own_api_key(uuid),
     saas_private.api_key_json(uuid), saas_private.seal_signing_secret(uuid, uuid, text),

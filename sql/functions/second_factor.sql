@@ -366,6 +366,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform saas.require_permission('manage_settings');
+    perform saas_private.refuse_api_key();
     if require_second_factor.required is null then
         perform saas_private.raise_fields('invalid input', 'required', 'is required');
     elsif require_second_factor.required
@@ -382,4 +383,4 @@ end
 $$;
 alter function saas_api.require_second_factor(boolean) owner to saas_service;
 comment on function saas_api.require_second_factor(boolean) is
-'Whether the organization requires a second factor: sessions without one are refused in it from the next transaction on. API keys and mapped database logins are not concerned. The caller''s own session must have one. Errors: PT401, PT403 without manage_settings or a second factor, 22023. For saas_user with manage_settings.';
+'Whether the organization requires a second factor: sessions without one are refused in it from the next transaction on. API keys and mapped database logins are not concerned. To require one the caller''s own session must have one. Errors: PT401, PT403 without manage_settings or a second factor, or with an API key, a mapped login or an operator''s ticket, 22023. For saas_user with manage_settings.';
