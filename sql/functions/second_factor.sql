@@ -331,7 +331,7 @@ declare
 begin
     perform saas_private.require_installed();
     -- The lock makes a second use of the same challenge wait and then find none.
-    select c.user_id, c.is_remembered into waiting
+    select c.user_id, c.is_remembered, c.created_at into waiting
       from saas_private.sign_in_challenge c
       join saas.app_user u on u.id = c.user_id and u.is_active
      where c.challenge_hash = hash and c.expires_at > now()
@@ -349,6 +349,12 @@ begin
         perform saas_private.note_sign_in('invalid_second_factor', waiting.user_id, null);
         perform saas_private.raise_error('PT401', 'Invalid code');
     elsif not saas_private.use_once('challenge', subject, interval '10 minutes') then
+        perform saas_private.raise_error('PT401', 'Invalid or expired challenge', null, 'Sign in again.');
+    end if;
+    -- Who changes the password waits for this and then ends the session, or has been faster.
+    perform from saas_private.password p where p.user_id = waiting.user_id for no key update;
+    if exists (select from saas_private.password p
+                where p.user_id = waiting.user_id and p.changed_at > waiting.created_at) then
         perform saas_private.raise_error('PT401', 'Invalid or expired challenge', null, 'Sign in again.');
     end if;
     perform saas_private.forget_attempts('second_factor', waiting.user_id::text);
