@@ -94,7 +94,7 @@ grant execute on function saas_private.login_refusal(oid) to saas_service;
 -- Second factors.
 grant execute on function saas_api.verify_second_factor(text, text) to saas_anon, saas_user;
 grant execute on function
-    saas_api.begin_second_factor(), saas_api.confirm_second_factor(text),
+    saas_api.begin_second_factor(text), saas_api.confirm_second_factor(text),
     saas_api.disable_second_factor(text, text), saas_api.new_recovery_codes(text),
     saas_api.second_factor(), saas_api.require_second_factor(boolean)
     to saas_user;

@@ -134,6 +134,19 @@ alter function saas_private.require_own_session() owner to saas_service;
 comment on function saas_private.require_own_session() is
 'Raises PT401 without an identity, PT403 when it does not come from a sign-in.';
 
+create function saas_private.mail_notice(user_id uuid, event text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.queue_mail(u.email, 'security_notice', jsonb_build_object('event', mail_notice.event))
+       from saas.app_user u where u.id = mail_notice.user_id;
+end
+$$;
+alter function saas_private.mail_notice(uuid, text) owner to saas_service;
+comment on function saas_private.mail_notice(uuid, text) is
+'Tells a person by mail what has happened to the account.';
+
 create function saas_private.make_recovery_codes(user_id uuid) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -156,7 +169,8 @@ alter function saas_private.make_recovery_codes(uuid) owner to saas_service;
 comment on function saas_private.make_recovery_codes(uuid) is
 'Ten new recovery codes in place of the old ones; only their hashes are kept.';
 
-create function saas_api.begin_second_factor() returns jsonb
+-- Whoever holds a stolen session would lock its owner out with a factor of theirs.
+create function saas_api.begin_second_factor(password text) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -165,6 +179,7 @@ declare
     person_id uuid := saas.current_user_id();
 begin
     perform saas_private.require_own_session();
+    perform saas_private.require_own_password(begin_second_factor.password, 'password');
     insert into saas_private.second_factor as f (user_id, secret)
     values (person_id, saas_private.seal_for_platform(secret, 'pg_saas:totp', person_id::text))
     on conflict (user_id) do update
@@ -179,9 +194,9 @@ begin
                   from saas.app_user u where u.id = person_id));
 end
 $$;
-alter function saas_api.begin_second_factor() owner to saas_service;
-comment on function saas_api.begin_second_factor() is
-'Begins to enrol an authenticator application: {secret, uri}, shown this once. It counts after confirm_second_factor; begun again, the old secret is gone. Errors: PT401, PT403 without a session, PT409 when one is on. For saas_user.';
+alter function saas_api.begin_second_factor(text) owner to saas_service;
+comment on function saas_api.begin_second_factor(text) is
+'Begins to enrol an authenticator application, which needs the password: {secret, uri}, shown this once. It counts after confirm_second_factor; begun again, the old secret is gone. Errors: PT401, PT403 without a session, PT409 when one is on, 22023 for a wrong password, PT429. For saas_user.';
 
 create function saas_api.confirm_second_factor(code text) returns jsonb
 language plpgsql volatile security definer
@@ -201,6 +216,7 @@ begin
     perform saas_private.forget_attempts('second_factor', person_id::text);
     update saas_private.second_factor f set confirmed_at = now() where f.user_id = person_id;
     update saas_private.session s set second_factor_at = now() where s.id = saas.current_session_id();
+    perform saas_private.mail_notice(person_id, 'a second factor was turned on.');
     return saas_private.make_recovery_codes(person_id);
 end
 $$;
@@ -238,6 +254,7 @@ begin
     delete from saas_private.recovery_code c where c.user_id = person_id;
     delete from saas_private.sign_in_challenge c where c.user_id = person_id;
     update saas_private.session s set second_factor_at = null where s.user_id = person_id;
+    perform saas_private.mail_notice(person_id, 'the second factor was turned off.');
     return jsonb_build_object('message', 'Second factor is off.');
 end
 $$;
@@ -261,6 +278,7 @@ begin
         perform saas_private.raise_fields('invalid code', 'code', 'is wrong or was used');
     end if;
     perform saas_private.forget_attempts('second_factor', person_id::text);
+    perform saas_private.mail_notice(person_id, 'the recovery codes of the second factor were replaced.');
     return saas_private.make_recovery_codes(person_id);
 end
 $$;

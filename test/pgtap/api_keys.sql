@@ -196,7 +196,7 @@ select is(pg_temp.with_key(pg_temp.key('full'), call), E'PT403\nnot possible wit
                ($$saas_api.end_session('01a1fe17-0000-7000-8000-000000000000')$$, 'end a session'),
                ($$saas_api.change_password('correct horse ada', 'another long password')$$, 'change the password'),
                ($$saas_api.deactivate_account('correct horse ada')$$, 'deactivate the account')) as c (call, what);
-select is(pg_temp.with_key(pg_temp.key('full'), 'saas_api.begin_second_factor()'),
+select is(pg_temp.with_key(pg_temp.key('full'), $$saas_api.begin_second_factor('correct horse ada')$$),
           E'PT403\nsecond factors are changed in a session of their owner', 'nor enrol a second factor');
 select is(pg_temp.with_key(pg_temp.key('full'), $$saas_api.switch_organization('bob-works')$$),
           E'PT403\nswitching the organization needs a session', 'nor enter another organization');
