@@ -159,10 +159,15 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    began_at timestamptz := clock_timestamp();
     mailed record;
     is_open boolean := false;
 begin
     perform saas_private.require_installed();
+    -- A row that waits to be verified is locked, which takes a transaction id:
+    -- without this one, SQL could tell it by that.
+    perform pg_current_xact_id();
+    perform saas_private.count_client('verify_client');
     perform saas_private.require_attempt('verify_email_code', saas_private.email_subject(verify_email_code.email), 10,
                                          interval '10 seconds', interval '15 minutes', interval '1 hour');
     select c.user_id, c.id, c.code_hash, c.used_at is null and c.expires_at > now() as is_good
@@ -179,6 +184,8 @@ begin
     if saas_private.code_hash(coalesce(mailed.id, '00000000-0000-0000-0000-000000000000'),
                               left(coalesce(btrim(verify_email_code.code), ''), 16))
        is distinct from mailed.code_hash or not is_open then
+        perform saas_private.wait_until(began_at
+            + greatest(interval '25 milliseconds', current_setting('saas.sign_in_floor')::interval));
         perform saas_private.raise_error('22023', 'invalid or expired code', null,
             'After five wrong codes or ten minutes ask for a new verification mail.');
     end if;

@@ -152,6 +152,18 @@ $$;
 comment on function saas_private.masked_email(text) is
 'The first letter and the domain of an address: a***@example.com.';
 
+-- Whoever has an IPv6 address has its /64 too; what is mapped from IPv4 is one address.
+create function saas_private.client_network(client inet) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when family(client_network.client) = 4 or client_network.client <<= inet '::ffff:0:0/96'
+                then replace(host(client_network.client), '::ffff:', '')
+                else text(network(set_masklen(client_network.client, 64))) end
+$$;
+comment on function saas_private.client_network(inet) is
+'What attempts of a client are counted under: an IPv4 address, or the /64 of an IPv6 one.';
+
 -- A local or loopback client is a proxy that everybody comes through.
 create function saas_private.count_client(kind text) returns void
 language plpgsql volatile security definer
@@ -161,7 +173,7 @@ declare
     client inet := saas_private.client_address();
 begin
     if client is not null and not (client <<= inet '127.0.0.0/8' or client = inet '::1') then
-        perform saas_private.require_attempt(count_client.kind, host(client), 50, interval '1 second',
+        perform saas_private.require_attempt(count_client.kind, saas_private.client_network(client), 50, interval '1 second',
                                              interval '5 minutes', interval '1 hour');
     end if;
 end

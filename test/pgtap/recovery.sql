@@ -105,6 +105,14 @@ select is((select count(*) - (select before from mails) from saas.outbox), 1::bi
 select is(pg_temp.call('verify_email', :'bobs_token'), :bad_token, 'the earlier link has ended');
 select pg_temp.mail('bob@recovery.example') ->> 'code' as bobs \gset
 select lpad(((:'bobs'::integer + n) % 1000000)::text, 6, '0') as wrong from generate_series(1, 1) n \gset
+begin;
+select pg_temp.refusal($$select saas_api.verify_email_code('nobody@recovery.example', '123456')$$) as ok,
+       pg_current_xact_id_if_assigned() is not null as has_id \gset
+rollback;
+select ok(:'has_id', 'an address that nobody has takes a transaction id too, as the row lock of a known one does');
+select is(saas_private.client_network(address), network, format('%s is counted as %s', address, network))
+  from (values ('192.0.2.1'::inet, '192.0.2.1'), ('::ffff:192.0.2.1', '192.0.2.1'),
+               ('2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'), ('2001:db8:1:2::7', '2001:db8:1:2::/64')) as c (address, network);
 -- Five wrong tries end a code, rolled back or not.
 call pg_temp.attack(format('select saas_api.verify_email_code(%L, %L)', 'bob@recovery.example', :'wrong'), 5);
 select is(pg_temp.call('verify_email_code', 'bob@recovery.example', :'bobs'), :bad_code, 'five wrong tries end a code though they were rolled back');
