@@ -249,6 +249,27 @@ alter function saas_api.request_password_reset(text) owner to saas_service;
 comment on function saas_api.request_password_reset(text) is
 'Mails a link to choose a new password: one hour, single use; earlier links end. The answer is the same for every address. Errors: 22023, PT429 after too many mails to the address. For saas_anon and saas_user.';
 
+-- Where sign-in does not wait for it, somebody may have used an account for
+-- whose address they had no proof.
+create function saas_private.oust_squatter(user_id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from saas.app_user u where u.id = oust_squatter.user_id and u.email_verified_at is not null) then
+        return;
+    end if;
+    delete from saas_private.second_factor f where f.user_id = oust_squatter.user_id;
+    delete from saas_private.recovery_code c where c.user_id = oust_squatter.user_id;
+    delete from saas_private.sign_in_challenge c where c.user_id = oust_squatter.user_id;
+    update saas.api_key k set revoked_at = now(), overlap_until = null
+     where k.created_by = oust_squatter.user_id and k.revoked_at is null;
+end
+$$;
+alter function saas_private.oust_squatter(uuid) owner to saas_service;
+comment on function saas_private.oust_squatter(uuid) is
+'Before an address is proven by mail for the first time: ends second factors and API keys of whoever used the account until now.';
+
 create function saas_api.reset_password(token text, new_password text) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -266,6 +287,7 @@ begin
     end if;
     perform saas_private.require_strong_password(reset_password.new_password);
     perform saas_private.set_password(proven_id, saas_private.hash_password(reset_password.new_password));
+    perform saas_private.oust_squatter(proven_id);
     perform saas_private.mark_verified(proven_id);
     perform saas_private.forget_mailed(proven_id, 'reset_password');
     perform saas_private.end_sessions_of(proven_id, null);
@@ -276,7 +298,7 @@ end
 $$;
 alter function saas_api.reset_password(text, text) owner to saas_service;
 comment on function saas_api.reset_password(text, text) is
-'Sets a new password with the token of a mailed link, ends all sessions and counts the address as verified: the mail has reached it. A password that is refused leaves the token good. Errors: 22023. For saas_anon and saas_user.';
+'Sets a new password with the token of a mailed link, ends all sessions and counts the address as verified: the mail has reached it. If it was not verified before, second factors and API keys of the account end too: nobody had proven to be its owner. A password that is refused leaves the token good. Errors: 22023. For saas_anon and saas_user.';
 
 create function saas_api.change_password(current_password text, new_password text,
                                          end_other_sessions boolean default true)
