@@ -50,7 +50,7 @@ returns setof record
 language c volatile parallel restricted
 as 'MODULE_PATHNAME', 'pg_saas_limits_status';
 comment on function saas.limits_status() is
-'One row per bounded memory of the server: its capacity and use in entries, and how many were evicted (requests, attempts), refused (used once, ended sessions) or overwritten (journal) for want of room since the start. For saas_operator.';
+'One row per bounded memory of the server: its capacity and use in entries, and how many were evicted (requests, attempts), refused (used once, nonces, ended sessions) or overwritten (journal) for want of room since the start. For saas_operator.';
 
 create function saas_private.write_note(kind text, subject uuid, at timestamptz, payload jsonb) returns void
 language plpgsql volatile security definer

@@ -80,8 +80,13 @@ declare
     expires_at timestamptz := now() + case when is_remembered then interval '30 days' else interval '24 hours' end;
     chosen_org uuid;
 begin
+    -- Who deactivates the account waits for this and then ends the session.
     select saas_private.session_org(u.id, u.last_org_id, start_session.second_factor_at) into chosen_org
-      from saas.app_user u where u.id = start_session.user_id;
+      from saas.app_user u where u.id = start_session.user_id and u.is_active
+       for no key update;
+    if not found then
+        perform saas_private.raise_error('PT401', 'Invalid credentials');
+    end if;
     insert into saas_private.session (id, user_id, active_org_id, is_remembered, ip, user_agent, expires_at,
                                       second_factor_at)
     values (session_id, start_session.user_id, chosen_org, is_remembered, saas_private.client_address(),
@@ -147,6 +152,18 @@ $$;
 comment on function saas_private.masked_email(text) is
 'The first letter and the domain of an address: a***@example.com.';
 
+-- Whoever has an IPv6 address has its /64 too; what is mapped from IPv4 is one address.
+create function saas_private.client_network(client inet) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when family(client_network.client) = 4 or client_network.client <<= inet '::ffff:0:0/96'
+                then replace(host(client_network.client), '::ffff:', '')
+                else text(network(set_masklen(client_network.client, 64))) end
+$$;
+comment on function saas_private.client_network(inet) is
+'What attempts of a client are counted under: an IPv4 address, or the /64 of an IPv6 one.';
+
 -- A local or loopback client is a proxy that everybody comes through.
 create function saas_private.count_client(kind text) returns void
 language plpgsql volatile security definer
@@ -156,7 +173,7 @@ declare
     client inet := saas_private.client_address();
 begin
     if client is not null and not (client <<= inet '127.0.0.0/8' or client = inet '::1') then
-        perform saas_private.require_attempt(count_client.kind, host(client), 50, interval '1 second',
+        perform saas_private.require_attempt(count_client.kind, saas_private.client_network(client), 50, interval '1 second',
                                              interval '5 minutes', interval '1 hour');
     end if;
 end
@@ -202,7 +219,7 @@ declare
     person record;
     matches boolean;
 begin
-    select u.id, u.is_active, u.email_verified_at, p.hash
+    select u.id, u.is_active, u.email_verified_at, p.hash, p.changed_at
       into person
       from saas.app_user u
       left join saas_private.password p on p.user_id = u.id
@@ -224,6 +241,13 @@ begin
         perform saas_private.note_sign_in('email_not_verified', person.id, verify_password.email);
         perform saas_private.raise_error('PT403', 'Email not verified', null,
             'Follow the link in the verification mail.');
+    end if;
+    -- Who changes it waits for this and then ends the session, or has been faster.
+    perform from saas_private.password p
+      where p.user_id = person.id and p.changed_at = person.changed_at
+        for no key update;
+    if not found then
+        perform saas_private.raise_error('PT401', 'Invalid credentials');
     end if;
     perform saas_private.refresh_hash(person.id, verify_password.password, person.hash);
     return person.id;

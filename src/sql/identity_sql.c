@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(pg_saas_current_org_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_role_name);
 PG_FUNCTION_INFO_V1(pg_saas_current_session_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_api_key_id);
+PG_FUNCTION_INFO_V1(pg_saas_identity_source);
 PG_FUNCTION_INFO_V1(pg_saas_current_permissions);
 PG_FUNCTION_INFO_V1(pg_saas_current_rank);
 PG_FUNCTION_INFO_V1(pg_saas_has_permission);
@@ -77,6 +78,35 @@ pg_saas_current_api_key_id(PG_FUNCTION_ARGS)
 	if (!identity->is_set || identity->source != SAAS_IDENTITY_API_KEY)
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(&identity->api_key_id);
+}
+
+static const char *
+source_name(SaasIdentitySource source)
+{
+	switch (source)
+	{
+		case SAAS_IDENTITY_SESSION:
+			return "session";
+		case SAAS_IDENTITY_API_KEY:
+			return "api_key";
+		case SAAS_IDENTITY_LOGIN:
+			return "login";
+		case SAAS_IDENTITY_OPERATOR:
+			return "operator";
+		case SAAS_IDENTITY_SUPERUSER:
+			return "superuser";
+	}
+	return "unknown";
+}
+
+Datum
+pg_saas_identity_source(PG_FUNCTION_ARGS)
+{
+	const SaasIdentity *identity = SaasIdentityGet();
+
+	if (!identity->is_set)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(source_name(identity->source)));
 }
 
 Datum

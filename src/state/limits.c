@@ -19,6 +19,9 @@
 #define RATE_STEPS		16
 #define MAX_SUBJECT		512
 
+/* Of the memory of nonces one organization takes at most this part. */
+#define NONCE_SHARES	8
+
 /*
  * No refresh token outlives it: who is ended and never written down, because
  * no worker ran, stays ended.
@@ -30,6 +33,7 @@ typedef enum TableNumber
 	RATES,
 	ATTEMPTS,
 	USES,
+	NONCES,
 	ENDED
 } TableNumber;
 
@@ -67,6 +71,7 @@ static SaasKeyedTable tables[SAAS_LIMIT_TABLES] = {
 	[RATES] = {"requests", sizeof(RateEntry), true},
 	[ATTEMPTS] = {"attempts", sizeof(AttemptEntry), true},
 	[USES] = {"used once", sizeof(UseEntry), false},
+	[NONCES] = {"nonces", sizeof(UseEntry), false},
 	[ENDED] = {"ended sessions", sizeof(EndedEntry), false},
 };
 
@@ -306,14 +311,14 @@ SaasForgetAttempts(const char *kind, const void *subject, size_t length)
 	LWLockRelease(lock);
 }
 
-bool
-SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_for)
+static bool
+use_in(SaasKeyedTable *table, const char *kind, const void *subject, size_t length, int64 valid_for)
 {
 	SaasKey		key = key_of(kind, subject, length);
 	TimestampTz now = GetCurrentTimestamp();
-	LWLock	   *lock = SaasKeyedLock(&tables[USES], &key, LW_EXCLUSIVE);
+	LWLock	   *lock = SaasKeyedLock(table, &key, LW_EXCLUSIVE);
 	bool		found;
-	UseEntry   *entry = SaasKeyedFindOrAdd(&tables[USES], &key, now, &found);
+	UseEntry   *entry = SaasKeyedFindOrAdd(table, &key, now, &found);
 
 	if (entry == NULL)
 		refuse_full(lock);
@@ -321,6 +326,24 @@ SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_fo
 		entry->head.expires_at = now + valid_for;
 	LWLockRelease(lock);
 	return !found;
+}
+
+bool
+SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_for)
+{
+	return use_in(&tables[USES], kind, subject, length, valid_for);
+}
+
+/* What the rate bounds within fifteen sixteenths of its window are all that are kept. */
+bool
+SaasUseNonce(const pg_uuid_t *org_id, const char *nonce, size_t length, int valid_for_s,
+			 SaasRateVerdict *verdict)
+{
+	int			window_s = valid_for_s * RATE_STEPS / (RATE_STEPS - 1) + 1;
+
+	SaasRateTake("nonces", org_id->data, UUID_LEN, saas_limit_entries / NONCE_SHARES, window_s, verdict);
+	return verdict->allowed &&
+		use_in(&tables[NONCES], "nonce", nonce, length, valid_for_s * USECS_PER_SEC);
 }
 
 bool

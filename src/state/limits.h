@@ -9,10 +9,10 @@
  * a standby (whose memory is its own).  A restart or crash of the server
  * forgets everything but the sessions that were written down meanwhile.
  *
- * Four tables of saas.limit_entries each, so that a flood of one kind does not
+ * Five tables of saas.limit_entries each, so that a flood of one kind does not
  * touch another.  Requests make room by forgetting who has asked longest ago,
  * attempts by forgetting who has made the fewest: refused instead, one client
- * with made-up addresses could keep everybody from signing in.  The other two
+ * with made-up addresses could keep everybody from signing in.  The other three
  * never forget before their time and fail closed with PT503.
  * Everything is kept per database.
  */
@@ -60,6 +60,14 @@ extern void SaasForgetAttempts(const char *kind, const void *subject, size_t len
 
 /* True the first time within the time, in microseconds. */
 extern bool SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_for);
+
+/*
+ * The same for the nonces of requests that an organization's keys have signed,
+ * in a memory of their own of which no organization takes more than its share:
+ * false with allowed unset, and the time to wait, when it has.
+ */
+extern bool SaasUseNonce(const pg_uuid_t *org_id, const char *nonce, size_t length, int valid_for_s,
+						 SaasRateVerdict *verdict);
 extern bool SaasIsUsed(const char *kind, const void *subject, size_t length);
 
 /* From here on the session's tokens are refused; the worker writes it down. */
@@ -79,7 +87,7 @@ extern int	SaasEndedSessions(SaasEndedSession *list, int limit);
 /* The row says it now, committed. */
 extern void SaasForgetEndedSession(const pg_uuid_t *session_id);
 
-#define SAAS_LIMIT_TABLES	4
+#define SAAS_LIMIT_TABLES	5
 
 extern void SaasLimitsGetStatus(SaasKeyedStatus status[SAAS_LIMIT_TABLES]);
 

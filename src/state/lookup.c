@@ -236,7 +236,7 @@ require_active(const char *status)
 static void
 refuse(const SaasIdentity *identity, const char *refusal)
 {
-	if (identity->source == SAAS_IDENTITY_OPERATOR)
+	if (identity->source == SAAS_IDENTITY_OPERATOR || identity->source == SAAS_IDENTITY_SUPERUSER)
 		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
 	if (identity->source == SAAS_IDENTITY_LOGIN)
 		SaasRaise("PT401", refusal,

@@ -230,7 +230,7 @@ select results_eq('select scope, max_requests, window_length from saas.rate_limi
                   'an operator changes limits, and takes an organization''s own away');
 
 select is(array_agg(memory order by memory collate "C"),
-          array['attempts', 'ended sessions', 'journal', 'requests', 'used once'], 'the operator sees every memory')
+          array['attempts', 'ended sessions', 'journal', 'nonces', 'requests', 'used once'], 'the operator sees every memory')
   from saas.limits_status();
 select cmp_ok(used, '>=', 1::bigint, memory || ' holds something')
   from saas.limits_status() where memory = 'used once';

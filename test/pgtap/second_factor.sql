@@ -66,7 +66,7 @@ $$;
 create function pg_temp.enrol(of_person text) returns void language plpgsql as $$
 begin
     update pg_temp.person p
-       set secret = pg_temp.as_person(of_person, 'saas_api.begin_second_factor()')::jsonb ->> 'secret'
+       set secret = pg_temp.as_person(of_person, $f$saas_api.begin_second_factor('correct horse')$f$)::jsonb ->> 'secret'
      where p.name = of_person;
 end
 $$;
@@ -88,7 +88,10 @@ select is(pg_temp.as_person('ada', 'saas_api.second_factor()')::jsonb,
           '{"is_on": false, "is_session_proven": false, "recovery_codes_left": 0}', 'at first there is none');
 select is(pg_temp.as_person('ada', $$saas_api.confirm_second_factor('123456')$$), '22023 invalid code (code)',
           'nothing is confirmed before it has begun');
-select pg_temp.as_person('ada', 'saas_api.begin_second_factor()') as begun \gset
+select is(pg_temp.as_person('ada', format('saas_api.begin_second_factor(%L)', wrong)), '22023 invalid password (password)',
+          'a session alone enrols nothing: it may be stolen')
+  from unnest(array['wrong horse', '', null]) wrong;
+select pg_temp.as_person('ada', $$saas_api.begin_second_factor('correct horse')$$) as begun \gset
 select matches(:'begun'::jsonb ->> 'secret', '^[A-Z2-7]{32}$', 'the secret has 160 bits in base32');
 select is(:'begun'::jsonb ->> 'uri', format('otpauth://totp/pg_saas:ada%%40factor.example?secret=%s&issuer=pg_saas'
                                             '&algorithm=SHA1&digits=6&period=30', :'begun'::jsonb ->> 'secret'),
@@ -113,9 +116,11 @@ select saas_private.forget_attempts('second_factor', pg_temp.user_id('ada')::tex
 select is(jsonb_array_length(pg_temp.as_person('ada', format('saas_api.confirm_second_factor(%L)',
                                                              pg_temp.code('ada')))::jsonb -> 'recovery_codes'),
           10, 'the application''s code turns it on and gives ten recovery codes');
+select is((select parameters ->> 'event' from saas.outbox where recipient = 'ada@factor.example' and template = 'security_notice'),
+          'a second factor was turned on.', 'of which a mail tells');
 select is(pg_temp.as_person('ada', 'saas_api.second_factor()')::jsonb,
           '{"is_on": true, "is_session_proven": true, "recovery_codes_left": 10}', 'it is on, and this session has it');
-select is(pg_temp.as_person('ada', 'saas_api.begin_second_factor()'), 'PT409 Second factor is already on',
+select is(pg_temp.as_person('ada', $$saas_api.begin_second_factor('correct horse')$$), 'PT409 Second factor is already on',
           'no second one is begun');
 select is(pg_temp.as_person('ada', $$saas_api.confirm_second_factor('123456')$$), 'PT409 Second factor is already on',
           'nor confirmed');
@@ -275,6 +280,8 @@ select is(pg_temp.as_person('dee', $$saas_api.disable_second_factor(code => '12'
 select pg_temp.sign_in('dee') ->> 'challenge' as challenge \gset
 select is(pg_temp.as_person('dee', $$saas_api.disable_second_factor('correct horse')$$), '{"message": "Second factor is off."}',
           'the password turns it off');
+select is((select parameters ->> 'event' from saas.outbox where recipient = 'dee@factor.example' order by id desc limit 1),
+          'the second factor was turned off.', 'of which a mail tells');
 select is(pg_temp.verify(:'challenge', '123456'), 'PT401 Invalid or expired challenge', 'challenges go with it');
 select is(pg_temp.as_person('dee', 'saas_api.second_factor()')::jsonb,
           '{"is_on": false, "is_session_proven": false, "recovery_codes_left": 0}', 'and recovery codes');
@@ -288,10 +295,10 @@ select is(pg_temp.as_person('ada', format('saas_api.disable_second_factor(code =
   from pg_temp.person p where p.name = 'ada';
 select is(pg_temp.as_person('ada', 'saas.current_role_name()'), 'PT403 Second factor required',
           'whereupon the owner''s own session is refused');
-select is(pg_temp.refusal('select saas_api.begin_second_factor()'), 'PT401 Access token required', 'enrolment needs an identity');
+select is(pg_temp.refusal($$select saas_api.begin_second_factor('correct horse')$$), 'PT401 Access token required', 'enrolment needs an identity');
 begin;
 do $$ begin perform saas.assume_identity(pg_temp.user_id('cy'), (select id from saas.organization where slug = 'factor-cy')); end $$;
-select pg_temp.refusal('select saas_api.begin_second_factor()') as begun,
+select pg_temp.refusal($$select saas_api.begin_second_factor('correct horse')$$) as begun,
        pg_temp.refusal($$select saas_api.disable_second_factor('correct horse')$$) as disabled \gset
 rollback;
 select is(:'begun'::text, 'PT403 second factors are changed in a session of their owner', 'and a session: an operator enrols nobody');

@@ -121,6 +121,26 @@ is(sql(q{select saas_private.take_attempt('race', 'x', 20, '1 day', '1 day', '1 
 	'it makes room for itself: who has to wait is not forgotten');
 is(status('attempts', 'used <= capacity and lost > 18000'), 't', 'which the operator sees');
 
+# One tenant's signed requests leave room for those of others, and are counted
+# apart from what second factors use once, whose memory is full by now.
+sub signed
+{
+	my ($owner, $times) = @_;
+	my $made = $owner->sql(q{select k ->> 'key', s ->> 'signing_secret'
+		from saas_api.create_api_key('signs', '{view_dashboard}') k, saas_api.create_signing_secret((k ->> 'id')::uuid) s});
+	my ($key, $secret) = split /\|/, $made;
+	return sql(qq{select count(saas.verify_request('GET', '/', null, null, jsonb_build_object('x-api-key', '$key',
+			'x-saas-timestamp', t, 'x-saas-nonce', n, 'x-saas-signature',
+			encode(hmac(concat_ws(E'\\n', 'GET', '/', '', t, n, encode(sha256(''), 'hex')), '$secret', 'sha256'), 'hex'))))
+		from (select extract(epoch from now())::bigint::text as t,
+		             replace(gen_random_uuid()::text, '-', '') as n from generate_series(1, $times)) as request});
+}
+my $other = SaasTenant->create($node, 'postgres', 'Other');
+is(signed($tenant, 128), 128, 'an eighth of the nonces is for one organization');
+ok(!eval { signed($tenant, 1) }, 'and no more');
+like($@, qr/Too many signed requests from your organization/, 'whatever key signs');
+is(signed($other, 128), 128, 'there is room for others');
+
 # No worker looks at a database without the extension's tables.
 sql('create database unwatched');
 $node->safe_psql('unwatched', 'create extension pg_saas cascade');
