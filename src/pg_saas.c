@@ -7,6 +7,7 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "sql/login_hook.h"
 #include "state/identity.h"
 #include "state/journal.h"
 #include "state/keyring.h"
@@ -17,7 +18,6 @@
 #include "store/layout.h"
 #include "store/partition.h"
 #include "worker/launcher.h"
-#include "worker/login_hook.h"
 #include "worker/utility_hook.h"
 
 PG_MODULE_MAGIC;

@@ -16,7 +16,7 @@
 #define FDS_PER_MAIL		4	/* a socket that another races, and the resolver's */
 #define FDS_OF_LOOP			4
 
-/* Which user's sockets libcurl watches; ours are told apart by their mail. */
+/* libcurl's own sockets; those of our conversations are told by their mail. */
 static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *known)
 {

@@ -24,6 +24,8 @@ say_command(SmtpMail *mail, SmtpStep step, const char *verb, const char *address
 	int			length = address ? snprintf(mail->command, sizeof(mail->command), "%s:<%s>\r\n", verb, address) :
 		snprintf(mail->command, sizeof(mail->command), "%s\r\n", verb);
 
+	/* An address has at most SAAS_MAIL_MAX_ADDRESS bytes, which SaasSmtpStart's contract asks for. */
+	Assert(length > 0 && length < sizeof(mail->command));
 	say(mail, step, mail->command, (size_t) length);
 }
 

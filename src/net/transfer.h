@@ -87,7 +87,4 @@ extern void SaasTransferWatch(SaasTransferLoop *loop, int fd);
 /* Takes one finished transfer; false when there is none now. */
 extern bool SaasTransferTake(SaasTransferLoop *loop, SaasTransferResult *result);
 
-/* Gives up the transfer of that tag without a result; unknown tags are ignored. */
-extern void SaasTransferCancel(SaasTransferLoop *loop, void *tag);
-
 #endif							/* SAAS_TRANSFER_H */

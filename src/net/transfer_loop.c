@@ -20,7 +20,6 @@
 /* Idle connections that a shard keeps at least. */
 #define CONNECTIONS_PER_SHARD	4
 
-/* Once in a process, and never in the one that forks the others. */
 void
 SaasTransferInitLibcurl(void)
 {
@@ -351,21 +350,4 @@ SaasTransferTake(SaasTransferLoop *loop, SaasTransferResult *result)
 	*result = transfer->result;
 	drop(transfer);
 	return true;
-}
-
-void
-SaasTransferCancel(SaasTransferLoop *loop, void *tag)
-{
-	dlist_mutable_iter iter;
-	sigset_t	saved;
-
-	SaasTransferBlockSignals(&saved);
-	dlist_foreach_modify(iter, &loop->transfers)
-	{
-		SaasTransfer *transfer = dlist_container(SaasTransfer, all_node, iter.cur);
-
-		if (transfer->tag == tag)
-			drop(transfer);
-	}
-	SaasTransferRestoreSignals(&saved);
 }

@@ -77,9 +77,8 @@ struct SaasJwtKeySet
 	SaasJwtKey	keys[SAAS_JWT_MAX_KEYS];
 };
 
-/* By "alg", by enum, or by what a private key suits; NULL when there is none. */
+/* By "alg", or by what a private key suits; NULL when there is none. */
 extern const SaasJwtMethod *SaasJwtMethodByName(const char *name);
-extern const SaasJwtMethod *SaasJwtMethodByAlgorithm(SaasJwtAlgorithm algorithm);
 extern const SaasJwtMethod *SaasJwtMethodByKey(const EVP_PKEY *key);
 
 /*

@@ -71,8 +71,8 @@ SaasJwtAlgorithmByName(const char *name, SaasJwtAlgorithm *algorithm)
 	return method != NULL;
 }
 
-const SaasJwtMethod *
-SaasJwtMethodByAlgorithm(SaasJwtAlgorithm algorithm)
+static const SaasJwtMethod *
+method_of(SaasJwtAlgorithm algorithm)
 {
 	size_t		i;
 
@@ -356,7 +356,7 @@ bool
 SaasJwtKeyGenerate(SaasJwtAlgorithm algorithm, SaasArena *arena,
 				   char **private_half, char **public_jwk, char **kid, SaasProblem *problem)
 {
-	const SaasJwtMethod *method = SaasJwtMethodByAlgorithm(algorithm);
+	const SaasJwtMethod *method = method_of(algorithm);
 	bool		ok;
 
 	*private_half = *public_jwk = *kid = NULL;

@@ -24,12 +24,12 @@ extern void SaasRaise(const char *sqlstate, const char *message,
 					  const char *detail, const char *hint)
 			__attribute__((noreturn));
 
-/* PT429 with a Retry-After header of at least one second. */
-extern void SaasRaiseRetryAfter(const char *message, const char *detail, const char *hint, int seconds)
-			__attribute__((noreturn));
-
 /* The same from a problem that a lower layer reported. */
 extern void SaasRaiseProblem(const SaasProblem *problem)
+			__attribute__((noreturn));
+
+/* PT429 with a Retry-After header of at least one second. */
+extern void SaasRaiseRetryAfter(const char *message, const char *detail, const char *hint, int seconds)
 			__attribute__((noreturn));
 
 #endif							/* SAAS_RAISE_H */

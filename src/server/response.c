@@ -61,20 +61,13 @@ SaasResponseAddHeaders(SaasHeader **list, SaasArena *arena, const SaasHeaderPair
 }
 
 void
-SaasResponseSetHeaders(const SaasHeaderPair *pairs, int count)
+SaasResponseSetHeader(const char *name, const char *value)
 {
+	SaasHeaderPair pair = {name, value};
 	SaasArena  *arena;
 	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, SAAS_ANSWER_ARENA_SIZE, &arena);
 	SaasHeader *list = SaasResponseHeaders(arena);
 
-	SaasResponseAddHeaders(&list, arena, pairs, count);
+	SaasResponseAddHeaders(&list, arena, &pair, 1);
 	MemoryContextDelete(context);
-}
-
-void
-SaasResponseSetHeader(const char *name, const char *value)
-{
-	SaasHeaderPair pair = {name, value};
-
-	SaasResponseSetHeaders(&pair, 1);
 }

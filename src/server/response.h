@@ -20,19 +20,18 @@ typedef struct SaasHeaderPair
 } SaasHeaderPair;
 
 /*
- * Sets headers: replaces one of the same name, Set-Cookie appends; control
+ * Sets a header: replaces one of the same name, Set-Cookie appends; control
  * characters are left out.  22023 for a name that is no token (RFC 9110,
  * section 5.6.2) and beyond the bounds of pure/headers.h.
  */
-extern void SaasResponseSetHeaders(const SaasHeaderPair *pairs, int count);
 extern void SaasResponseSetHeader(const char *name, const char *value);
 
 /* The headers set so far, in the arena. */
 extern SaasHeader *SaasResponseHeaders(SaasArena *arena);
 
 /*
- * The same as SetHeaders for who has the headers set so far at hand: adds to
- * the list and stores it.
+ * The same for several, for who has the headers set so far at hand: adds to the
+ * list and stores it.
  */
 extern void SaasResponseAddHeaders(SaasHeader **list, SaasArena *arena,
 								   const SaasHeaderPair *pairs, int count);

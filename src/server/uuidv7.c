@@ -1,6 +1,6 @@
 /*
  * uuidv7.c
- *	  Time-ordered UUIDs.
+ *	  Time-ordered UUIDs, and UUIDs as text.
  */
 #include "postgres.h"
 
@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "pure/crypto.h"
 #include "server/uuidv7.h"
+#include "utils/builtins.h"
 
 #define POOL_BYTES		512
 #define RANDOM_BYTES	8
@@ -63,4 +64,10 @@ SaasUuidv7(pg_uuid_t *id)
 	id->data[6] = (unsigned char) (0x70 | ((tick >> 8) & 0x0f));
 	id->data[7] = (unsigned char) (tick & 0xff);
 	id->data[8] = (unsigned char) (0x80 | (id->data[8] & 0x3f));
+}
+
+char *
+SaasUuidText(const pg_uuid_t *id)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
 }

@@ -1,6 +1,6 @@
 /*
  * uuidv7.h
- *	  Time-ordered UUIDs (RFC 9562, section 5.7).
+ *	  Time-ordered UUIDs (RFC 9562, section 5.7), and UUIDs as text.
  */
 #ifndef SAAS_UUIDV7_H
 #define SAAS_UUIDV7_H
@@ -15,5 +15,8 @@
  * the process, also when the clock steps back.
  */
 extern void SaasUuidv7(pg_uuid_t *id);
+
+/* Any UUID in its text form of 36 characters, palloc'd. */
+extern char *SaasUuidText(const pg_uuid_t *id);
 
 #endif							/* SAAS_UUIDV7_H */

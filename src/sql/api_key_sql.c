@@ -11,6 +11,7 @@
 #include "pure/crypto.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "server/uuidv7.h"
 #include "state/api_key_use.h"
 #include "state/identity.h"
 #include "utils/builtins.h"
@@ -99,18 +100,12 @@ require_header(Jsonb *headers, const char *name)
 	return found;
 }
 
-static char *
-uuid_text(const pg_uuid_t *id)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
-}
-
 static Datum
 identity_answer(const SaasIdentity *identity)
 {
 	char	   *json = psprintf("{\"org_id\":\"%s\",\"user_id\":\"%s\",\"api_key_id\":\"%s\"}",
-								uuid_text(&identity->org_id), uuid_text(&identity->user_id),
-								uuid_text(&identity->api_key_id));
+								SaasUuidText(&identity->org_id), SaasUuidText(&identity->user_id),
+								SaasUuidText(&identity->api_key_id));
 
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 }

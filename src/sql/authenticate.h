@@ -8,8 +8,9 @@
 #include "postgres.h"
 
 /*
- * Verifies an access token or API key against keys and live rows and gives the transaction its
- * identity.  Errors as saas.authenticate documents them; none repeats the token.
+ * Verifies an access token or API key against keys and live rows and gives the
+ * transaction its identity.  Errors as saas.authenticate documents them; none
+ * repeats the token.
  */
 extern void SaasAuthenticateToken(const text *token);
 

@@ -213,8 +213,8 @@ pg_saas_assume_identity(PG_FUNCTION_ARGS)
 	ereport(LOG,
 			(errmsg("\"%s\" assumes the identity of user %s in organization %s",
 					identity.actor,
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity.user_id))),
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&identity.org_id))))));
+					SaasUuidText(&identity.user_id),
+					SaasUuidText(&identity.org_id))));
 	SaasIdentityInstall(&identity);
 	PG_RETURN_VOID();
 }

@@ -92,7 +92,7 @@ new_request_id(void)
 	pg_uuid_t	id;
 
 	SaasUuidv7(&id);
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&id)));
+	return SaasUuidText(&id);
 }
 
 static void

@@ -8,6 +8,7 @@
 
 #include "compat.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "pure/crypto.h"
 #include "pure/totp.h"
 #include "server/arena_context.h"
@@ -40,14 +41,22 @@ pg_saas_random_base32(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(result);
 }
 
+/* A URI percent-encodes UTF-8 (RFC 3986, section 2.5), whatever the database's encoding. */
+static char *
+utf8_argument(FunctionCallInfo fcinfo, int number)
+{
+	char	   *value = text_to_cstring(PG_GETARG_TEXT_PP(number));
+
+	return pg_server_to_any(value, (int) strlen(value), PG_UTF8);
+}
+
 Datum
 pg_saas_totp_uri(PG_FUNCTION_ARGS)
 {
 	SaasArena  *arena;
 	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, URI_ARENA_SIZE, &arena);
-	char	   *uri = SaasTotpUri(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  text_to_cstring(PG_GETARG_TEXT_PP(1)),
-								  text_to_cstring(PG_GETARG_TEXT_PP(2)), arena);
+	char	   *uri = SaasTotpUri(utf8_argument(fcinfo, 0), utf8_argument(fcinfo, 1),
+								  utf8_argument(fcinfo, 2), arena);
 	text	   *result;
 
 	if (uri == NULL)

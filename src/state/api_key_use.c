@@ -13,6 +13,7 @@
 #include "pure/crypto.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "server/uuidv7.h"
 #include "state/api_key_use.h"
 #include "state/journal.h"
 #include "state/limits.h"
@@ -49,12 +50,6 @@ find(const text *key, SaasIdentity *identity, bool *requires_signature)
 	SaasLookupApiKey(hash, identity, requires_signature);
 }
 
-static char *
-uuid_text(const pg_uuid_t *id)
-{
-	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
-}
-
 /*
  * Notes that the key was used, for the worker to write down.  The memory of
  * rates never refuses for want of room: a full one costs a note too many.
@@ -67,7 +62,7 @@ note_use(const SaasIdentity *identity)
 	SaasRateTake(USED_KIND, identity->api_key_id.data, UUID_LEN, 1, USED_EVERY_S, &verdict);
 	if (verdict.allowed)
 		SaasNoteDown(USED_KIND, &identity->api_key_id,
-					 psprintf("{\"org_id\":\"%s\"}", uuid_text(&identity->org_id)));
+					 psprintf("{\"org_id\":\"%s\"}", SaasUuidText(&identity->org_id)));
 }
 
 void
@@ -85,7 +80,7 @@ SaasApiKeyIdentify(const text *key, SaasIdentity *identity)
 struct varlena *
 SaasApiKeySealSecret(const pg_uuid_t *org_id, const pg_uuid_t *api_key_id, const char *secret, Size length)
 {
-	return SaasSeal(org_id, secret, length, SIGNING_PURPOSE, uuid_text(api_key_id));
+	return SaasSeal(org_id, secret, length, SIGNING_PURPOSE, SaasUuidText(api_key_id));
 }
 
 /* The key's signing secret, which the caller wipes; NULL when it has none. */
@@ -114,7 +109,8 @@ read_secret(const SaasIdentity *identity, Size *length)
 	SaasRunAsEnd(&state);
 	if (sealed == NULL)
 		return NULL;
-	return SaasUnseal(&identity->org_id, sealed, SIGNING_PURPOSE, uuid_text(&identity->api_key_id), length);
+	return SaasUnseal(&identity->org_id, sealed, SIGNING_PURPOSE, SaasUuidText(&identity->api_key_id),
+					  length);
 }
 
 /* The request's time in Unix seconds must be close to ours. */
@@ -201,7 +197,7 @@ require_signature(const SaasSignedRequest *request, const SaasIdentity *identity
 static void
 require_new(const SaasSignedRequest *request, const SaasIdentity *identity)
 {
-	char	   *subject = psprintf("%s %s", uuid_text(&identity->api_key_id), request->nonce);
+	char	   *subject = psprintf("%s %s", SaasUuidText(&identity->api_key_id), request->nonce);
 	SaasRateVerdict verdict;
 	bool		is_new = SaasUseNonce(&identity->org_id, subject, strlen(subject), 2 * WINDOW_S + 1, &verdict);
 

@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "pure/permissions.h"
 #include "server/raise.h"
+#include "server/uuidv7.h"
 #include "state/identity.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -43,7 +44,7 @@ static void
 append_uuid(StringInfo text, bool present, const pg_uuid_t *id)
 {
 	if (present)
-		appendStringInfoString(text, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))));
+		appendStringInfoString(text, SaasUuidText(id));
 	appendStringInfoChar(text, '|');
 }
 

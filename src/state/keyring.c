@@ -8,7 +8,9 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "server/raise.h"
+#include "server/plan.h"
 #include "server/run_as.h"
+#include "server/uuidv7.h"
 #include "state/keyring.h"
 #include "state/master_key_file.h"
 #include "utils/builtins.h"
@@ -111,7 +113,7 @@ static char *
 wrap_context(const pg_uuid_t *org_id, int version, int master_version)
 {
 	return psprintf(WRAP_PURPOSE "|%s|%d|%d",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(org_id))),
+					SaasUuidText(org_id),
 					version, master_version);
 }
 
@@ -155,6 +157,11 @@ unwrap(const pg_uuid_t *org_id, const WrappedKey *wrapped, uint8_t *key)
 static bool
 read_wrapped(const pg_uuid_t *org_id, int version, WrappedKey *wrapped)
 {
+	static const char query[] =
+		"select version, master_version, master_fingerprint, wrapped_key"
+		"  from saas_private.data_key"
+		" where org_id = $1 and (version = $2 or $2 = 0)"
+		" order by version desc limit 1";
 	static SPIPlanPtr plan = NULL;
 	Oid			types[2] = {UUIDOID, INT4OID};
 	Datum		values[2] = {UUIDPGetDatum(org_id), Int32GetDatum(version)};
@@ -162,17 +169,7 @@ read_wrapped(const pg_uuid_t *org_id, int version, WrappedKey *wrapped)
 	bool		found;
 
 	SaasRunAsBegin(&state, "saas_service");
-	if (plan == NULL)
-	{
-		SPIPlanPtr	prepared = SPI_prepare("select version, master_version, master_fingerprint, wrapped_key"
-										   "  from saas_private.data_key"
-										   " where org_id = $1 and (version = $2 or $2 = 0)"
-										   " order by version desc limit 1", 2, types);
-
-		if (prepared == NULL || SPI_keepplan(prepared) != 0)
-			elog(ERROR, "could not prepare the look-up of a data key");
-		plan = prepared;
-	}
+	SaasPlanKeep(&plan, query, lengthof(types), types, 0);
 	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up a data key");
 	found = SPI_processed == 1;

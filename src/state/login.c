@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "server/plan.h"
 #include "server/run_as.h"
 #include "state/identity.h"
 #include "state/login.h"
@@ -102,14 +103,7 @@ read_mapping(Oid login, SaasIdentity *identity)
 
 	namestrcpy(&name, GetUserNameFromId(login, false));
 	SaasRunAsBeginQualified(&state, "saas_service");
-	if (mapping_plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(mapping_query, 3, types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the look-up of a login: %s", SPI_result_code_string(SPI_result));
-		mapping_plan = plan;
-	}
+	SaasPlanKeep(&mapping_plan, mapping_query, lengthof(types), types, 0);
 	if (SPI_execute_plan(mapping_plan, values, NULL, false, 2) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up a login");
 	is_mapped = SPI_processed == 1;

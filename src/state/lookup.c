@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
 #include "pure/permissions.h"
+#include "server/plan.h"
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "state/limits.h"
@@ -119,15 +120,7 @@ column_is_true(int number)
 static void
 run_plan(SPIPlanPtr *plan, const char *query, int count, Oid *types, Datum *values, const char *nulls)
 {
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	fresh = SPI_prepare_cursor(query, count, types, CURSOR_OPT_GENERIC_PLAN);
-
-		if (fresh == NULL || SPI_keepplan(fresh) != 0)
-			elog(ERROR, "could not prepare the look-up of an identity: %s",
-				 SPI_result_code_string(SPI_result));
-		*plan = fresh;
-	}
+	SaasPlanKeep(plan, query, count, types, CURSOR_OPT_GENERIC_PLAN);
 	/* Not read-only: a fresh snapshot, so that a revocation counts at once. */
 	if (SPI_execute_plan(*plan, values, nulls, false, 2) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up an identity");

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "server/plan.h"
 #include "server/run_as.h"
 #include "state/identity.h"
 #include "state/journal.h"
@@ -66,14 +67,7 @@ run_query(bool is_org, const pg_uuid_t *org_id)
 	Oid			types[2] = {TEXTOID, UUIDOID};
 	Datum		values[2] = {CStringGetTextDatum(is_org ? "organization" : "address"), UUIDPGetDatum(org_id)};
 
-	if (limit_plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(limit_query, 2, types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the look-up of a rate limit: %s", SPI_result_code_string(SPI_result));
-		limit_plan = plan;
-	}
+	SaasPlanKeep(&limit_plan, limit_query, lengthof(types), types, 0);
 	if (SPI_execute_plan(limit_plan, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up a rate limit");
 }
@@ -84,8 +78,9 @@ read_limit(CachedLimit *limit)
 	SaasRunAs	state;
 	bool		is_null;
 
-	SaasRequireInstalled();
+	/* First: the entry stands for another key already. */
 	limit->is_valid = false;
+	SaasRequireInstalled();
 	SaasRunAsBegin(&state, "saas_service");
 	run_query(limit->is_org, &limit->org_id);
 	limit->max_requests = DEFAULT_REQUESTS;

@@ -82,12 +82,6 @@ SaasSharedInit(void)
 	shmem_startup_hook = start_shared;
 }
 
-bool
-SaasSharedIsReady(void)
-{
-	return shared != NULL;
-}
-
 /* Call with the lock held; with create a free slot becomes the database's. */
 static SaasDatabaseSlot *
 find_database(Oid database, bool create)

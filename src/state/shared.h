@@ -79,9 +79,6 @@ typedef struct SaasPollRequest
 
 extern void SaasSharedInit(void);
 
-/* Whether the library was preloaded and shared memory is there. */
-extern bool SaasSharedIsReady(void);
-
 /* Launcher: its latch, to be set when a database is wanted. */
 extern void SaasSharedSetLauncher(Latch *latch);
 

@@ -12,6 +12,7 @@
 #include "server/arena_context.h"
 #include "server/guarded.h"
 #include "server/run_as.h"
+#include "server/uuidv7.h"
 #include "state/keyring.h"
 #include "state/sealed.h"
 #include "store/outbox.h"
@@ -91,21 +92,12 @@ text_column(SaasArena *arena, HeapTuple tuple, TupleDesc desc, int column)
 	return SaasArenaStrdup(arena, pg_server_to_any(server_text, (int) strlen(server_text), PG_UTF8));
 }
 
-/* What opens one mail's token, for SaasGuardedRun. */
-typedef struct OpenToken
-{
-	SaasOutboxMail *mail;
-	const struct varlena *sealed;
-} OpenToken;
-
 static void
-open_token(void *arg)
+open_token(SaasOutboxMail *mail, const struct varlena *sealed)
 {
-	OpenToken  *step = arg;
-	SaasOutboxMail *mail = step->mail;
-	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&mail->id)));
+	char	   *id = SaasUuidText(&mail->id);
 	Size		length;
-	char	   *text = SaasUnseal(&SaasPlatformOrg, step->sealed, TOKEN_PURPOSE, id, &length);
+	char	   *text = SaasUnseal(&SaasPlatformOrg, sealed, TOKEN_PURPOSE, id, &length);
 	char	   *token = SaasArenaStrdup(mail->arena, text);
 	char	   *blank = token ? strchr(token, ' ') : NULL;
 
@@ -119,21 +111,25 @@ open_token(void *arg)
 	mail->token = token;
 }
 
-static SaasOutboxMail *
-make_mail(MemoryContext context, HeapTuple tuple, TupleDesc desc)
+/* A claimed row and the mail to fill from it, for SaasGuardedRun. */
+typedef struct ReadMail
 {
-	SaasArena  *arena;
-	MemoryContext own = SaasArenaContextCreate(context, MAIL_ARENA_SIZE, &arena);
-	SaasOutboxMail *mail = MemoryContextAllocZero(own, sizeof(SaasOutboxMail));
-	OpenToken	step = {mail, NULL};
+	SaasOutboxMail *mail;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+} ReadMail;
+
+static void
+read_texts(void *arg)
+{
+	ReadMail   *step = arg;
+	SaasOutboxMail *mail = step->mail;
+	SaasArena  *arena = mail->arena;
+	HeapTuple	tuple = step->tuple;
+	TupleDesc	desc = step->desc;
 	bool		is_null;
 	Datum		token;
 
-	mail->context = own;
-	mail->arena = arena;
-	mail->id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &is_null));
-	mail->attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 2, &is_null));
-	mail->created_s = DatumGetInt64(SPI_getbinval(tuple, desc, 3, &is_null));
 	mail->recipient = text_column(arena, tuple, desc, 4);
 	mail->parameters = text_column(arena, tuple, desc, 5);
 	mail->organization = text_column(arena, tuple, desc, 6);
@@ -141,11 +137,26 @@ make_mail(MemoryContext context, HeapTuple tuple, TupleDesc desc)
 	mail->text = text_column(arena, tuple, desc, 8);
 	mail->html = text_column(arena, tuple, desc, 9);
 	token = SPI_getbinval(tuple, desc, 10, &is_null);
-	if (is_null)
-		return mail;
-	step.sealed = PG_DETOAST_DATUM(token);
-	/* One mail that does not open must not keep the others from being sent. */
-	(void) SaasGuardedRun(open_token, &step, &mail->problem);
+	if (!is_null)
+		open_token(mail, PG_DETOAST_DATUM(token));
+}
+
+static SaasOutboxMail *
+make_mail(MemoryContext context, HeapTuple tuple, TupleDesc desc)
+{
+	SaasArena  *arena;
+	MemoryContext own = SaasArenaContextCreate(context, MAIL_ARENA_SIZE, &arena);
+	SaasOutboxMail *mail = MemoryContextAllocZero(own, sizeof(SaasOutboxMail));
+	ReadMail	step = {mail, tuple, desc};
+	bool		is_null;
+
+	mail->context = own;
+	mail->arena = arena;
+	mail->id = *DatumGetUUIDP(SPI_getbinval(tuple, desc, 1, &is_null));
+	mail->attempts = DatumGetInt32(SPI_getbinval(tuple, desc, 2, &is_null));
+	mail->created_s = DatumGetInt64(SPI_getbinval(tuple, desc, 3, &is_null));
+	/* One mail that cannot be read or opened must not keep the others from being sent. */
+	(void) SaasGuardedRun(read_texts, &step, &mail->problem);
 	return mail;
 }
 

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "server/plan.h"
 #include "store/statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -14,17 +15,7 @@ SaasStatementRun(SaasStatement *statement, const Datum *values, const char *null
 {
 	int			result;
 
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->count, statement->types);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare a statement of the store: %s",
-				 SPI_result_code_string(SPI_result));
-		if (SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not keep a statement of the store");
-		statement->plan = plan;
-	}
+	SaasPlanKeep(&statement->plan, statement->sql, statement->count, statement->types, 0);
 	result = SPI_execute_plan(statement->plan, (Datum *) values, nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not run a statement of the store: %s", SPI_result_code_string(result));

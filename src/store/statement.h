@@ -22,8 +22,8 @@ typedef struct SaasStatement
 } SaasStatement;
 
 /*
- * Runs it with SPI connected as saas_poller, preparing it the first time;
- * returns the number of rows.  nulls may be NULL.
+ * Runs it with SPI connected as the role that it is for, preparing it the first
+ * time; returns the number of rows.  nulls may be NULL.
  */
 extern uint64 SaasStatementRun(SaasStatement *statement, const Datum *values, const char *nulls);
 

@@ -144,7 +144,7 @@ collect_values(SaasOutboxMail *mail, SaasMailValue **values)
 static const char *
 message_id(const SaasOutboxMail *mail, const Round *round)
 {
-	char	   *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&mail->id)));
+	char	   *id = SaasUuidText(&mail->id);
 
 	return SaasArenaPrintf(mail->arena, "%s%s", id, strchr(round->from.address, '@'));
 }

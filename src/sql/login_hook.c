@@ -13,9 +13,9 @@
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "optimizer/planner.h"
+#include "sql/login_hook.h"
 #include "state/login.h"
 #include "tcop/utility.h"
-#include "worker/login_hook.h"
 
 static planner_hook_type previous_planner = NULL;
 static ExecutorStart_hook_type previous_start = NULL;
