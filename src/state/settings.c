@@ -200,7 +200,7 @@ static void
 define_limit_settings(void)
 {
 	DefineCustomIntVariable("saas.limit_entries",
-							"Entries of each memory of the server: requests, attempts, things used once, ended sessions.",
+							"Entries of each memory of the server: requests, attempts, things used once, ended sessions, refreshed sessions.",
 							"When one is full, requests forget who has asked longest ago; the others refuse what is new.",
 							&saas_limit_entries, 65536, 1024, 16777216,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);

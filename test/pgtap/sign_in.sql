@@ -146,6 +146,14 @@ $$;
 create function pg_temp.next(token text) returns text language sql as $$
     select saas_api.refresh_session(token) ->> 'refresh_token'
 $$;
+create procedure pg_temp.until_let_go() language plpgsql as $$
+begin
+    -- The worker may have taken it before the call.
+    while (select used > 0 from saas.limits_status() where memory = 'refreshed sessions') loop
+        commit;
+    end loop;
+end
+$$;
 select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
 select pg_temp.next(:'t0') as t1 \gset
 select pg_temp.next(:'t0') as t1_again \gset
@@ -176,6 +184,48 @@ select pg_temp.next(:'t1') as t2 \gset
 update saas_private.refresh_token set rotated_at = clock_timestamp() - interval '11 seconds' where token_hash = saas_private.token_hash(:'t1_again');
 select is(pg_temp.refresh(:'t1_again'), :token_refused, 'a sibling of a used token is used up with it');
 select is(pg_temp.has_ended(:'session'), true, 'so a thief within the ten seconds is found');
+-- A use that was rolled back is a use.
+create function pg_temp.as_if_later(seconds integer) returns void language plpgsql as $$
+begin
+    execute replace(pg_get_functiondef('saas_private.is_reuse'::regproc), '''10 seconds''', quote_literal(10 - seconds || ' seconds'));
+end
+$$;
+create function pg_temp.rotated_at(token text) returns timestamptz language sql as $$
+    select t.rotated_at from saas_private.refresh_token t where t.token_hash = saas_private.token_hash(token)
+$$;
+select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
+call pg_temp.attack(format('select saas_api.refresh_session(%L)', :'t0'), 3);
+select pg_temp.next(:'t0') as t1 \gset
+select is(pg_temp.has_ended(:'session'), false, 'rolled back within ten seconds, the token may be asked again');
+call pg_temp.attack(format('select saas_api.refresh_session(%L)', :'t1'));
+select is(pg_temp.has_ended(:'session'), false, 'the next one too');
+select is(pg_temp.refresh(:'t0'), :token_refused, 'but something has come of the first one''s answer then');
+select is(pg_temp.refresh(:'t1'), :token_refused, 'and the session has ended');
+
+select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
+-- The worker cannot write it down meanwhile.
+begin;
+select count(*) as locked from (select from saas_private.refresh_token t for update) s \gset
+savepoint unseen;
+select saas_api.refresh_session(:'t0') is not null as ok \gset
+rollback to unseen;
+select pg_temp.as_if_later(10);
+select pg_temp.refresh(:'t0') as answer \gset
+rollback;
+select is(:'answer'::text, :token_refused, 'ten seconds after a use that was rolled back the token is used up');
+select is(pg_temp.has_ended(:'session'), true, 'and takes the session with it: a thief is found');
+
+select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
+call pg_temp.attack(format('select saas_api.refresh_session(%L)', :'t0'));
+call saas.poll();
+call pg_temp.until_let_go();
+select isnt(pg_temp.rotated_at(:'t0'), null, 'the worker writes the use down');
+select pg_temp.rotated_at(:'t0') as rotated_at \gset
+select pg_temp.next(:'t0') as t1 \gset
+select is(pg_temp.rotated_at(:'t0'), :'rotated_at'::timestamptz, 'and a later one does not say a later time');
+update saas_private.refresh_token set rotated_at = clock_timestamp() - interval '11 seconds' where token_hash = saas_private.token_hash(:'t0');
+select is(pg_temp.refresh(:'t0'), :token_refused, 'so that it is used up without the memory too');
+select is(pg_temp.refresh(:'t1'), :token_refused, 'with all that came of it');
 select is(pg_temp.refresh(odd), :token_refused, format('%s is no token', to_json(left(odd, 10))))
   from unnest(array[repeat('x', 100000), E'\x01\n', '€', '''']) odd;
 
