@@ -76,6 +76,11 @@ begin
            and (t.rotated_at is null
                 or (t.rotated_at > write_note.at and t.generation = (write_note.payload ->> 'generation')::integer));
         return;
+    elsif write_note.kind = 'recovery_code_used' then
+        update saas_private.recovery_code c set used_at = write_note.at
+         where c.user_id = write_note.subject and c.used_at is null
+           and c.code_hash = decode(write_note.payload ->> 'code_hash', 'hex');
+        return;
     elsif write_note.kind = 'key_used' then
         update saas.api_key k set last_used_at = greatest(k.last_used_at, write_note.at)
          where k.org_id = (write_note.payload ->> 'org_id')::uuid and k.id = write_note.subject;
@@ -92,7 +97,7 @@ end
 $$;
 alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
 comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
-'Writes down what was noted in the journal: session_ended ends the session, refresh_used uses its refresh tokens up, key_used says when an API key was used last, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
+'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
 
 create function saas_private.prune_security_events() returns integer
 language plpgsql volatile security definer

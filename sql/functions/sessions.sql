@@ -180,8 +180,8 @@ begin
     seconds := saas_private.take_attempt('sign_in', subject, 5, interval '1 second',
                                          interval '15 minutes', interval '1 hour');
     if seconds > 0 then
-        if count_sign_in.user_id is not null
-           and saas_private.use_once('sign_in_lockout', subject, interval '1 hour') then
+        -- For an address without an account too: the same work, the same time.
+        if saas_private.use_once('sign_in_lockout', subject, interval '1 hour') then
             perform saas_private.note_sign_in('locked_out', count_sign_in.user_id, count_sign_in.email);
         end if;
         perform saas_private.raise_wait(seconds);

@@ -47,6 +47,15 @@ set saas.bcrypt_cost = 10;
 \set token_refused '\'PT401 Invalid or expired token\''
 select count(pg_temp.enrol(name || '@sign-in.example')) as ok from unnest(array['ada', 'bob', 'carol', 'dora', 'eve']) name \gset
 
+-- The mail says of link and code how long each is good.
+select results_eq($$select distinct parameters -> 'valid_hours', parameters -> 'code_valid_minutes' from saas.outbox
+                     where template = 'verify_email' and recipient = 'ada@sign-in.example'$$,
+                  $$select to_jsonb(extract(epoch from t.expires_at - t.created_at)::integer / 3600),
+                           to_jsonb(extract(epoch from c.expires_at - c.created_at)::integer / 60)
+                      from saas_private.email_token t join saas_private.email_code c using (user_id)
+                     where t.user_id = pg_temp.user_id('ada@sign-in.example') and t.purpose = 'verify_email'$$,
+                  'a verification mail is told how long link and code are good');
+
 --
 -- Throttling
 --
@@ -147,9 +156,12 @@ create function pg_temp.next(token text) returns text language sql as $$
     select saas_api.refresh_session(token) ->> 'refresh_token'
 $$;
 create procedure pg_temp.until_let_go() language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
 begin
     -- The worker may have taken it before the call.
-    while (select used > 0 from saas.limits_status() where memory = 'refreshed sessions') loop
+    while (select used > 0 from saas.limits_status() where memory = 'refreshed sessions')
+          and clock_timestamp() < began_at + interval '1 minute' loop
         commit;
     end loop;
 end
@@ -310,14 +322,39 @@ select results_eq($$select distinct outcome, email_masked, user_id = pg_temp.use
                       from saas.sign_ins(email => ' CAROL@sign-in.example') order by 1$$,
                   $$values ('invalid_credentials', 'c***@sign-in.example', true, true), ('locked_out', 'c***@sign-in.example', true, true)$$,
                   'an operator finds those of an address');
-select results_eq($$select outcome, count(*), bool_and(user_id is null) from saas.sign_ins(email => 'nobody@sign-in.example') group by 1$$,
-                  $$values ('invalid_credentials', 5::bigint, true)$$, 'also of one without an account');
+select results_eq($$select outcome, count(*), bool_and(user_id is null) from saas.sign_ins(email => 'nobody@sign-in.example') group by 1 order by 1$$,
+                  $$values ('invalid_credentials', 5::bigint, true), ('locked_out', 1, true)$$, 'also of one without an account');
 select is_empty($$select e from saas_private.security_event e where e::text ~ 'carol@|nobody@|horse'$$, 'the log holds no address and no password');
 select is_empty($$select e from saas_private.security_event e where e.payload ? 'truncated'$$, 'nothing was too long for it');
 select bag_has($$select outcome from saas.sign_ins()$$, $$values ('success'), ('reuse'), ('wrong_own_password')$$, 'it tells successes, reuse, wrong passwords inside');
 select is_empty($$select outcome from saas.sign_ins(since => now() + interval '1 hour')$$, 'since a time');
 select results_eq($$select recipient, count(*) from saas.outbox where template = 'sign_in_lockout' group by 1 order by 1$$,
-                  $$values ('ada@sign-in.example', 1::bigint), ('carol@sign-in.example', 1::bigint)$$, 'owners of throttled accounts are told once');
+                  $$values ('ada@sign-in.example', 1::bigint), ('carol@sign-in.example', 1::bigint)$$, 'owners of throttled accounts are told once an hour');
+-- As if the hour were over.
+begin;
+do $$ begin
+    execute replace(pg_get_functiondef('saas_private.count_sign_in'::regproc), 'subject, interval ''1 hour'') then',
+                    'subject || clock_timestamp(), interval ''1 hour'') then');
+end $$;
+select saas_private.take_attempt('sign_in', saas_private.email_subject('carol@sign-in.example'), 1000, '1 second', '1 second', '1 hour')
+  from generate_series(1, 20);
+select pg_temp.sign_in('carol@sign-in.example', 'correct horse') as answer \gset
+rollback;
+select is(:'answer'::text, :throttled, 'an account is throttled once more');
+create procedure pg_temp.until_mailed(address text, wanted bigint) language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
+begin
+    while (select count(*) < wanted from saas.outbox where template = 'sign_in_lockout' and recipient = address)
+          and clock_timestamp() < began_at + interval '1 minute' loop
+        commit;
+    end loop;
+end
+$$;
+call saas.poll();
+call pg_temp.until_mailed('carol@sign-in.example', 2);
+select is((select count(*) from saas.outbox where template = 'sign_in_lockout' and recipient = 'carol@sign-in.example'), 2::bigint,
+          'and again after an hour');
 select results_eq(format('select ended_at is not null from saas_private.session where user_id = %L and ended_at is not null limit 1', pg_temp.user_id('member@sign-in.example')),
                   array[true], 'ended sessions are written down');
 set role saas_operator;
