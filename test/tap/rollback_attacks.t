@@ -35,8 +35,8 @@ SaasGateway->prepare($node, 'postgres');
 
 sub sql { return $node->safe_psql('postgres', @_); }
 
-# The worker is off: its work is done here.
-sub write_down { sql('call saas.poll()'); return; }
+# What the worker writes within seconds.
+sub is_written { return ok($node->poll_query_until('postgres', $_[0]), $_[1]); }
 
 sub person
 {
@@ -261,9 +261,8 @@ my $stolen = sign_in($fay);
 my $thiefs = printed('refresh_session', 'access_token', { refresh_token => $stolen->{refresh_token} });
 like($thiefs, qr/^eyJ/, 'a thief has an access token printed');
 is(ref call('me', {}, bearer($thiefs)), 'HASH', 'which is good');
-write_down();
 my $by_token = "where token_hash = saas_private.token_hash('$stolen->{refresh_token}')";
-is(sql("select rotated_at is not null from saas_private.refresh_token $by_token"), 't', 'but the refresh token is used up');
+is_written("select rotated_at is not null from saas_private.refresh_token $by_token", 'but the refresh token is used up');
 sql("update saas_private.refresh_token set rotated_at = clock_timestamp() - interval '11 seconds' $by_token");
 is(call('refresh_session', { refresh_token => $stolen->{refresh_token} }), $no_token, 'the owner\'s refresh raises the alarm');
 is(call('me', {}, bearer($thiefs)), $no_token, 'and the thief is out');
@@ -279,9 +278,12 @@ is(call('refresh_session', { refresh_token => $next->{refresh_token} }), $no_tok
 #
 # What the worker has written outlasts a restart.
 #
-write_down();
-is(sql("select string_agg(distinct outcome, ' ' order by outcome) from saas.sign_ins()"),
-	'invalid_credentials invalid_second_factor locked_out reuse success wrong_own_password', 'the log has seen it all');
+is_written(q{select string_agg(distinct outcome, ' ' order by outcome)
+	= 'invalid_credentials invalid_second_factor locked_out reuse success wrong_own_password' from saas.sign_ins()},
+	'the log has seen it all');
+is_written("select count(used_at) = 3 from saas_private.recovery_code where user_id = '$cys_id'", 'and the codes that were used');
+is_written(q{select sum(used) = 0 from saas.limits_status() where memory in ('ended sessions', 'refreshed sessions')},
+	'and the sessions');
 $gateway->stop;
 $node->restart;
 $gateway = SaasGateway->start($node, 'postgres');
