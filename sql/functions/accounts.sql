@@ -254,13 +254,13 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    began_at timestamptz := clock_timestamp();
     given_email text := saas_private.require_email(sign_up.email);
     given_first text := saas_private.require_field('first_name', sign_up.first_name, 100);
     given_last text := saas_private.require_field('last_name', sign_up.last_name, 100);
     given_org text;
     org_name text;
     password_hash text;
+    hashed_at timestamptz;
     person_id uuid := saas.uuidv7();
 begin
     perform saas_private.require_installed();
@@ -274,6 +274,7 @@ begin
     perform saas_private.count_mail_request(given_email);
     -- Before the look-up, so that a known address takes the same time.
     password_hash := saas_private.hash_password(sign_up.password);
+    hashed_at := clock_timestamp();
 
     insert into saas.app_user (id, email, first_name, last_name)
     values (person_id, given_email, given_first, given_last)
@@ -298,7 +299,7 @@ begin
     else
         perform saas_private.queue_mail(given_email, 'account_exists', '{}');
     end if;
-    return saas_private.answer_alike(began_at, 'Check your email to verify your account.');
+    return saas_private.answer_alike(hashed_at, 'Check your email to verify your account.');
 end
 $$;
 alter function saas_api.sign_up(text, text, text, text, text) owner to saas_service;

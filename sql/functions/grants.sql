@@ -108,7 +108,8 @@ grant execute on function
     saas_private.take_attempt(text, text, integer, interval, interval, interval),
     saas_private.forget_attempts(text, text), saas_private.use_once(text, text, interval),
     saas_private.is_used(text, text), saas_private.end_session_now(uuid),
-    saas_private.session_is_ended(uuid), saas_private.note(text, uuid, jsonb),
+    saas_private.session_is_ended(uuid),
+    saas_private.use_refresh(uuid, integer, interval), saas_private.note(text, uuid, jsonb),
     saas_private.check_rate_limit(inet)
     to saas_service;
 grant execute on function

@@ -316,6 +316,13 @@ begin
         perform saas_private.raise_error('22023', 'invalid or expired token', null,
             'Ask for a new mail to reset the password.');
     end if;
+    perform saas_private.require_strong_password(reset_password.new_password);
+    -- Otherwise who rolls back could have attempts forgotten again and again.
+    if not saas_private.use_once('reset_password', encode(saas_private.token_hash(reset_password.token), 'hex'),
+                                 interval '1 hour') then
+        perform saas_private.raise_error('22023', 'invalid or expired token', null,
+            'Ask for a new mail to reset the password.');
+    end if;
     perform saas_private.replace_password(proven_id, reset_password.new_password);
     perform saas_private.oust_squatter(proven_id);
     perform saas_private.mark_verified(proven_id);
@@ -326,7 +333,7 @@ end
 $$;
 alter function saas_api.reset_password(text, text) owner to saas_service;
 comment on function saas_api.reset_password(text, text) is
-'Sets a new password with the token of a mailed link, ends all sessions and counts the address as verified: the mail has reached it. If it was not verified before, second factors and API keys of the account end too: nobody had proven to be its owner. A password that is refused leaves the token good. Errors: 22023. For saas_anon and saas_user.';
+'Sets a new password with the token of a mailed link, ends all sessions and counts the address as verified: the mail has reached it. If it was not verified before, second factors and API keys of the account end too: nobody had proven to be its owner. A password that is refused leaves the token good; one that is taken uses it up, even when the caller rolls back. Errors: 22023. For saas_anon and saas_user.';
 
 create function saas_api.change_password(current_password text, new_password text,
                                          end_other_sessions boolean default true)

@@ -78,12 +78,17 @@ declare
 begin
     update saas_private.recovery_code c set used_at = now()
      where c.user_id = spend_recovery_code.user_id and c.code_hash = hash and c.used_at is null;
-    return found and saas_private.use_once('recovery_code', encode(hash, 'hex'), interval '1 day');
+    if not found or not saas_private.use_once('recovery_code', encode(hash, 'hex'), interval '1 day') then
+        return false;
+    end if;
+    perform saas_private.note('recovery_code_used', spend_recovery_code.user_id,
+                              jsonb_build_object('code_hash', encode(hash, 'hex')));
+    return true;
 end
 $$;
 alter function saas_private.spend_recovery_code(uuid, text) owner to saas_service;
 comment on function saas_private.spend_recovery_code(uuid, text) is
-'Whether the code is one of the person''s that is left, and uses it up.';
+'Whether the code is one of the person''s that is left, and uses it up: at once, even when the caller rolls back.';
 
 create function saas_private.spend_factor_code(user_id uuid, code text) returns boolean
 language plpgsql volatile security definer
@@ -259,6 +264,8 @@ begin
             (select p.hash from saas_private.password p where p.user_id = person_id));
     end if;
     if not is_proven then
+        perform saas_private.note_sign_in(case when disable_second_factor.code is null then 'wrong_own_password'
+                                               else 'invalid_second_factor' end, person_id, null);
         perform saas_private.raise_fields('invalid password or code',
             case when disable_second_factor.code is null then 'password' else 'code' end, 'is wrong');
     end if;
@@ -284,6 +291,7 @@ declare
 begin
     perform saas_private.count_factor_attempt(person_id);
     if not saas_private.spend_factor_code(person_id, new_recovery_codes.code) then
+        perform saas_private.note_sign_in('invalid_second_factor', person_id, null);
         perform saas_private.raise_fields('invalid code', 'code', 'is wrong or was used');
     end if;
     perform saas_private.forget_attempts('second_factor', person_id::text);

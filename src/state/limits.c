@@ -34,7 +34,8 @@ typedef enum TableNumber
 	ATTEMPTS,
 	USES,
 	NONCES,
-	ENDED
+	ENDED,
+	REFRESHES
 } TableNumber;
 
 typedef struct RateEntry
@@ -67,12 +68,20 @@ typedef struct EndedEntry
 	SaasEndedSession session;
 } EndedEntry;
 
+typedef struct RefreshEntry
+{
+	SaasKeyedEntry head;
+	Oid			database;
+	SaasRefresh refresh;
+} RefreshEntry;
+
 static SaasKeyedTable tables[SAAS_LIMIT_TABLES] = {
 	[RATES] = {"requests", sizeof(RateEntry), true},
 	[ATTEMPTS] = {"attempts", sizeof(AttemptEntry), true},
 	[USES] = {"used once", sizeof(UseEntry), false},
 	[NONCES] = {"nonces", sizeof(UseEntry), false},
 	[ENDED] = {"ended sessions", sizeof(EndedEntry), false},
+	[REFRESHES] = {"refreshed sessions", sizeof(RefreshEntry), false},
 };
 
 /* Hashes the keys; made anew by each start of the server, then inherited. */
@@ -432,6 +441,70 @@ SaasForgetEndedSession(const pg_uuid_t *session_id)
 	LWLock	   *lock = SaasKeyedLock(&tables[ENDED], &key, LW_EXCLUSIVE);
 
 	SaasKeyedRemove(&tables[ENDED], &key);
+	LWLockRelease(lock);
+}
+
+TimestampTz
+SaasUseRefresh(const pg_uuid_t *session_id, int generation, int64 valid_for)
+{
+	SaasKey		key = session_key(session_id);
+	TimestampTz now = GetCurrentTimestamp();
+	LWLock	   *lock = SaasKeyedLock(&tables[REFRESHES], &key, LW_EXCLUSIVE);
+	bool		found;
+	RefreshEntry *entry = SaasKeyedFindOrAdd(&tables[REFRESHES], &key, now, &found);
+	TimestampTz used_at;
+
+	if (entry == NULL)
+		refuse_full(lock);
+	if (!found || entry->refresh.generation < generation)
+	{
+		entry->database = MyDatabaseId;
+		entry->refresh.session_id = *session_id;
+		entry->refresh.generation = generation;
+		entry->refresh.used_at = now;
+		entry->head.expires_at = now + valid_for;
+	}
+	used_at = entry->refresh.generation == generation ? entry->refresh.used_at : DT_NOBEGIN;
+	LWLockRelease(lock);
+	return used_at;
+}
+
+typedef struct RefreshList
+{
+	SaasRefresh *list;
+	int			count;
+	int			limit;
+} RefreshList;
+
+static bool
+collect_refresh(const void *entry, void *arg)
+{
+	const RefreshEntry *refreshed = entry;
+	RefreshList *list = arg;
+
+	if (refreshed->database == MyDatabaseId)
+		list->list[list->count++] = refreshed->refresh;
+	return list->count < list->limit;
+}
+
+int
+SaasRefreshes(SaasRefresh *list, int limit)
+{
+	RefreshList found = {list, 0, limit};
+
+	SaasKeyedVisit(&tables[REFRESHES], GetCurrentTimestamp(), collect_refresh, &found);
+	return found.count;
+}
+
+void
+SaasForgetRefresh(const SaasRefresh *refresh)
+{
+	SaasKey		key = session_key(&refresh->session_id);
+	LWLock	   *lock = SaasKeyedLock(&tables[REFRESHES], &key, LW_EXCLUSIVE);
+	RefreshEntry *entry = SaasKeyedFind(&tables[REFRESHES], &key, GetCurrentTimestamp());
+
+	if (entry != NULL && entry->refresh.generation == refresh->generation)
+		SaasKeyedRemove(&tables[REFRESHES], &key);
 	LWLockRelease(lock);
 }
 

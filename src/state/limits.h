@@ -1,18 +1,19 @@
 /*
  * limits.h
  *	  What must count whatever becomes of the transaction: requests, attempts,
- *	  things used once, sessions ended at once.
+ *	  things used once, sessions ended at once, refresh tokens that were used.
  *
  * A caller can roll back what it wrote after seeing the outcome, so all of
  * this lives in shared memory and is counted before anything is verified.
  * None of it takes a transaction id; it works in READ ONLY transactions and on
  * a standby (whose memory is its own).  A restart or crash of the server
- * forgets everything but the sessions that were written down meanwhile.
+ * forgets everything but the sessions and uses of refresh tokens that were
+ * written down meanwhile.
  *
- * Five tables of saas.limit_entries each, so that a flood of one kind does not
+ * Six tables of saas.limit_entries each, so that a flood of one kind does not
  * touch another.  Requests make room by forgetting who has asked longest ago,
  * attempts by forgetting who has made the fewest: refused instead, one client
- * with made-up addresses could keep everybody from signing in.  The other three
+ * with made-up addresses could keep everybody from signing in.  The other four
  * never forget before their time and fail closed with PT503.
  * Everything is kept per database.
  */
@@ -87,7 +88,32 @@ extern int	SaasEndedSessions(SaasEndedSession *list, int limit);
 /* The row says it now, committed. */
 extern void SaasForgetEndedSession(const pg_uuid_t *session_id);
 
-#define SAAS_LIMIT_TABLES	5
+/*
+ * A use of a session's refresh tokens of one generation, which all go with the
+ * first of them that is used, and when that was.
+ */
+typedef struct SaasRefresh
+{
+	pg_uuid_t	session_id;
+	int			generation;
+	TimestampTz used_at;
+} SaasRefresh;
+
+/*
+ * Uses a session's refresh tokens of that generation and says when they were
+ * used first; DT_NOBEGIN when later ones were used already.  Memory keeps the
+ * newest use of each session for valid_for microseconds, or until the worker
+ * has written it down.
+ */
+extern TimestampTz SaasUseRefresh(const pg_uuid_t *session_id, int generation, int64 valid_for);
+
+/* Up to limit of this database's into list; returns how many. */
+extern int	SaasRefreshes(SaasRefresh *list, int limit);
+
+/* The rows say it now, committed; a newer use of the session stays. */
+extern void SaasForgetRefresh(const SaasRefresh *refresh);
+
+#define SAAS_LIMIT_TABLES	6
 
 extern void SaasLimitsGetStatus(SaasKeyedStatus status[SAAS_LIMIT_TABLES]);
 

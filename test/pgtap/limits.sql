@@ -107,6 +107,24 @@ select is(pg_temp.refusal(format('select saas.authenticate(%L)', answer ->> 'acc
   from signed_in;
 
 --
+-- Uses of refresh tokens
+--
+create function pg_temp.use(session_id uuid, generation integer) returns timestamptz language sql as $$
+    select saas_private.use_refresh(session_id, generation, interval '1 hour')
+$$;
+select gen_random_uuid() as one, gen_random_uuid() as other \gset
+begin;
+select pg_temp.use(:'one', 1) as used_at \gset
+rollback;
+select is(pg_temp.use(:'one', 1), :'used_at', 'a second use learns when the first was, though that was rolled back');
+select is(pg_temp.use(:'one', 0), '-infinity', 'a token from before it was used up with it');
+select cmp_ok(pg_temp.use(:'one', 2), '>', :'used_at'::timestamptz, 'one from after it is used now');
+select is(pg_temp.use(:'one', 1), '-infinity', 'which uses the one before up');
+select cmp_ok(pg_temp.use(:'other', 0), '>', :'used_at'::timestamptz, 'another session has its own');
+select is(pg_temp.refusal($$select saas_private.use_refresh(gen_random_uuid(), 1, '0')$$),
+          '22023 a time must be above zero and at most a year', 'it is kept for a time');
+
+--
 -- Notes
 --
 create table noted as select gen_random_uuid() as subject;
@@ -230,7 +248,7 @@ select results_eq('select scope, max_requests, window_length from saas.rate_limi
                   'an operator changes limits, and takes an organization''s own away');
 
 select is(array_agg(memory order by memory collate "C"),
-          array['attempts', 'ended sessions', 'journal', 'nonces', 'requests', 'used once'], 'the operator sees every memory')
+          array['attempts', 'ended sessions', 'journal', 'nonces', 'refreshed sessions', 'requests', 'used once'], 'the operator sees every memory')
   from saas.limits_status();
 select cmp_ok(used, '>=', 1::bigint, memory || ' holds something')
   from saas.limits_status() where memory = 'used once';

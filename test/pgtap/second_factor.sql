@@ -304,4 +304,56 @@ rollback;
 select is(:'begun'::text, 'PT403 second factors are changed in a session of their owner', 'and a session: an operator enrols nobody');
 select is(:'disabled'::text, :'begun'::text, 'nor turns anything off');
 
+--
+-- The log of sign-ins, and what the worker writes of rolled-back uses
+--
+create procedure pg_temp.until_logged(email text, wanted bigint) language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
+begin
+    -- The worker may have taken them before the call.
+    while (select count(*) < wanted from saas.sign_ins(email => until_logged.email) where outcome <> 'success')
+          and clock_timestamp() < began_at + interval '1 minute' loop
+        commit;
+    end loop;
+end
+$$;
+insert into pg_temp.person (name) values ('eve') on conflict (name) do nothing;
+update pg_temp.person set token = pg_temp.sign_in('eve') ->> 'access_token' where name = 'eve';
+select pg_temp.enrol('eve');
+update pg_temp.person set codes = array(select jsonb_array_elements_text(pg_temp.as_person('eve',
+    format('saas_api.confirm_second_factor(%L)', pg_temp.code('eve')))::jsonb -> 'recovery_codes')) where name = 'eve';
+select pg_temp.sign_in('eve') ->> 'challenge' as challenge \gset
+select is(array[pg_temp.verify(:'challenge', 'wrong'), pg_temp.as_person('eve', $$saas_api.new_recovery_codes('wrong')$$),
+                pg_temp.as_person('eve', $$saas_api.disable_second_factor(code => 'wrong')$$),
+                pg_temp.as_person('eve', $$saas_api.disable_second_factor('wrong')$$)],
+          array['PT401 Invalid code', '22023 invalid code (code)', '22023 invalid password or code (code)',
+                '22023 invalid password or code (password)'], 'wrong codes and a wrong password');
+call saas.poll();
+call pg_temp.until_logged('eve@factor.example', 4);
+select results_eq($$select outcome, count(*), bool_and(user_id = pg_temp.user_id('eve'))
+                      from saas.sign_ins(email => 'eve@factor.example') where outcome <> 'success' group by 1 order by 1$$,
+                  $$values ('invalid_second_factor', 3::bigint, true), ('wrong_own_password', 1, true)$$,
+                  'each is in the log of sign-ins');
+select saas_private.forget_attempts('second_factor', pg_temp.user_id('eve')::text);
+begin;
+select pg_temp.verify(:'challenge', p.codes[1]) as rolled_back from pg_temp.person p where p.name = 'eve' \gset
+rollback;
+select is(:'rolled_back'::text, 'accepted', 'a recovery code whose use is rolled back');
+call saas.poll();
+create procedure pg_temp.until_used(name text) language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
+begin
+    while not exists (select from saas_private.recovery_code c where c.user_id = pg_temp.user_id(name) and c.used_at is not null)
+          and clock_timestamp() < began_at + interval '1 minute' loop
+        commit;
+    end loop;
+end
+$$;
+call pg_temp.until_used('eve');
+select results_eq($$select c.used_at is not null, count(*) from saas_private.recovery_code c
+                     where c.user_id = pg_temp.user_id('eve') group by 1 order by 1$$,
+                  $$values (false, 9::bigint), (true, 1)$$, 'is written down as used, and no other');
+
 select * from finish();
