@@ -182,7 +182,7 @@ begin
                                              interval '1 hour', interval '1 hour') = 0;
     end if;
     if saas_private.code_hash(coalesce(mailed.id, '00000000-0000-0000-0000-000000000000'),
-                              left(coalesce(btrim(verify_email_code.code), ''), 16))
+                              btrim(left(coalesce(verify_email_code.code, ''), 100)))
        is distinct from mailed.code_hash or not is_open then
         perform saas_private.wait_until(began_at
             + greatest(interval '25 milliseconds', current_setting('saas.sign_in_floor')::interval));
