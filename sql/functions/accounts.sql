@@ -7,11 +7,13 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    cleaned text := btrim(value);
+    -- btrim() takes twelve times the memory of what it is given.
+    is_cut boolean := octet_length(value) > 10000;
+    cleaned text := btrim(case when is_cut then left(value, 10000) else value end);
 begin
     if coalesce(cleaned, '') = '' then
         perform saas_private.raise_fields('invalid input', field, 'is required');
-    elsif length(cleaned) > max_length then
+    elsif is_cut or length(cleaned) > max_length then
         perform saas_private.raise_fields('invalid input', field,
                                           format('must have at most %s characters', max_length));
     elsif cleaned ~ '[[:cntrl:]]' then
@@ -330,7 +332,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return nullif(current_setting('request.headers', true), '')::jsonb ->> request_header.name;
-exception when data_exception then
+exception when data_exception or program_limit_exceeded then
     return null;
 end
 $$;

@@ -94,7 +94,7 @@ as $$
 declare
     ticket_id uuid := saas.uuidv7();
 begin
-    if coalesce(btrim(open_ticket.reason), '') = '' then
+    if coalesce(btrim(left(open_ticket.reason, 1000)), '') = '' then
         perform saas_private.raise_fields('a ticket needs a reason', 'reason', 'is required');
     end if;
     -- Compared as times: as intervals years of months equal 30 days each.

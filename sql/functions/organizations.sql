@@ -39,7 +39,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     given_name text;
-    given_slug text := lower(btrim(create_organization.slug));
+    given_slug text := lower(btrim(left(create_organization.slug, 1000)));
     new_org_id uuid;
 begin
     perform saas_private.require_identity();
@@ -69,7 +69,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     found_org record;
-    wanted text := btrim(switch_organization.organization);
+    wanted text := btrim(left(switch_organization.organization, 1000));
     session_id uuid := saas.current_session_id();
 begin
     perform saas_private.require_identity();

@@ -199,7 +199,7 @@ begin
                                              interval '1 hour', interval '1 hour') = 0;
     end if;
     if saas_private.code_hash(coalesce(mailed.id, '00000000-0000-0000-0000-000000000000'),
-                              left(coalesce(btrim(verify_email_code.code), ''), 16))
+                              btrim(left(coalesce(verify_email_code.code, ''), 100)))
        is distinct from mailed.code_hash or not is_open then
         perform saas_private.wait_until(began_at
             + greatest(interval '25 milliseconds', current_setting('saas.sign_in_floor')::interval));
@@ -293,8 +293,7 @@ begin
     delete from saas_private.second_factor f where f.user_id = oust_squatter.user_id;
     delete from saas_private.recovery_code c where c.user_id = oust_squatter.user_id;
     delete from saas_private.sign_in_challenge c where c.user_id = oust_squatter.user_id;
-    update saas.api_key k set revoked_at = now(), overlap_until = null
-     where k.created_by = oust_squatter.user_id and k.revoked_at is null;
+    perform saas_private.end_api_keys_of(oust_squatter.user_id);
 end
 $$;
 alter function saas_private.oust_squatter(uuid) owner to saas_service;
@@ -400,6 +399,7 @@ begin
     end if;
     if not set_active.is_active then
         perform saas_private.end_sessions_of(set_active.user_id, null);
+        perform saas_private.end_api_keys_of(set_active.user_id);
         perform saas_private.forget_mailed(set_active.user_id, 'verify_email');
         perform saas_private.forget_mailed(set_active.user_id, 'reset_password');
     end if;
@@ -407,7 +407,7 @@ end
 $$;
 alter function saas_private.set_active(uuid, boolean) owner to saas_service;
 comment on function saas_private.set_active(uuid, boolean) is
-'Turns an account on, or off with its sessions and mailed tokens. Errors: PT404.';
+'Turns an account on, or off with its sessions, API keys and mailed tokens, which stay off when it is turned on again. Errors: PT404.';
 
 create function saas_api.deactivate_account(password text) returns jsonb
 language plpgsql volatile security definer
@@ -422,7 +422,7 @@ end
 $$;
 alter function saas_api.deactivate_account(text) owner to saas_service;
 comment on function saas_api.deactivate_account(text) is
-'Deactivates my account, which needs the password; all my sessions end. An operator can turn it on again. Errors: PT401, 22023, PT409 for the last owner of an organization with other members, PT429. For saas_user.';
+'Deactivates my account, which needs the password; all my sessions and API keys end. An operator can turn it on again. Errors: PT401, 22023, PT409 for the last owner of an organization with other members, PT429. For saas_user.';
 
 create function saas.deactivate_user(user_id uuid) returns void
 language plpgsql volatile security definer
@@ -434,7 +434,7 @@ end
 $$;
 alter function saas.deactivate_user(uuid) owner to saas_service;
 comment on function saas.deactivate_user(uuid) is
-'Turns an account off, also that of an organization''s last owner: its sessions end at once. Errors: PT404. For saas_operator.';
+'Turns an account off, also that of an organization''s last owner: its sessions and API keys end at once. Errors: PT404. For saas_operator.';
 
 create function saas.activate_user(user_id uuid) returns void
 language plpgsql volatile security definer

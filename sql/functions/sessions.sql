@@ -457,6 +457,19 @@ alter function saas_private.end_sessions_of(uuid, uuid) owner to saas_service;
 comment on function saas_private.end_sessions_of(uuid, uuid) is
 'Ends all sessions of a person but the one given, if any.';
 
+create function saas_private.end_api_keys_of(user_id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update saas.api_key k set revoked_at = now(), overlap_until = null
+     where k.created_by = end_api_keys_of.user_id and k.revoked_at is null;
+end
+$$;
+alter function saas_private.end_api_keys_of(uuid) owner to saas_service;
+comment on function saas_private.end_api_keys_of(uuid) is
+'Revokes every API key that acts in a person''s name.';
+
 create function saas_private.my_sign_ins()
 returns table (at timestamptz, outcome text, ip inet, user_agent text)
 language plpgsql stable security definer

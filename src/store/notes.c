@@ -76,12 +76,16 @@ SaasNotesUseRefresh(const SaasRefresh *refresh)
 	SaasRunAsEnd(&state);
 }
 
-void
+bool
 SaasNotesPrune(void)
 {
 	SaasRunAs	state;
+	bool		is_null;
+	bool		deleted;
 
 	begin(&state);
 	(void) SaasStatementRun(&prune_events, NULL, NULL);
+	deleted = DatumGetInt32(SaasStatementColumn(0, 1, &is_null)) > 0;
 	SaasRunAsEnd(&state);
+	return deleted;
 }

@@ -18,7 +18,7 @@ extern void SaasNotesWrite(const SaasNote *notes, int count);
 extern void SaasNotesEndSession(const SaasEndedSession *session);
 extern void SaasNotesUseRefresh(const SaasRefresh *refresh);
 
-/* Deletes a batch of what is older than it is kept. */
-extern void SaasNotesPrune(void);
+/* Deletes a batch of what is older than it is kept; whether there was any. */
+extern bool SaasNotesPrune(void);
 
 #endif							/* SAAS_NOTES_H */

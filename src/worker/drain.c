@@ -49,7 +49,7 @@ use_refresh(void *arg)
 static void
 prune(void *arg)
 {
-	SaasNotesPrune();
+	*(bool *) arg = SaasNotesPrune();
 }
 
 /* One that cannot be written would come back for ever. */
@@ -165,15 +165,17 @@ static void
 prune_sometimes(const SaasEngineHost *host)
 {
 	SaasProblem problem = {0};
+	bool		deleted = false;
 
 	if (!prune_is_due())
 		return;
-	pruned_at = GetCurrentTimestamp();
 	host->begin();
-	if (!SaasGuardedRun(prune, NULL, &problem))
+	if (!SaasGuardedRun(prune, &deleted, &problem))
 		ereport(LOG,
 				(errmsg("could not delete old security events: %s", problem.message)));
 	host->commit();
+	/* After a batch there may be more: a flood of sign-ins notes more than one an hour. */
+	pruned_at = deleted ? 0 : GetCurrentTimestamp();
 }
 
 /* A full list goes on; anything less is all there was. */

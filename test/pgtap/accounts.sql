@@ -1,5 +1,5 @@
 -- Sign-up, verification, sign-in, sessions, and who may call what.
-select plan(207);
+select plan(208);
 
 \ir ../lib/refusals.sql
 create function pg_temp.sign_up(email text, password text default 'correct horse', first_name text default 'Ada',
@@ -106,6 +106,8 @@ select is(pg_temp.sign_up('names@accounts.example', organization_name => bad), '
 select is(pg_temp.sign_up('passwords@accounts.example', bad), '22023 invalid password (password)',
           format('a password of %s bytes is refused', coalesce(octet_length(bad)::text, 'no')))
   from unnest(array[null, '', '1234567', repeat('x', 73), repeat('€', 25), repeat('x', 100000)]) as bad;
+select is(pg_temp.sign_up('names@accounts.example', first_name => repeat('x', 100000000)), '22023 invalid input (first_name)',
+          'a very long name is refused before memory is taken for trimming it');
 reset role;
 select is((select count(*) from saas.app_user), :users::bigint, 'no refused sign-up left an account');
 select is((select count(*) from saas.outbox), :mails::bigint, 'nor a mail');

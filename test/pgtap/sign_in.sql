@@ -273,6 +273,8 @@ select m.org_id as org from saas.membership m where m.user_id = pg_temp.user_id(
 insert into saas.membership (org_id, user_id, role) values (:'org', pg_temp.user_id('member@sign-in.example'), 'member');
 select saas_api.sign_in('owner@sign-in.example', 'correct horse') ->> 'access_token' as owners,
        saas_api.sign_in('member@sign-in.example', 'correct horse') ->> 'access_token' as members \gset
+insert into saas.api_key (org_id, name, prefix, permissions, created_by)
+select :'org', name, 'saas_0000000', '{view_dashboard}', pg_temp.user_id(name || '@sign-in.example') from unnest(array['owner', 'member']) name;
 set role saas_user;
 select is(pg_temp.refusal('select saas_api.deactivate_account(''correct horse'')'), 'PT401 Access token required', 'nobody is not deactivated');
 begin;
@@ -294,6 +296,10 @@ reset role;
 select pg_temp.user_id('member@sign-in.example') as member, pg_temp.user_id('owner@sign-in.example') as owner \gset
 set role saas_operator;
 select is(pg_temp.refusal(format('select saas.activate_user(%L)', :'member')), 'accepted', 'an operator brings them back');
+reset role;
+select results_eq('select name, revoked_at is not null from saas.api_key order by name', $$values ('member', true), ('owner', false)$$,
+                  'but not their API keys');
+set role saas_operator;
 select is(pg_temp.refusal(format('select saas.deactivate_user(%L)', :'owner')), 'accepted', 'and turns off whom they must');
 select is(pg_temp.refusal('select saas.deactivate_user(null)'), 'PT404 user not found', 'but not nobody');
 reset role;
@@ -366,6 +372,12 @@ select pg_temp.sign_in(repeat('"', 200) || '@' || repeat('b', 300) || '.example'
 reset request.headers;
 call saas.poll();
 select is_empty($$select e from saas_private.security_event e where e.payload ? 'truncated'$$, 'nothing is too long for the journal');
+-- Headers are anybody's to set in SQL: they do not keep a sign-in out of the log.
+select set_config('request.headers', repeat('[', 100000), false) as ok \gset
+select is(pg_temp.sign_in('deep@sign-in.example', 'x'), :credentials, 'headers that cannot be read do not matter');
+reset request.headers;
+call saas.poll();
+select is((select count(*) from saas.sign_ins(email => 'deep@sign-in.example')), 1::bigint, 'the log has the sign-in');
 
 --
 -- What the log says of an address

@@ -158,10 +158,13 @@ is(sql(q{select saas_private.is_used('race', '1')}) . $node->safe_psql('unwatche
 #
 # A restart forgets.
 #
+sql(q{insert into saas_private.security_event (at, kind) select now() - interval '91 days', 'old' from generate_series(1, 25000)});
 $node->restart;
 is(sql(q{select saas_private.is_used('race', '1'), saas_private.take_attempt('race', 'x', 20, '1 day', '1 day', '1 day')}),
 	'f|0', 'a restart forgets what was used and attempted');
 is(sql(q{select (saas_private.check_rate_limit('192.0.2.1')).remaining}), 399999, 'and requests');
+ok($node->poll_query_until('postgres', q{select count(*) = 0 from saas_private.security_event where kind = 'old'}),
+	'however many events are old enough, the worker deletes them all');
 
 #
 # A standby counts for itself.
