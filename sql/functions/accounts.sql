@@ -133,6 +133,46 @@ $$;
 comment on function saas_private.is_reserved_slug(text) is
 'Whether routing needs the word itself, or could take it for an id.';
 
+create function saas_private.draft_slug(name text) returns text
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select left(saas_private.slug_of(draft_slug.name), 48) || '-'
+           || left(encode(saas_private.token_hash(saas_private.random_token()), 'hex'), 6)
+$$;
+alter function saas_private.draft_slug(text) owner to saas_service;
+comment on function saas_private.draft_slug(text) is
+'A slug made of a name with a random tail, which nobody can guess.';
+
+-- Whether a slug is taken is open to everybody: one that a sign-up can choose
+-- would tell whether the sign-up's address had an account already.
+create function saas_private.settle_slug(owner_id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    drafted record;
+begin
+    select o.id, saas_private.slug_of(o.name) as slug into drafted
+      from saas.app_user u
+      join saas.membership m on m.user_id = u.id and m.role = 'owner'
+      join saas.organization o on o.id = m.org_id
+     where u.id = settle_slug.owner_id and u.email_verified_at is null and u.last_login_at is null
+     order by m.joined_at, m.org_id limit 1;
+    if drafted.id is null or saas_private.is_reserved_slug(drafted.slug) then
+        return;
+    end if;
+    update saas.organization o set slug = drafted.slug
+     where o.id = drafted.id and o.slug ~ '-[0-9a-f]{6}$' and left(o.slug, -7) = left(drafted.slug, 48)
+       and not exists (select from saas.organization t where t.slug = drafted.slug);
+exception when unique_violation then
+    null;  -- somebody else was faster
+end
+$$;
+alter function saas_private.settle_slug(uuid) owner to saas_service;
+comment on function saas_private.settle_slug(uuid) is
+'Gives the organization of a sign-up the slug of its name, if that is free, before the address counts as verified.';
+
 -- Where a slug is taken a random tail is added, so that the answer does not
 -- depend on other organizations more than a name must.
 create function saas_private.add_organization(owner_id uuid, name text, slug text, is_personal boolean)
@@ -148,7 +188,7 @@ declare
 begin
     for attempt in 1..8 loop
         if attempt > 1 or saas_private.is_reserved_slug(candidate) then
-            candidate := left(base, 48) || '-' || left(encode(saas_private.token_hash(saas_private.random_token()), 'hex'), 6);
+            candidate := saas_private.draft_slug(base);
         end if;
         insert into saas.organization (id, name, slug, is_personal)
         values (new_org_id, add_organization.name, candidate, add_organization.is_personal)
@@ -186,7 +226,6 @@ as $$
 declare
     org_name text := coalesce(reclaim_account.organization_name,
         left(format('%s %s''s Organization', reclaim_account.first_name, reclaim_account.last_name), 255));
-    org_slug text := saas_private.slug_of(org_name);
     only_org uuid;
 begin
     update saas.app_user u
@@ -198,13 +237,8 @@ begin
      where m.user_id = reclaim_account.user_id and m.role = 'owner'
        and not exists (select from saas.membership o where o.org_id = m.org_id and o.user_id <> m.user_id)
      order by m.joined_at, m.org_id limit 1;
-    if saas_private.is_reserved_slug(org_slug)
-       or exists (select from saas.organization o where o.slug = org_slug and o.id is distinct from only_org) then
-        org_slug := left(org_slug, 48) || '-'
-                    || left(encode(saas_private.token_hash(saas_private.random_token()), 'hex'), 6);
-    end if;
     update saas.organization o
-       set name = org_name, slug = org_slug, updated_at = now(),
+       set name = org_name, slug = saas_private.draft_slug(org_name), updated_at = now(),
            is_personal = reclaim_account.organization_name is null
      where o.id = only_org;
 end
@@ -224,7 +258,9 @@ declare
     given_first text := saas_private.require_field('first_name', sign_up.first_name, 100);
     given_last text := saas_private.require_field('last_name', sign_up.last_name, 100);
     given_org text;
+    org_name text;
     password_hash text;
+    hashed_at timestamptz;
     person_id uuid := saas.uuidv7();
 begin
     perform saas_private.require_installed();
@@ -238,14 +274,16 @@ begin
     perform saas_private.count_mail_request(given_email);
     -- Before the look-up, so that a known address takes the same time.
     password_hash := saas_private.hash_password(sign_up.password);
+    hashed_at := clock_timestamp();
 
     insert into saas.app_user (id, email, first_name, last_name)
     values (person_id, given_email, given_first, given_last)
     on conflict do nothing;
     if found then
-        perform saas_private.add_organization(person_id,
-            coalesce(given_org, left(format('%s %s''s Organization', given_first, given_last), 255)),
-            null, given_org is null);
+        org_name := coalesce(given_org, left(format('%s %s''s Organization', given_first, given_last), 255));
+        perform saas_private.add_organization(person_id, org_name,
+            case when current_setting('saas.require_verified_email')::boolean then saas_private.draft_slug(org_name) end,
+            given_org is null);
     else
         select u.id into person_id
           from saas.app_user u
@@ -261,18 +299,19 @@ begin
     else
         perform saas_private.queue_mail(given_email, 'account_exists', '{}');
     end if;
-    return jsonb_build_object('message', 'Check your email to verify your account.');
+    return saas_private.answer_alike(hashed_at, 'Check your email to verify your account.');
 end
 $$;
 alter function saas_api.sign_up(text, text, text, text, text) owner to saas_service;
 comment on function saas_api.sign_up(text, text, text, text, text) is
-'Creates an account and its organization (a personal one without organization_name), the user as its owner, and mails a verification link and code. An account whose address nobody has verified gets the new password and names and another mail. The answer is the same for an address that has an account already. Errors: 22023 with fields, PT403 when sign-up is turned off, PT429 after too many mails to the address. For saas_anon and saas_user.';
+'Creates an account and its organization (a personal one without organization_name), the user as its owner, and mails a verification link and code. The organization gets the slug of its name when the address is verified, if it is free then. An account whose address nobody has verified gets the new password and names and another mail. The answer is the same for an address that has an account already. Errors: 22023 with fields, PT403 when sign-up is turned off, PT429 after too many mails to the address. For saas_anon and saas_user.';
 
 create function saas.confirm_user(user_id uuid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.settle_slug(confirm_user.user_id);
     update saas.app_user u
        set email_verified_at = coalesce(u.email_verified_at, now()), updated_at = now()
      where u.id = confirm_user.user_id;

@@ -13,18 +13,29 @@ as 'MODULE_PATHNAME', 'pg_saas_new_api_key';
 comment on function saas_private.new_api_key() is
 'A new API key, what of it is shown later, and its SHA-256, which is all that is kept.';
 
+create function saas_private.identity_source() returns text
+language c stable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_identity_source';
+comment on function saas_private.identity_source() is
+'Where the identity comes from: session, api_key, login (a mapped one), operator (with a ticket) or superuser; NULL without one.';
+
 create function saas_private.refuse_api_key() returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    source text := saas_private.identity_source();
 begin
-    if saas.current_api_key_id() is not null then
-        perform saas_private.raise_error('PT403', 'not possible with an API key', null, 'Sign in to do this.');
+    if source in ('api_key', 'login', 'operator') then
+        perform saas_private.raise_error('PT403',
+            case source when 'api_key' then 'not possible with an API key'
+                        when 'login' then 'not possible for a mapped database login'
+                        else 'not possible for an operator' end, null, 'Sign in to do this.');
     end if;
 end
 $$;
 comment on function saas_private.refuse_api_key() is
-'Raises PT403 when the identity comes from an API key: for what concerns the person, or would outlive the key.';
+'Raises PT403 when the identity comes from an API key, a mapped login or an operator''s ticket: for what concerns the person, or would outlive the key, the mapping or the ticket.';
 
 create function saas_private.require_key_permissions(permissions text[]) returns text[]
 language plpgsql stable
@@ -117,7 +128,7 @@ end
 $$;
 alter function saas_api.create_api_key(text, text[], timestamptz) owner to saas_owner;
 comment on function saas_api.create_api_key(text, text[], timestamptz) is
-'Makes an API key that acts in my name in the current organization, with these permissions as long as I hold them: the row of api_keys and key, which is shown this once. Without expires_at it stays good until it is revoked. Errors: PT401, PT403 (a permission I do not hold; with an API key), 22023 with fields. For saas_user with manage_applications.';
+'Makes an API key that acts in my name in the current organization, with these permissions as long as I hold them: the row of api_keys and key, which is shown this once. Without expires_at it stays good until it is revoked. Errors: PT401, PT403 (a permission I do not hold; with an API key, a mapped login or an operator''s ticket), 22023 with fields. For saas_user with manage_applications.';
 
 create function saas_api.rotate_api_key(api_key_id uuid, overlap interval default '24 hours') returns jsonb
 language plpgsql volatile security definer
@@ -129,7 +140,8 @@ declare
     made record;
 begin
     target := saas_private.own_api_key(rotate_api_key.api_key_id);
-    if keep < interval '0' or keep > interval '30 days' then
+    -- Compared as times: as intervals years of months equal 30 days each.
+    if now() + keep < now() or now() + keep > now() + interval '30 days' then
         perform saas_private.raise_fields('invalid input', 'overlap', 'must be between 0 and 30 days');
     end if;
     made := saas_private.new_api_key();
@@ -218,4 +230,4 @@ create function saas.verify_request(method text, path text, query text, body byt
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_verify_request';
 comment on function saas.verify_request(text, text, text, bytea, jsonb) is
-'For gateways: verifies a signed HTTP request and gives the transaction the identity of its API key: {org_id, user_id, api_key_id}. headers holds x-api-key, x-saas-timestamp (Unix seconds, at most 300 from now), x-saas-nonce (16 to 128 letters, digits, dots, hyphens, underscores; used once) and x-saas-signature, in hex or base64url: HMAC-SHA256 under the signing secret''s text over method, path, query without "?", timestamp, nonce and the lower-case hex SHA-256 of the body, joined by line feeds, in UTF-8. query and body may be NULL for empty. Errors: PT401, PT403, 22023, 25001, PT503 when no more nonces can be remembered. Callable by everyone.';
+'For gateways: verifies a signed HTTP request and gives the transaction the identity of its API key: {org_id, user_id, api_key_id}. headers holds x-api-key, x-saas-timestamp (Unix seconds, at most 300 from now), x-saas-nonce (16 to 128 letters, digits, dots, hyphens, underscores; used once) and x-saas-signature, in hex or base64url: HMAC-SHA256 under the signing secret''s text over method, path, query without "?", timestamp, nonce and the lower-case hex SHA-256 of the body, joined by line feeds, in UTF-8. query and body may be NULL for empty. Errors: PT401, PT403, 22023, 25001, PT429 for an organization with more signed requests in eleven minutes than an eighth of saas.limit_entries, PT503 when no more nonces can be remembered. Callable by everyone.';

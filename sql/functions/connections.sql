@@ -99,14 +99,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     least_interval interval := current_setting('saas.min_poll_interval')::interval;
+    -- As time from now: '-10000 months 300000 days 1 minute' equals a minute,
+    -- and would always be due.
+    every interval := now() + given - now();
 begin
-    if given is null then
+    if every is null then
         return greatest(saas_private.default_poll_interval(kind), least_interval);
-    elsif given < least_interval or given > interval '31 days' then
+    elsif every < least_interval or every > interval '31 days' then
         perform saas_private.raise_fields('invalid input', 'poll_interval',
             format('must be between %s and 31 days', least_interval));
     end if;
-    return given;
+    return every;
 end
 $$;
 comment on function saas_private.require_poll_interval(text, interval) is

@@ -81,7 +81,7 @@ grant execute on function
     saas_api.create_api_key(text, text[], timestamptz), saas_api.rotate_api_key(uuid, interval),
     saas_api.revoke_api_key(uuid), saas_api.create_signing_secret(uuid, boolean)
     to saas_user;
-grant execute on function saas_private.refuse_api_key() to saas_owner, saas_service;
+grant execute on function saas_private.refuse_api_key(), saas_private.identity_source() to saas_owner, saas_service;
 grant execute on function
     saas_private.new_api_key(), saas_private.require_key_permissions(text[]), saas_private.own_api_key(uuid),
     saas_private.api_key_json(uuid), saas_private.seal_signing_secret(uuid, uuid, text),
@@ -94,7 +94,7 @@ grant execute on function saas_private.login_refusal(oid) to saas_service;
 -- Second factors.
 grant execute on function saas_api.verify_second_factor(text, text) to saas_anon, saas_user;
 grant execute on function
-    saas_api.begin_second_factor(), saas_api.confirm_second_factor(text),
+    saas_api.begin_second_factor(text), saas_api.confirm_second_factor(text),
     saas_api.disable_second_factor(text, text), saas_api.new_recovery_codes(text),
     saas_api.second_factor(), saas_api.require_second_factor(boolean)
     to saas_user;
@@ -108,7 +108,8 @@ grant execute on function
     saas_private.take_attempt(text, text, integer, interval, interval, interval),
     saas_private.forget_attempts(text, text), saas_private.use_once(text, text, interval),
     saas_private.is_used(text, text), saas_private.end_session_now(uuid),
-    saas_private.session_is_ended(uuid), saas_private.note(text, uuid, jsonb),
+    saas_private.session_is_ended(uuid),
+    saas_private.use_refresh(uuid, integer, interval), saas_private.note(text, uuid, jsonb),
     saas_private.check_rate_limit(inet)
     to saas_service;
 grant execute on function
@@ -132,6 +133,6 @@ grant execute on function
 grant execute on function
     saas_private.wait_until(timestamptz), saas_private.keyed_hash(text, text), saas_private.plain_email(text),
     saas_private.email_subject(text), saas_private.masked_email(text), saas_private.short_user_agent(),
-    saas_private.client_address(), saas_private.raise_wait(integer),
+    saas_private.client_address(), saas_private.client_network(inet), saas_private.raise_wait(integer),
     saas_private.require_attempt(text, text, integer, interval, interval, interval)
     to saas_service;

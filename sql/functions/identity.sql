@@ -97,8 +97,9 @@ begin
     if coalesce(btrim(open_ticket.reason), '') = '' then
         perform saas_private.raise_fields('a ticket needs a reason', 'reason', 'is required');
     end if;
-    if open_ticket.valid_for is null or open_ticket.valid_for <= interval '0'
-       or open_ticket.valid_for > interval '24 hours' then
+    -- Compared as times: as intervals years of months equal 30 days each.
+    if open_ticket.valid_for is null or now() + open_ticket.valid_for <= now()
+       or now() + open_ticket.valid_for > now() + interval '24 hours' then
         perform saas_private.raise_fields('a ticket is valid for at most 24 hours',
                                           'valid_for', 'must be above zero and at most 24 hours');
     end if;

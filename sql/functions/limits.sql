@@ -7,7 +7,7 @@ returns integer
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_take_attempt';
 comment on function saas_private.take_attempt(text, text, integer, interval, interval, interval) is
-'Counts an attempt before it is verified, whatever becomes of the transaction: 0 to go on, else the seconds to wait. The first free attempts go on; each further one waits after the one before for base_wait, doubled per attempt, at most max_wait. An attempt that must wait is not counted; all are forgotten when none was counted for window_length, and when the server restarts. Errors: 22023, PT503 when the memory is full. For saas_service''s functions only.';
+'Counts an attempt before it is verified, whatever becomes of the transaction: 0 to go on, else the seconds to wait. The first free attempts go on; each further one waits after the one before for base_wait, doubled per attempt, at most max_wait. An attempt that must wait is not counted; all are forgotten when none was counted for window_length, and when the server restarts. When the memory is full, the subject with the fewest attempts is forgotten. Errors: 22023. For saas_service''s functions only.';
 
 create function saas_private.forget_attempts(kind text, subject text) returns void
 language c volatile parallel unsafe
@@ -39,6 +39,12 @@ as 'MODULE_PATHNAME', 'pg_saas_session_is_ended';
 comment on function saas_private.session_is_ended(uuid) is
 'Whether end_session_now has ended the session and the worker has not written it down yet; afterwards the row says it. For saas_service''s functions only.';
 
+create function saas_private.use_refresh(session_id uuid, generation integer, valid_for interval) returns timestamptz
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_use_refresh';
+comment on function saas_private.use_refresh(uuid, integer, interval) is
+'Uses the refresh tokens of that generation of a session, whatever becomes of the transaction, and says when they were used first; -infinity when later ones were used already. Memory keeps it for valid_for, or until the worker has written rotated_at. Errors: 22023, PT503 when the memory is full. For saas_service''s functions only.';
+
 create function saas_private.note(kind text, subject uuid, payload jsonb) returns void
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_note';
@@ -50,7 +56,7 @@ returns setof record
 language c volatile parallel restricted
 as 'MODULE_PATHNAME', 'pg_saas_limits_status';
 comment on function saas.limits_status() is
-'One row per bounded memory of the server: its capacity and use in entries, and how many were evicted (requests), refused (attempts, used once, ended sessions) or overwritten (journal) for want of room since the start. For saas_operator.';
+'One row per bounded memory of the server: its capacity and use in entries, and how many were evicted (requests, attempts), refused (used once, nonces, ended and refreshed sessions) or overwritten (journal) for want of room since the start. For saas_operator.';
 
 create function saas_private.write_note(kind text, subject uuid, at timestamptz, payload jsonb) returns void
 language plpgsql volatile security definer
@@ -60,6 +66,20 @@ begin
     if write_note.kind = 'session_ended' then
         update saas_private.session s set ended_at = write_note.at
          where s.id = write_note.subject and s.ended_at is null;
+        return;
+    elsif write_note.kind = 'refresh_used' then
+        -- The use may have rolled back, or have said a later time than another
+        -- one that has.
+        update saas_private.refresh_token t set rotated_at = write_note.at
+         where t.session_id = write_note.subject
+           and t.generation <= (write_note.payload ->> 'generation')::integer
+           and (t.rotated_at is null
+                or (t.rotated_at > write_note.at and t.generation = (write_note.payload ->> 'generation')::integer));
+        return;
+    elsif write_note.kind = 'recovery_code_used' then
+        update saas_private.recovery_code c set used_at = write_note.at
+         where c.user_id = write_note.subject and c.used_at is null
+           and c.code_hash = decode(write_note.payload ->> 'code_hash', 'hex');
         return;
     elsif write_note.kind = 'key_used' then
         update saas.api_key k set last_used_at = greatest(k.last_used_at, write_note.at)
@@ -77,7 +97,7 @@ end
 $$;
 alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
 comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
-'Writes down what was noted in the journal: session_ended ends the session, key_used says when an API key was used last, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
+'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
 
 create function saas_private.prune_security_events() returns integer
 language plpgsql volatile security definer

@@ -114,7 +114,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     insert into saas_private.password (user_id, hash) values (set_password.user_id, set_password.hash)
-    on conflict on constraint password_pkey do update set hash = excluded.hash, changed_at = now();
+    on conflict on constraint password_pkey do update set hash = excluded.hash, changed_at = clock_timestamp();
 end
 $$;
 alter function saas_private.set_password(uuid, text) owner to saas_service;

@@ -119,6 +119,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.settle_slug(mark_verified.user_id);
     update saas.app_user u
        set email_verified_at = coalesce(u.email_verified_at, now()), updated_at = now()
      where u.id = mark_verified.user_id;
@@ -175,10 +176,15 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    began_at timestamptz := clock_timestamp();
     mailed record;
     is_open boolean := false;
 begin
     perform saas_private.require_installed();
+    -- A row that waits to be verified is locked, which takes a transaction id:
+    -- without this one, SQL could tell it by that.
+    perform pg_current_xact_id();
+    perform saas_private.count_client('verify_client');
     perform saas_private.require_attempt('verify_email_code', saas_private.email_subject(verify_email_code.email), 10,
                                          interval '10 seconds', interval '15 minutes', interval '1 hour');
     select c.user_id, c.id, c.code_hash, c.used_at is null and c.expires_at > now() as is_good
@@ -195,6 +201,8 @@ begin
     if saas_private.code_hash(coalesce(mailed.id, '00000000-0000-0000-0000-000000000000'),
                               left(coalesce(btrim(verify_email_code.code), ''), 16))
        is distinct from mailed.code_hash or not is_open then
+        perform saas_private.wait_until(began_at
+            + greatest(interval '25 milliseconds', current_setting('saas.sign_in_floor')::interval));
         perform saas_private.raise_error('22023', 'invalid or expired code', null,
             'After five wrong codes or ten minutes ask for a new verification mail.');
     end if;
@@ -272,6 +280,27 @@ alter function saas_private.replace_password(uuid, text) owner to saas_service;
 comment on function saas_private.replace_password(uuid, text) is
 'Sets a new password, ends the links that were mailed to choose one, and tells the owner by mail. Errors: 22023 with the field password.';
 
+-- Where sign-in does not wait for it, somebody may have used an account for
+-- whose address they had no proof.
+create function saas_private.oust_squatter(user_id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from saas.app_user u where u.id = oust_squatter.user_id and u.email_verified_at is not null) then
+        return;
+    end if;
+    delete from saas_private.second_factor f where f.user_id = oust_squatter.user_id;
+    delete from saas_private.recovery_code c where c.user_id = oust_squatter.user_id;
+    delete from saas_private.sign_in_challenge c where c.user_id = oust_squatter.user_id;
+    update saas.api_key k set revoked_at = now(), overlap_until = null
+     where k.created_by = oust_squatter.user_id and k.revoked_at is null;
+end
+$$;
+alter function saas_private.oust_squatter(uuid) owner to saas_service;
+comment on function saas_private.oust_squatter(uuid) is
+'Before an address is proven by mail for the first time: ends second factors and API keys of whoever used the account until now.';
+
 create function saas_api.reset_password(token text, new_password text) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -287,7 +316,15 @@ begin
         perform saas_private.raise_error('22023', 'invalid or expired token', null,
             'Ask for a new mail to reset the password.');
     end if;
+    perform saas_private.require_strong_password(reset_password.new_password);
+    -- Otherwise who rolls back could have attempts forgotten again and again.
+    if not saas_private.use_once('reset_password', encode(saas_private.token_hash(reset_password.token), 'hex'),
+                                 interval '1 hour') then
+        perform saas_private.raise_error('22023', 'invalid or expired token', null,
+            'Ask for a new mail to reset the password.');
+    end if;
     perform saas_private.replace_password(proven_id, reset_password.new_password);
+    perform saas_private.oust_squatter(proven_id);
     perform saas_private.mark_verified(proven_id);
     perform saas_private.end_sessions_of(proven_id, null);
     perform saas_private.forget_attempts('sign_in', saas_private.email_subject(address));
@@ -296,7 +333,7 @@ end
 $$;
 alter function saas_api.reset_password(text, text) owner to saas_service;
 comment on function saas_api.reset_password(text, text) is
-'Sets a new password with the token of a mailed link, ends all sessions and counts the address as verified: the mail has reached it. A password that is refused leaves the token good. Errors: 22023. For saas_anon and saas_user.';
+'Sets a new password with the token of a mailed link, ends all sessions and counts the address as verified: the mail has reached it. If it was not verified before, second factors and API keys of the account end too: nobody had proven to be its owner. A password that is refused leaves the token good; one that is taken uses it up, even when the caller rolls back. Errors: 22023. For saas_anon and saas_user.';
 
 create function saas_api.change_password(current_password text, new_password text,
                                          end_other_sessions boolean default true)

@@ -78,12 +78,17 @@ declare
 begin
     update saas_private.recovery_code c set used_at = now()
      where c.user_id = spend_recovery_code.user_id and c.code_hash = hash and c.used_at is null;
-    return found and saas_private.use_once('recovery_code', encode(hash, 'hex'), interval '1 day');
+    if not found or not saas_private.use_once('recovery_code', encode(hash, 'hex'), interval '1 day') then
+        return false;
+    end if;
+    perform saas_private.note('recovery_code_used', spend_recovery_code.user_id,
+                              jsonb_build_object('code_hash', encode(hash, 'hex')));
+    return true;
 end
 $$;
 alter function saas_private.spend_recovery_code(uuid, text) owner to saas_service;
 comment on function saas_private.spend_recovery_code(uuid, text) is
-'Whether the code is one of the person''s that is left, and uses it up.';
+'Whether the code is one of the person''s that is left, and uses it up: at once, even when the caller rolls back.';
 
 create function saas_private.spend_factor_code(user_id uuid, code text) returns boolean
 language plpgsql volatile security definer
@@ -150,6 +155,19 @@ alter function saas_private.require_own_factor() owner to saas_service;
 comment on function saas_private.require_own_factor() is
 'The person of this session. Raises PT409 when their second factor is not on, and what require_own_session() raises.';
 
+create function saas_private.mail_notice(user_id uuid, event text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.queue_mail(u.email, 'security_notice', jsonb_build_object('event', mail_notice.event))
+       from saas.app_user u where u.id = mail_notice.user_id;
+end
+$$;
+alter function saas_private.mail_notice(uuid, text) owner to saas_service;
+comment on function saas_private.mail_notice(uuid, text) is
+'Tells a person by mail what has happened to the account.';
+
 create function saas_private.make_recovery_codes(user_id uuid) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -172,7 +190,8 @@ alter function saas_private.make_recovery_codes(uuid) owner to saas_service;
 comment on function saas_private.make_recovery_codes(uuid) is
 'Ten new recovery codes in place of the old ones; only their hashes are kept.';
 
-create function saas_api.begin_second_factor() returns jsonb
+-- Whoever holds a stolen session would lock its owner out with a factor of theirs.
+create function saas_api.begin_second_factor(password text) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -181,6 +200,7 @@ declare
     person_id uuid := saas.current_user_id();
 begin
     perform saas_private.require_own_session();
+    perform saas_private.require_own_password(begin_second_factor.password, 'password');
     insert into saas_private.second_factor as f (user_id, secret)
     values (person_id, saas_private.seal_for_platform(secret, 'pg_saas:totp', person_id::text))
     on conflict (user_id) do update
@@ -195,9 +215,9 @@ begin
                   from saas.app_user u where u.id = person_id));
 end
 $$;
-alter function saas_api.begin_second_factor() owner to saas_service;
-comment on function saas_api.begin_second_factor() is
-'Begins to enrol an authenticator application: {secret, uri}, shown this once. It counts after confirm_second_factor; begun again, the old secret is gone. Errors: PT401, PT403 without a session, PT409 when one is on. For saas_user.';
+alter function saas_api.begin_second_factor(text) owner to saas_service;
+comment on function saas_api.begin_second_factor(text) is
+'Begins to enrol an authenticator application, which needs the password: {secret, uri}, shown this once. It counts after confirm_second_factor; begun again, the old secret is gone. Errors: PT401, PT403 without a session, PT409 when one is on, 22023 for a wrong password, PT429. For saas_user.';
 
 create function saas_api.confirm_second_factor(code text) returns jsonb
 language plpgsql volatile security definer
@@ -217,6 +237,7 @@ begin
     perform saas_private.forget_attempts('second_factor', person_id::text);
     update saas_private.second_factor f set confirmed_at = now() where f.user_id = person_id;
     update saas_private.session s set second_factor_at = now() where s.id = saas.current_session_id();
+    perform saas_private.mail_notice(person_id, 'a second factor was turned on.');
     return saas_private.make_recovery_codes(person_id);
 end
 $$;
@@ -243,6 +264,8 @@ begin
             (select p.hash from saas_private.password p where p.user_id = person_id));
     end if;
     if not is_proven then
+        perform saas_private.note_sign_in(case when disable_second_factor.code is null then 'wrong_own_password'
+                                               else 'invalid_second_factor' end, person_id, null);
         perform saas_private.raise_fields('invalid password or code',
             case when disable_second_factor.code is null then 'password' else 'code' end, 'is wrong');
     end if;
@@ -251,6 +274,7 @@ begin
     delete from saas_private.recovery_code c where c.user_id = person_id;
     delete from saas_private.sign_in_challenge c where c.user_id = person_id;
     update saas_private.session s set second_factor_at = null where s.user_id = person_id;
+    perform saas_private.mail_notice(person_id, 'the second factor was turned off.');
     return jsonb_build_object('message', 'Second factor is off.');
 end
 $$;
@@ -267,9 +291,11 @@ declare
 begin
     perform saas_private.count_factor_attempt(person_id);
     if not saas_private.spend_factor_code(person_id, new_recovery_codes.code) then
+        perform saas_private.note_sign_in('invalid_second_factor', person_id, null);
         perform saas_private.raise_fields('invalid code', 'code', 'is wrong or was used');
     end if;
     perform saas_private.forget_attempts('second_factor', person_id::text);
+    perform saas_private.mail_notice(person_id, 'the recovery codes of the second factor were replaced.');
     return saas_private.make_recovery_codes(person_id);
 end
 $$;
@@ -340,7 +366,7 @@ declare
 begin
     perform saas_private.require_installed();
     -- The lock makes a second use of the same challenge wait and then find none.
-    select c.user_id, c.is_remembered into waiting
+    select c.user_id, c.is_remembered, c.created_at into waiting
       from saas_private.sign_in_challenge c
       join saas.app_user u on u.id = c.user_id and u.is_active
      where c.challenge_hash = hash and c.expires_at > now()
@@ -360,6 +386,12 @@ begin
     elsif not saas_private.use_once('challenge', subject, interval '10 minutes') then
         perform saas_private.raise_error('PT401', 'Invalid or expired challenge', null, 'Sign in again.');
     end if;
+    -- Who changes the password waits for this and then ends the session, or has been faster.
+    perform from saas_private.password p where p.user_id = waiting.user_id for no key update;
+    if exists (select from saas_private.password p
+                where p.user_id = waiting.user_id and p.changed_at > waiting.created_at) then
+        perform saas_private.raise_error('PT401', 'Invalid or expired challenge', null, 'Sign in again.');
+    end if;
     perform saas_private.forget_attempts('second_factor', waiting.user_id::text);
     delete from saas_private.sign_in_challenge c where c.challenge_hash = hash;
     return saas_private.start_session(waiting.user_id, waiting.is_remembered, now());
@@ -375,6 +407,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform saas.require_permission('manage_settings');
+    perform saas_private.refuse_api_key();
     if require_second_factor.required is null then
         perform saas_private.raise_fields('invalid input', 'required', 'is required');
     elsif require_second_factor.required
@@ -391,4 +424,4 @@ end
 $$;
 alter function saas_api.require_second_factor(boolean) owner to saas_service;
 comment on function saas_api.require_second_factor(boolean) is
-'Whether the organization requires a second factor: sessions without one are refused in it from the next transaction on. API keys and mapped database logins are not concerned. The caller''s own session must have one. Errors: PT401, PT403 without manage_settings or a second factor, 22023. For saas_user with manage_settings.';
+'Whether the organization requires a second factor: sessions without one are refused in it from the next transaction on. API keys and mapped database logins are not concerned. To require one the caller''s own session must have one. Errors: PT401, PT403 without manage_settings or a second factor, or with an API key, a mapped login or an operator''s ticket, 22023. For saas_user with manage_settings.';

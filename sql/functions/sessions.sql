@@ -80,8 +80,13 @@ declare
     expires_at timestamptz := now() + case when is_remembered then interval '30 days' else interval '24 hours' end;
     chosen_org uuid;
 begin
+    -- Who deactivates the account waits for this and then ends the session.
     select saas_private.session_org(u.id, u.last_org_id, start_session.second_factor_at) into chosen_org
-      from saas.app_user u where u.id = start_session.user_id;
+      from saas.app_user u where u.id = start_session.user_id and u.is_active
+       for no key update;
+    if not found then
+        perform saas_private.raise_error('PT401', 'Invalid credentials');
+    end if;
     insert into saas_private.session (id, user_id, active_org_id, is_remembered, ip, user_agent, expires_at,
                                       second_factor_at)
     values (session_id, start_session.user_id, chosen_org, is_remembered, saas_private.client_address(),
@@ -147,6 +152,18 @@ $$;
 comment on function saas_private.masked_email(text) is
 'The first letter and the domain of an address: a***@example.com.';
 
+-- Whoever has an IPv6 address has its /64 too; what is mapped from IPv4 is one address.
+create function saas_private.client_network(client inet) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when family(client_network.client) = 4 or client_network.client <<= inet '::ffff:0:0/96'
+                then replace(host(client_network.client), '::ffff:', '')
+                else text(network(set_masklen(client_network.client, 64))) end
+$$;
+comment on function saas_private.client_network(inet) is
+'What attempts of a client are counted under: an IPv4 address, or the /64 of an IPv6 one.';
+
 -- A local or loopback client is a proxy that everybody comes through.
 create function saas_private.count_client(kind text) returns void
 language plpgsql volatile security definer
@@ -156,7 +173,7 @@ declare
     client inet := saas_private.client_address();
 begin
     if client is not null and not (client <<= inet '127.0.0.0/8' or client = inet '::1') then
-        perform saas_private.require_attempt(count_client.kind, host(client), 50, interval '1 second',
+        perform saas_private.require_attempt(count_client.kind, saas_private.client_network(client), 50, interval '1 second',
                                              interval '5 minutes', interval '1 hour');
     end if;
 end
@@ -180,8 +197,8 @@ begin
     seconds := saas_private.take_attempt('sign_in', subject, 5, interval '1 second',
                                          interval '15 minutes', interval '1 hour');
     if seconds > 0 then
-        if count_sign_in.user_id is not null
-           and saas_private.use_once('sign_in_lockout', subject, interval '1 hour') then
+        -- For an address without an account too: the same work, the same time.
+        if saas_private.use_once('sign_in_lockout', subject, interval '1 hour') then
             perform saas_private.note_sign_in('locked_out', count_sign_in.user_id, count_sign_in.email);
         end if;
         perform saas_private.raise_wait(seconds);
@@ -202,7 +219,7 @@ declare
     person record;
     matches boolean;
 begin
-    select u.id, u.is_active, u.email_verified_at, p.hash
+    select u.id, u.is_active, u.email_verified_at, p.hash, p.changed_at
       into person
       from saas.app_user u
       left join saas_private.password p on p.user_id = u.id
@@ -224,6 +241,13 @@ begin
         perform saas_private.note_sign_in('email_not_verified', person.id, verify_password.email);
         perform saas_private.raise_error('PT403', 'Email not verified', null,
             'Follow the link in the verification mail.');
+    end if;
+    -- Who changes it waits for this and then ends the session, or has been faster.
+    perform from saas_private.password p
+      where p.user_id = person.id and p.changed_at = person.changed_at
+        for no key update;
+    if not found then
+        perform saas_private.raise_error('PT401', 'Invalid credentials');
     end if;
     perform saas_private.refresh_hash(person.id, verify_password.password, person.hash);
     return person.id;
@@ -271,21 +295,20 @@ alter function saas_api.sign_in(text, text, boolean) owner to saas_service;
 comment on function saas_api.sign_in(text, text, boolean) is
 'Signs in with e-mail and password: {access_token, refresh_token, token_type, expires_in, user, organization, membership}. expires_in is in seconds. A person with a second factor gets {second_factor_required, challenge, expires_in} for verify_second_factor instead. Errors: PT401 "Invalid credentials", PT403 "Email not verified", PT429 with {"retry_after": seconds} in DETAIL after too many attempts, PT503 on a standby. For saas_anon and saas_user.';
 
--- A token that was rotated may be asked again by a browser that lost the
--- answer: within ten seconds, and only while nothing came of the answer.
-create function saas_private.is_reuse(session_id uuid, generation integer, rotated_at timestamptz) returns boolean
+-- A token that was used may be asked again by a browser that lost the answer:
+-- within ten seconds, and only while nothing came of the answer.
+create function saas_private.is_reuse(session_id uuid, generation integer, used_at timestamptz) returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    select is_reuse.rotated_at is not null
-           and (is_reuse.rotated_at < clock_timestamp() - interval '10 seconds'
-                or exists (select from saas_private.refresh_token t
-                            where t.session_id = is_reuse.session_id and t.generation > is_reuse.generation
-                              and (t.rotated_at is not null or t.generation > is_reuse.generation + 1)))
+    select is_reuse.used_at < clock_timestamp() - interval '10 seconds'
+           or exists (select from saas_private.refresh_token t
+                       where t.session_id = is_reuse.session_id and t.generation > is_reuse.generation
+                         and (t.rotated_at is not null or t.generation > is_reuse.generation + 1))
 $$;
 alter function saas_private.is_reuse(uuid, integer, timestamptz) owner to saas_service;
 comment on function saas_private.is_reuse(uuid, integer, timestamptz) is
-'Whether somebody uses a refresh token that its owner has exchanged already.';
+'Whether somebody uses a refresh token, first used at that time, that its owner has exchanged already.';
 
 create function saas_api.refresh_session(refresh_token text) returns jsonb
 language plpgsql volatile security definer
@@ -293,6 +316,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     found_token record;
+    first_used_at timestamptz;
     chosen_org uuid;
     sliding_until timestamptz;
 begin
@@ -301,12 +325,13 @@ begin
         perform saas_private.raise_error('PT503', 'Sessions are not refreshed on a standby', null,
             'Ask the primary server.');
     end if;
-    -- The lock makes a second use of any token of the session wait and then
-    -- see the first.
+    -- The locks make a second use of any token of the session wait and then see
+    -- the first, and the worker wait, which lets memory go of a use once the
+    -- token's row says it.
     perform from saas_private.session s
        join saas_private.refresh_token t on t.session_id = s.id
       where t.token_hash = saas_private.token_hash(coalesce(refresh_session.refresh_token, ''))
-        for update of s;
+        for update of s, t;
     select t.id, t.session_id, t.rotated_at, t.expires_at, t.generation,
            s.user_id, s.active_org_id, s.is_remembered, s.expires_at as session_expires_at,
            s.second_factor_at
@@ -319,7 +344,11 @@ begin
     if found_token.id is null or saas_private.session_is_ended(found_token.session_id) then
         perform saas_private.raise_error('PT401', 'Invalid or expired token', null, 'Sign in again.');
     end if;
-    if saas_private.is_reuse(found_token.session_id, found_token.generation, found_token.rotated_at) then
+    -- A caller who rolls the exchange back has used the token all the same.
+    first_used_at := least(found_token.rotated_at,
+        saas_private.use_refresh(found_token.session_id, found_token.generation,
+                                 greatest(found_token.expires_at - now(), interval '1 minute')));
+    if saas_private.is_reuse(found_token.session_id, found_token.generation, first_used_at) then
         perform saas_private.end_session_now(found_token.session_id);
         perform saas_private.note_sign_in('reuse', found_token.user_id, null);
         perform saas_private.raise_error('PT401', 'Invalid or expired token', null, 'Sign in again.');
@@ -329,7 +358,7 @@ begin
     sliding_until := case when found_token.is_remembered
                           then now() + interval '30 days' else found_token.session_expires_at end;
     -- With the token go its siblings, which were made for lost answers.
-    update saas_private.refresh_token t set rotated_at = clock_timestamp()
+    update saas_private.refresh_token t set rotated_at = first_used_at
      where t.session_id = found_token.session_id and t.rotated_at is null and found_token.rotated_at is null;
     update saas_private.session s
        set last_used_at = now(), active_org_id = chosen_org, expires_at = sliding_until
@@ -340,7 +369,7 @@ end
 $$;
 alter function saas_api.refresh_session(text) owner to saas_service;
 comment on function saas_api.refresh_session(text) is
-'Exchanges a refresh token for a new pair; the given one is used up, but for ten seconds in which a lost answer can be asked for again. Any other use of a used-up token ends the session at once, even when the caller rolls back. The answer is sign_in''s. Errors: PT401 "Invalid or expired token", PT503 on a standby. For saas_anon and saas_user.';
+'Exchanges a refresh token for a new pair; the given one is used up, but for ten seconds in which a lost answer can be asked for again. Any other use of a used-up token ends the session at once. Both hold even when the caller rolls back. The answer is sign_in''s. Errors: PT401 "Invalid or expired token", PT503 on a standby. For saas_anon and saas_user.';
 
 create function saas_api.sign_out(scope text default 'current') returns jsonb
 language plpgsql volatile security definer

@@ -45,9 +45,10 @@ declare
     new_kid text;
 begin
     perform saas_private.require_installed();
-    if delay < interval '0' or delay > interval '7 days' then
+    -- Compared as times: as intervals years of months equal 30 days each.
+    if now() + delay < now() or now() + delay > now() + interval '7 days' then
         perform saas_private.raise_fields('invalid input', 'activate_after', 'must be between 0 and 7 days');
-    elsif keep < interval '0' or keep > interval '90 days' then
+    elsif now() + keep < now() or now() + keep > now() + interval '90 days' then
         perform saas_private.raise_fields('invalid input', 'keep_old', 'must be between 0 and 90 days');
     end if;
     perform saas_private.change_token_keys();

@@ -41,8 +41,8 @@ select t.name, t.subject,
               t.html_body)
   from (values
     ('verify_email', 'Confirm your e-mail address for {{product_name}}',
-     E'Confirm your e-mail address with this link:\n{{base_url}}/verify-email?token={{url:token}}\n\nOr enter this code: {{code}}\n\nBoth are good for {{valid_hours}} hours. If you did not sign up, ignore this mail.',
-     E'<p>Confirm your e-mail address: <a href="{{base_url}}/verify-email?token={{url:token}}">confirm</a></p>\n<p>Or enter this code: <strong>{{code}}</strong></p>\n<p>Both are good for {{valid_hours}} hours. If you did not sign up, ignore this mail.</p>'),
+     E'Confirm your e-mail address with this link:\n{{base_url}}/verify-email?token={{url:token}}\n\nOr enter this code: {{code}}\n\nThe link is good for {{valid_hours}} hours, the code for {{code_valid_minutes}} minutes. If you did not sign up, ignore this mail.',
+     E'<p>Confirm your e-mail address: <a href="{{base_url}}/verify-email?token={{url:token}}">confirm</a></p>\n<p>Or enter this code: <strong>{{code}}</strong></p>\n<p>The link is good for {{valid_hours}} hours, the code for {{code_valid_minutes}} minutes. If you did not sign up, ignore this mail.</p>'),
     ('account_exists', 'You already have an account at {{product_name}}',
      E'Somebody, probably you, tried to sign up with this address, which has an account already.\n\nSign in: {{base_url}}/sign-in\nForgot the password? {{base_url}}/forgot-password\n\nIf that was not you, ignore this mail.',
      E'<p>Somebody, probably you, tried to sign up with this address, which has an account already.</p>\n<p><a href="{{base_url}}/sign-in">Sign in</a> or <a href="{{base_url}}/forgot-password">choose a new password</a>.</p>\n<p>If that was not you, ignore this mail.</p>'),

@@ -37,21 +37,13 @@ add_reply(SmtpMail *mail)
 		SaasProblemDetail(&mail->result.problem, "%s", mail->last_line);
 }
 
-static int
-reply_code(const char *line)
-{
-	if (strspn(line, "0123456789") < 3)
-		return 0;
-	return (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
-}
-
 void
 SaasSmtpFailConnect(SmtpMail *mail, CURLcode code)
 {
 	SaasProblem *problem = &mail->result.problem;
 	const char *host = mail->server.host;
 
-	mail->result.reply = reply_code(mail->last_line);
+	mail->result.reply = SaasSmtpReplyCode(mail->last_line);
 	switch (code)
 	{
 		case CURLE_COULDNT_RESOLVE_HOST:
@@ -94,7 +86,7 @@ SaasSmtpFailConnect(SmtpMail *mail, CURLcode code)
 void
 SaasSmtpFailReply(SmtpMail *mail)
 {
-	int			code = mail->result.reply = reply_code(mail->last_line);
+	int			code = mail->result.reply = SaasSmtpReplyCode(mail->last_line);
 
 	/*
 	 * A refused sender is the operator's to mend and would take every mail

@@ -14,6 +14,7 @@
 
 #include "net/smtp.h"
 #include "net/transfer_internal.h"
+#include "pure/smtp_reply.h"
 
 #define SAAS_SMTP_MAX_REPLY		8192	/* bytes of one reply, all its lines */
 
@@ -46,7 +47,7 @@ typedef struct SmtpMail
 	const char *output;			/* what is left to send */
 	size_t		output_left;
 	char		command[512];
-	char		reply[SAAS_SMTP_MAX_REPLY + 1];
+	char		reply[SAAS_SMTP_MAX_REPLY];
 	size_t		reply_length;
 	char		last_line[256];	/* of libcurl's part and of ours */
 	char		curl_error[CURL_ERROR_SIZE];

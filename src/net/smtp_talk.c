@@ -45,7 +45,7 @@ leave(SmtpMail *mail)
 static void
 take_reply(SmtpMail *mail)
 {
-	int			class = mail->last_line[0] - '0';
+	int			class = SaasSmtpReplyCode(mail->last_line) / 100;
 
 	if (class != (mail->step == SMTP_DATA ? 3 : 2))
 	{
@@ -73,35 +73,6 @@ take_reply(SmtpMail *mail)
 		case SMTP_FINISHED:
 			break;
 	}
-}
-
-/*
- * Whether the bytes that came are a whole reply, whose last line has a blank
- * or nothing after its code; that line is kept.  What is no reply counts as
- * one too, and is refused as such.
- */
-static bool
-reply_is_whole(SmtpMail *mail)
-{
-	char	   *line = mail->reply;
-	char	   *end;
-
-	mail->reply[mail->reply_length] = '\0';
-	while ((end = memchr(line, '\n', (size_t) (mail->reply + mail->reply_length - line))) != NULL)
-	{
-		size_t		length = (size_t) (end - line);
-
-		while (length > 0 && line[length - 1] == '\r')
-			length--;
-		if (length < 3 || strspn(line, "0123456789") != 3 || length == 3 || line[3] != '-')
-		{
-			strlcpy(mail->last_line, line, Min(length + 1, sizeof(mail->last_line)));
-			SaasCleanText(mail->last_line);
-			return true;
-		}
-		line = end + 1;
-	}
-	return mail->reply_length == SAAS_SMTP_MAX_REPLY;
 }
 
 /* False when there is nothing to be done now, or nothing more at all. */
@@ -140,12 +111,11 @@ receive_some(SmtpMail *mail)
 		return false;
 	}
 	mail->reply_length += received;
-	if (reply_is_whole(mail))
-	{
-		if (mail->reply_length == SAAS_SMTP_MAX_REPLY)
-			mail->last_line[0] = '\0';
+	/* One that is too long has no last line, and is refused as no reply. */
+	mail->last_line[0] = '\0';
+	if (SaasSmtpReplyIsWhole(mail->reply, mail->reply_length, mail->last_line, sizeof(mail->last_line)) ||
+		mail->reply_length == SAAS_SMTP_MAX_REPLY)
 		take_reply(mail);
-	}
 	return mail->step != SMTP_FINISHED;
 }
 

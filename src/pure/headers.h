@@ -35,9 +35,9 @@ extern SaasHeader *SaasHeadersOfAnswer(const char *text, size_t length, SaasAren
 
 /*
  * Sets a header: replaces those of the same name whatever its case, but
- * Set-Cookie appends (RFC 6265, section 3).  Control characters of the value
- * and blanks around it are left out.  False, with the list as it was, when the
- * name is no token or a bound is exceeded.
+ * Set-Cookie appends (RFC 6265, section 3).  The value is UTF-8; its control
+ * characters and the blanks around it are left out.  False, with the list as
+ * it was, when the name is no token or a bound is exceeded.
  */
 extern bool SaasHeadersSet(SaasHeader **list, SaasArena *arena, const char *name, const char *value);
 

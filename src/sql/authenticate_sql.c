@@ -204,7 +204,9 @@ pg_saas_assume_identity(PG_FUNCTION_ARGS)
 	identity.org_id = *PG_GETARG_UUID_P(1);
 	strlcpy(identity.actor, GetUserNameFromId(login, false), sizeof(identity.actor));
 
-	if (!superuser_arg(login) && !SaasTicketIsOpen(login, &identity.org_id))
+	if (superuser_arg(login))
+		identity.source = SAAS_IDENTITY_SUPERUSER;
+	else if (!SaasTicketIsOpen(login, &identity.org_id))
 		SaasRaise("PT403", "an open ticket for the organization is needed", NULL,
 				  "Open one with saas.open_ticket() and commit it.");
 	SaasLookupIdentity(&identity);

@@ -8,11 +8,14 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
 #include "pure/permissions.h"
 #include "state/identity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+
+#define LONGEST_NAME_SHOWN	255
 
 PG_FUNCTION_INFO_V1(pg_saas_clear_identity);
 PG_FUNCTION_INFO_V1(pg_saas_current_user_id);
@@ -20,6 +23,7 @@ PG_FUNCTION_INFO_V1(pg_saas_current_org_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_role_name);
 PG_FUNCTION_INFO_V1(pg_saas_current_session_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_api_key_id);
+PG_FUNCTION_INFO_V1(pg_saas_identity_source);
 PG_FUNCTION_INFO_V1(pg_saas_current_permissions);
 PG_FUNCTION_INFO_V1(pg_saas_current_rank);
 PG_FUNCTION_INFO_V1(pg_saas_has_permission);
@@ -74,6 +78,35 @@ pg_saas_current_api_key_id(PG_FUNCTION_ARGS)
 	if (!identity->is_set || identity->source != SAAS_IDENTITY_API_KEY)
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(&identity->api_key_id);
+}
+
+static const char *
+source_name(SaasIdentitySource source)
+{
+	switch (source)
+	{
+		case SAAS_IDENTITY_SESSION:
+			return "session";
+		case SAAS_IDENTITY_API_KEY:
+			return "api_key";
+		case SAAS_IDENTITY_LOGIN:
+			return "login";
+		case SAAS_IDENTITY_OPERATOR:
+			return "operator";
+		case SAAS_IDENTITY_SUPERUSER:
+			return "superuser";
+	}
+	return "unknown";
+}
+
+Datum
+pg_saas_identity_source(PG_FUNCTION_ARGS)
+{
+	const SaasIdentity *identity = SaasIdentityGet();
+
+	if (!identity->is_set)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(source_name(identity->source)));
 }
 
 Datum
@@ -189,10 +222,14 @@ pg_saas_is_authenticated(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(SaasIdentityGet()->is_set);
 }
 
+/* A refusal repeats the name; a longer one is no permission's, clipped or not. */
 Datum
 pg_saas_require_permission(PG_FUNCTION_ARGS)
 {
-	SaasIdentityRequire(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char	   *name = PG_ARGISNULL(0) ? pstrdup("") : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	name[pg_mbcliplen(name, (int) strlen(name), LONGEST_NAME_SHOWN)] = '\0';
+	SaasIdentityRequire(name);
 	PG_RETURN_VOID();
 }
 

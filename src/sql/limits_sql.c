@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(pg_saas_use_once);
 PG_FUNCTION_INFO_V1(pg_saas_is_used);
 PG_FUNCTION_INFO_V1(pg_saas_end_session_now);
 PG_FUNCTION_INFO_V1(pg_saas_session_is_ended);
+PG_FUNCTION_INFO_V1(pg_saas_use_refresh);
 PG_FUNCTION_INFO_V1(pg_saas_note);
 PG_FUNCTION_INFO_V1(pg_saas_check_rate_limit);
 PG_FUNCTION_INFO_V1(pg_saas_limits_status);
@@ -120,6 +121,12 @@ Datum
 pg_saas_session_is_ended(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(SaasSessionIsEnded(PG_GETARG_UUID_P(0)));
+}
+
+Datum
+pg_saas_use_refresh(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(SaasUseRefresh(PG_GETARG_UUID_P(0), PG_GETARG_INT32(1), time_argument(fcinfo, 2)));
 }
 
 Datum

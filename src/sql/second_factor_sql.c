@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "compat.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "pure/crypto.h"

@@ -23,7 +23,6 @@
 #include "utils/timestamp.h"
 
 #define SIGNING_PURPOSE		"pg_saas:api-signing"
-#define NONCE_KIND			"api_key_nonce"
 #define USED_KIND			"key_used"
 
 /* How far a request's time may be from ours, either way. */
@@ -114,8 +113,8 @@ read_secret(const SaasIdentity *identity, Size *length)
 					  length);
 }
 
-/* The request's time in Unix seconds, or raises when it is none or too far away. */
-static int64
+/* The request's time in Unix seconds must be close to ours. */
+static void
 require_close(const char *timestamp)
 {
 	size_t		digits = strspn(timestamp, "0123456789");
@@ -128,7 +127,6 @@ require_close(const char *timestamp)
 	if (at < now_s - WINDOW_S || at > now_s + WINDOW_S)
 		SaasRaise("PT401", "Invalid signature", "x-saas-timestamp is too far from the server's time",
 				  "Set the clock.");
-	return at;
 }
 
 static void
@@ -194,15 +192,19 @@ require_signature(const SaasSignedRequest *request, const SaasIdentity *identity
 /*
  * Only a request whose signature holds uses its nonce up: nobody else can use
  * up those of the key's holder.  It stays used until its time is out of the
- * window.
+ * window, which is at most twice as long.
  */
 static void
-require_new(const SaasSignedRequest *request, const SaasIdentity *identity, int64 at)
+require_new(const SaasSignedRequest *request, const SaasIdentity *identity)
 {
 	char	   *subject = psprintf("%s %s", SaasUuidText(&identity->api_key_id), request->nonce);
-	int64		seconds = at + WINDOW_S + 1 - (int64) time(NULL);
+	SaasRateVerdict verdict;
+	bool		is_new = SaasUseNonce(&identity->org_id, subject, strlen(subject), 2 * WINDOW_S + 1, &verdict);
 
-	if (!SaasUseOnce(NONCE_KIND, subject, strlen(subject), Max(seconds, 1) * USECS_PER_SEC))
+	if (!verdict.allowed)
+		SaasRaiseRetryAfter("Too many signed requests from your organization, please try again later.", NULL,
+							"Try again after the seconds of Retry-After.", verdict.retry_after_s);
+	if (!is_new)
 		SaasRaise("PT401", "Invalid signature", "x-saas-nonce was used before", "Use another nonce for each request.");
 }
 
@@ -210,11 +212,11 @@ void
 SaasApiKeyVerify(const SaasSignedRequest *request, SaasIdentity *identity)
 {
 	bool		requires_signature;
-	int64		at = require_close(request->timestamp);
 
+	require_close(request->timestamp);
 	require_nonce(request->nonce);
 	find(request->api_key, identity, &requires_signature);
 	require_signature(request, identity);
-	require_new(request, identity, at);
+	require_new(request, identity);
 	note_use(identity);
 }

@@ -20,7 +20,8 @@ typedef enum SaasIdentitySource
 	SAAS_IDENTITY_SESSION = 's',	/* an access token */
 	SAAS_IDENTITY_API_KEY = 'k',	/* an API key of the user */
 	SAAS_IDENTITY_LOGIN = 'l',	/* a database login mapped to a member */
-	SAAS_IDENTITY_OPERATOR = 'o'	/* assumed by an operator */
+	SAAS_IDENTITY_OPERATOR = 'o',	/* assumed by an operator with a ticket */
+	SAAS_IDENTITY_SUPERUSER = 'u'	/* assumed by a superuser */
 } SaasIdentitySource;
 
 typedef struct SaasIdentity

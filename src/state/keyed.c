@@ -7,7 +7,7 @@
 #include "state/keyed.h"
 #include "storage/shmem.h"
 
-/* Among how many entries the least recently used is sought: Redis's approximation. */
+/* Among how many entries the one of the least worth is sought: Redis's approximation. */
 #define EVICTION_SAMPLE	16
 
 #define NOBODY			(-1)
@@ -157,7 +157,7 @@ SaasKeyedRemove(const SaasKeyedTable *table, const SaasKey *key)
 }
 
 /*
- * Frees an expired entry of a full partition, or the one used longest ago
+ * Frees an expired entry of a full partition, or the one of the least worth
  * among the next few; false when neither may go.
  */
 static bool
@@ -182,7 +182,7 @@ make_room(const SaasKeyedTable *table, Partition *partition, TimestampTz now)
 			break;
 		}
 		first_expiry = Min(first_expiry, entry->expires_at);
-		if (table->evicts && (victim == NULL || entry->used_at < victim->used_at))
+		if (table->evicts && (victim == NULL || entry->worth < victim->worth))
 			victim = entry;
 	}
 	if (victim)

@@ -28,7 +28,7 @@ typedef struct SaasKeyedEntry
 {
 	SaasKey		key;
 	TimestampTz expires_at;
-	TimestampTz used_at;		/* for tables that evict */
+	int64		worth;			/* for tables that evict: the least goes first */
 	int32		next;			/* in the bucket or among the free, -1 at the end */
 } SaasKeyedEntry;
 
@@ -37,7 +37,7 @@ typedef struct SaasKeyedTable
 {
 	const char *name;
 	Size		entry_size;
-	bool		evicts;			/* when full: the least recently used entry makes room */
+	bool		evicts;			/* when full: the entry of the least worth makes room */
 	int			per_partition;
 	LWLockPadded *locks;
 	char	   *memory;

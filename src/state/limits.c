@@ -19,6 +19,9 @@
 #define RATE_STEPS		16
 #define MAX_SUBJECT		512
 
+/* Of the memory of nonces one organization takes at most this part. */
+#define NONCE_SHARES	8
+
 /*
  * No refresh token outlives it: who is ended and never written down, because
  * no worker ran, stays ended.
@@ -30,7 +33,9 @@ typedef enum TableNumber
 	RATES,
 	ATTEMPTS,
 	USES,
-	ENDED
+	NONCES,
+	ENDED,
+	REFRESHES
 } TableNumber;
 
 typedef struct RateEntry
@@ -63,11 +68,20 @@ typedef struct EndedEntry
 	SaasEndedSession session;
 } EndedEntry;
 
+typedef struct RefreshEntry
+{
+	SaasKeyedEntry head;
+	Oid			database;
+	SaasRefresh refresh;
+} RefreshEntry;
+
 static SaasKeyedTable tables[SAAS_LIMIT_TABLES] = {
 	[RATES] = {"requests", sizeof(RateEntry), true},
-	[ATTEMPTS] = {"attempts", sizeof(AttemptEntry), false},
+	[ATTEMPTS] = {"attempts", sizeof(AttemptEntry), true},
 	[USES] = {"used once", sizeof(UseEntry), false},
+	[NONCES] = {"nonces", sizeof(UseEntry), false},
 	[ENDED] = {"ended sessions", sizeof(EndedEntry), false},
+	[REFRESHES] = {"refreshed sessions", sizeof(RefreshEntry), false},
 };
 
 /* Hashes the keys; made anew by each start of the server, then inherited. */
@@ -250,7 +264,7 @@ SaasRateTake(const char *kind, const void *subject, size_t length, int limit, in
 	}
 	advance(entry, now);
 	judge_rate(entry, Max(limit, 1), now, verdict);
-	entry->head.used_at = now;
+	entry->head.worth = now;
 	entry->head.expires_at = entry->step_at + RATE_STEPS * width;
 	LWLockRelease(lock);
 }
@@ -280,8 +294,6 @@ SaasTakeAttempt(const char *kind, const void *subject, size_t length, int free_a
 	int64		wait;
 	int			seconds = 0;
 
-	if (entry == NULL)
-		refuse_full(lock);
 	wait = attempt_wait(entry->count, free_attempts, base_wait, max_wait);
 	if (found && now < entry->last_at + wait)
 		seconds = seconds_until(entry->last_at + wait, now);
@@ -291,6 +303,8 @@ SaasTakeAttempt(const char *kind, const void *subject, size_t length, int free_a
 		entry->last_at = now;
 		wait = attempt_wait(entry->count, free_attempts, base_wait, max_wait);
 		entry->head.expires_at = now + Max(window, wait);
+		/* A flood of new subjects drives out itself, not those that must wait. */
+		entry->head.worth = entry->count;
 	}
 	LWLockRelease(lock);
 	return seconds;
@@ -306,14 +320,14 @@ SaasForgetAttempts(const char *kind, const void *subject, size_t length)
 	LWLockRelease(lock);
 }
 
-bool
-SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_for)
+static bool
+use_in(SaasKeyedTable *table, const char *kind, const void *subject, size_t length, int64 valid_for)
 {
 	SaasKey		key = key_of(kind, subject, length);
 	TimestampTz now = GetCurrentTimestamp();
-	LWLock	   *lock = SaasKeyedLock(&tables[USES], &key, LW_EXCLUSIVE);
+	LWLock	   *lock = SaasKeyedLock(table, &key, LW_EXCLUSIVE);
 	bool		found;
-	UseEntry   *entry = SaasKeyedFindOrAdd(&tables[USES], &key, now, &found);
+	UseEntry   *entry = SaasKeyedFindOrAdd(table, &key, now, &found);
 
 	if (entry == NULL)
 		refuse_full(lock);
@@ -321,6 +335,24 @@ SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_fo
 		entry->head.expires_at = now + valid_for;
 	LWLockRelease(lock);
 	return !found;
+}
+
+bool
+SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_for)
+{
+	return use_in(&tables[USES], kind, subject, length, valid_for);
+}
+
+/* What the rate bounds within fifteen sixteenths of its window are all that are kept. */
+bool
+SaasUseNonce(const pg_uuid_t *org_id, const char *nonce, size_t length, int valid_for_s,
+			 SaasRateVerdict *verdict)
+{
+	int			window_s = valid_for_s * RATE_STEPS / (RATE_STEPS - 1) + 1;
+
+	SaasRateTake("nonces", org_id->data, UUID_LEN, saas_limit_entries / NONCE_SHARES, window_s, verdict);
+	return verdict->allowed &&
+		use_in(&tables[NONCES], "nonce", nonce, length, valid_for_s * USECS_PER_SEC);
 }
 
 bool
@@ -409,6 +441,70 @@ SaasForgetEndedSession(const pg_uuid_t *session_id)
 	LWLock	   *lock = SaasKeyedLock(&tables[ENDED], &key, LW_EXCLUSIVE);
 
 	SaasKeyedRemove(&tables[ENDED], &key);
+	LWLockRelease(lock);
+}
+
+TimestampTz
+SaasUseRefresh(const pg_uuid_t *session_id, int generation, int64 valid_for)
+{
+	SaasKey		key = session_key(session_id);
+	TimestampTz now = GetCurrentTimestamp();
+	LWLock	   *lock = SaasKeyedLock(&tables[REFRESHES], &key, LW_EXCLUSIVE);
+	bool		found;
+	RefreshEntry *entry = SaasKeyedFindOrAdd(&tables[REFRESHES], &key, now, &found);
+	TimestampTz used_at;
+
+	if (entry == NULL)
+		refuse_full(lock);
+	if (!found || entry->refresh.generation < generation)
+	{
+		entry->database = MyDatabaseId;
+		entry->refresh.session_id = *session_id;
+		entry->refresh.generation = generation;
+		entry->refresh.used_at = now;
+		entry->head.expires_at = now + valid_for;
+	}
+	used_at = entry->refresh.generation == generation ? entry->refresh.used_at : DT_NOBEGIN;
+	LWLockRelease(lock);
+	return used_at;
+}
+
+typedef struct RefreshList
+{
+	SaasRefresh *list;
+	int			count;
+	int			limit;
+} RefreshList;
+
+static bool
+collect_refresh(const void *entry, void *arg)
+{
+	const RefreshEntry *refreshed = entry;
+	RefreshList *list = arg;
+
+	if (refreshed->database == MyDatabaseId)
+		list->list[list->count++] = refreshed->refresh;
+	return list->count < list->limit;
+}
+
+int
+SaasRefreshes(SaasRefresh *list, int limit)
+{
+	RefreshList found = {list, 0, limit};
+
+	SaasKeyedVisit(&tables[REFRESHES], GetCurrentTimestamp(), collect_refresh, &found);
+	return found.count;
+}
+
+void
+SaasForgetRefresh(const SaasRefresh *refresh)
+{
+	SaasKey		key = session_key(&refresh->session_id);
+	LWLock	   *lock = SaasKeyedLock(&tables[REFRESHES], &key, LW_EXCLUSIVE);
+	RefreshEntry *entry = SaasKeyedFind(&tables[REFRESHES], &key, GetCurrentTimestamp());
+
+	if (entry != NULL && entry->refresh.generation == refresh->generation)
+		SaasKeyedRemove(&tables[REFRESHES], &key);
 	LWLockRelease(lock);
 }
 

@@ -1,17 +1,20 @@
 /*
  * limits.h
  *	  What must count whatever becomes of the transaction: requests, attempts,
- *	  things used once, sessions ended at once.
+ *	  things used once, sessions ended at once, refresh tokens that were used.
  *
  * A caller can roll back what it wrote after seeing the outcome, so all of
  * this lives in shared memory and is counted before anything is verified.
  * None of it takes a transaction id; it works in READ ONLY transactions and on
  * a standby (whose memory is its own).  A restart or crash of the server
- * forgets everything but the sessions that were written down meanwhile.
+ * forgets everything but the sessions and uses of refresh tokens that were
+ * written down meanwhile.
  *
- * Four tables of saas.limit_entries each, so that a flood of one kind does not
- * touch another.  Requests make room by forgetting who has asked longest ago;
- * the other three never forget before their time and fail closed with PT503.
+ * Six tables of saas.limit_entries each, so that a flood of one kind does not
+ * touch another.  Requests make room by forgetting who has asked longest ago,
+ * attempts by forgetting who has made the fewest: refused instead, one client
+ * with made-up addresses could keep everybody from signing in.  The other four
+ * never forget before their time and fail closed with PT503.
  * Everything is kept per database.
  */
 #ifndef SAAS_LIMITS_H
@@ -58,6 +61,14 @@ extern void SaasForgetAttempts(const char *kind, const void *subject, size_t len
 
 /* True the first time within the time, in microseconds. */
 extern bool SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_for);
+
+/*
+ * The same for the nonces of requests that an organization's keys have signed,
+ * in a memory of their own of which no organization takes more than its share:
+ * false with allowed unset, and the time to wait, when it has.
+ */
+extern bool SaasUseNonce(const pg_uuid_t *org_id, const char *nonce, size_t length, int valid_for_s,
+						 SaasRateVerdict *verdict);
 extern bool SaasIsUsed(const char *kind, const void *subject, size_t length);
 
 /* From here on the session's tokens are refused; the worker writes it down. */
@@ -77,7 +88,32 @@ extern int	SaasEndedSessions(SaasEndedSession *list, int limit);
 /* The row says it now, committed. */
 extern void SaasForgetEndedSession(const pg_uuid_t *session_id);
 
-#define SAAS_LIMIT_TABLES	4
+/*
+ * A use of a session's refresh tokens of one generation, which all go with the
+ * first of them that is used, and when that was.
+ */
+typedef struct SaasRefresh
+{
+	pg_uuid_t	session_id;
+	int			generation;
+	TimestampTz used_at;
+} SaasRefresh;
+
+/*
+ * Uses a session's refresh tokens of that generation and says when they were
+ * used first; DT_NOBEGIN when later ones were used already.  Memory keeps the
+ * newest use of each session for valid_for microseconds, or until the worker
+ * has written it down.
+ */
+extern TimestampTz SaasUseRefresh(const pg_uuid_t *session_id, int generation, int64 valid_for);
+
+/* Up to limit of this database's into list; returns how many. */
+extern int	SaasRefreshes(SaasRefresh *list, int limit);
+
+/* The rows say it now, committed; a newer use of the session stays. */
+extern void SaasForgetRefresh(const SaasRefresh *refresh);
+
+#define SAAS_LIMIT_TABLES	6
 
 extern void SaasLimitsGetStatus(SaasKeyedStatus status[SAAS_LIMIT_TABLES]);
 

@@ -198,8 +198,7 @@ take_user(SaasIdentity *identity, char *status, Size status_size, bool *lacks_fa
 {
 	if (SPI_processed != 1 || !column_is_true(USER_IS_ACTIVE))
 		return "User not found or inactive";
-	if (identity->has_session &&
-		(!column_is_true(SESSION_IS_GOOD) || SaasSessionIsEnded(&identity->session_id)))
+	if (identity->has_session && !column_is_true(SESSION_IS_GOOD))
 		return "Invalid or expired token";
 	if (!identity->has_org)
 		return NULL;
@@ -230,7 +229,7 @@ require_active(const char *status)
 static void
 refuse(const SaasIdentity *identity, const char *refusal)
 {
-	if (identity->source == SAAS_IDENTITY_OPERATOR)
+	if (identity->source == SAAS_IDENTITY_OPERATOR || identity->source == SAAS_IDENTITY_SUPERUSER)
 		SaasRaise("PT404", "no such active member of the organization", NULL, NULL);
 	if (identity->source == SAAS_IDENTITY_LOGIN)
 		SaasRaise("PT401", refusal,
@@ -247,15 +246,20 @@ SaasLookupIdentity(SaasIdentity *identity)
 	const char *refusal;
 	char		status[32] = "";
 	bool		lacks_factor = false;
+	bool		is_ended;
 
 	SaasRequireInstalled();
 	clear_rights(identity);
 
+	/* Before the row is read: memory lets go of a session only once its row says it. */
+	is_ended = identity->has_session && SaasSessionIsEnded(&identity->session_id);
 	SaasRunAsBeginQualified(&state, "saas_service");
 	run_user_query(identity);
 	refusal = take_user(identity, status, sizeof(status), &lacks_factor);
 	SaasRunAsEnd(&state);
 
+	if (is_ended)
+		refusal = "Invalid or expired token";
 	if (refusal)
 		refuse(identity, refusal);
 	if (identity->has_org)

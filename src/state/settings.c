@@ -200,8 +200,8 @@ static void
 define_limit_settings(void)
 {
 	DefineCustomIntVariable("saas.limit_entries",
-							"Entries of each memory of the server: requests, attempts, things used once, ended sessions.",
-							"When one is full, requests forget who has asked longest ago; the others refuse what is new.",
+							"Entries of each memory of the server: requests, attempts, things used once, nonces, ended sessions, refreshed sessions.",
+							"When one is full, requests forget who has asked longest ago, attempts who has made the fewest; the others refuse what is new. An organization takes an eighth of the nonces at most.",
 							&saas_limit_entries, 65536, 1024, 16777216,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.journal_entries",

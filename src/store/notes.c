@@ -1,6 +1,7 @@
 /*
  * notes.c
- *	  Writing down what the journal and the memory of ended sessions hold.
+ *	  Writing down what the journal and the memories of ended and refreshed
+ *	  sessions hold.
  */
 #include "postgres.h"
 
@@ -61,6 +62,17 @@ SaasNotesEndSession(const SaasEndedSession *session)
 
 	begin(&state);
 	write_one("session_ended", &session->id, session->ended_at, "{}");
+	SaasRunAsEnd(&state);
+}
+
+void
+SaasNotesUseRefresh(const SaasRefresh *refresh)
+{
+	SaasRunAs	state;
+
+	begin(&state);
+	write_one("refresh_used", &refresh->session_id, refresh->used_at,
+			  psprintf("{\"generation\":%d}", refresh->generation));
 	SaasRunAsEnd(&state);
 }
 

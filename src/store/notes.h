@@ -1,6 +1,7 @@
 /*
  * notes.h
- *	  Writing down what the journal and the memory of ended sessions hold.
+ *	  Writing down what the journal and the memories of ended and refreshed
+ *	  sessions hold.
  *
  * Each runs inside a transaction, waits 50 ms at most for a lock and throws
  * what goes wrong; the caller wraps it in a subtransaction.
@@ -15,6 +16,7 @@
 
 extern void SaasNotesWrite(const SaasNote *notes, int count);
 extern void SaasNotesEndSession(const SaasEndedSession *session);
+extern void SaasNotesUseRefresh(const SaasRefresh *refresh);
 
 /* Deletes a batch of what is older than it is kept. */
 extern void SaasNotesPrune(void);

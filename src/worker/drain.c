@@ -41,6 +41,12 @@ end_session(void *arg)
 }
 
 static void
+use_refresh(void *arg)
+{
+	SaasNotesUseRefresh(arg);
+}
+
+static void
 prune(void *arg)
 {
 	SaasNotesPrune();
@@ -78,11 +84,50 @@ drain_notes(const SaasEngineHost *host, SaasNote *list)
 	return notes.count;
 }
 
-/* Memory lets go of a session once the committed row says that it has ended. */
-static int
-drain_sessions(const SaasEngineHost *host, SaasEndedSession *list)
+/* A list in memory whose items stay there until committed rows say what they say. */
+typedef struct Lasting
 {
-	int			count = SaasEndedSessions(list, BATCH);
+	const char *what;			/* for the log */
+	Size		item_size;
+	int			(*collect) (void *list, int limit);
+	void		(*write) (void *item);
+	void		(*forget) (const void *item);
+} Lasting;
+
+static int
+collect_sessions(void *list, int limit)
+{
+	return SaasEndedSessions(list, limit);
+}
+
+static void
+forget_session(const void *item)
+{
+	SaasForgetEndedSession(&((const SaasEndedSession *) item)->id);
+}
+
+static int
+collect_refreshes(void *list, int limit)
+{
+	return SaasRefreshes(list, limit);
+}
+
+static void
+forget_refresh(const void *item)
+{
+	SaasForgetRefresh(item);
+}
+
+static const Lasting lasting[] = {
+	{"that a session has ended", sizeof(SaasEndedSession), collect_sessions, end_session, forget_session},
+	{"that a refresh token was used", sizeof(SaasRefresh), collect_refreshes, use_refresh, forget_refresh},
+};
+
+/* Returns how many were written. */
+static int
+drain_lasting(const SaasEngineHost *host, const Lasting *kind, char *list)
+{
+	int			count = kind->collect(list, BATCH);
 	bool		is_written[BATCH];
 	int			written = 0;
 
@@ -93,17 +138,17 @@ drain_sessions(const SaasEngineHost *host, SaasEndedSession *list)
 		{
 			SaasProblem problem = {0};
 
-			is_written[i] = SaasGuardedRun(end_session, &list[i], &problem);
+			is_written[i] = SaasGuardedRun(kind->write, list + i * kind->item_size, &problem);
 			if (!is_written[i])
 				ereport(LOG,
-						(errmsg("could not write down that a session has ended: %s", problem.message)));
+						(errmsg("could not write down %s: %s", kind->what, problem.message)));
 		}
 		host->commit();
 	}
 	for (int i = 0; i < count; i++)
 	{
 		if (is_written[i])
-			SaasForgetEndedSession(&list[i].id);
+			kind->forget(list + i * kind->item_size);
 		written += is_written[i];
 	}
 	return written;
@@ -131,15 +176,19 @@ prune_sometimes(const SaasEngineHost *host)
 	host->commit();
 }
 
-/* Both lists full go on; anything less is all there was. */
+/* A full list goes on; anything less is all there was. */
 static void
 drain(const SaasEngineHost *host)
 {
-	SaasEndedSession *sessions = palloc(sizeof(SaasEndedSession) * BATCH);
 	SaasNote   *notes = palloc(sizeof(SaasNote) * BATCH);
 
-	for (int i = 0; i < MOST_BATCHES && drain_sessions(host, sessions) == BATCH; i++)
-		CHECK_FOR_INTERRUPTS();
+	for (int kind = 0; kind < lengthof(lasting); kind++)
+	{
+		char	   *list = palloc(lasting[kind].item_size * BATCH);
+
+		for (int i = 0; i < MOST_BATCHES && drain_lasting(host, &lasting[kind], list) == BATCH; i++)
+			CHECK_FOR_INTERRUPTS();
+	}
 	for (int i = 0; i < MOST_BATCHES && drain_notes(host, notes) == BATCH; i++)
 		CHECK_FOR_INTERRUPTS();
 	prune_sometimes(host);
@@ -169,7 +218,9 @@ SaasDrain(const SaasEngineHost *host)
 bool
 SaasDrainIsDue(void)
 {
-	SaasEndedSession one;
+	SaasEndedSession session;
+	SaasRefresh refresh;
 
-	return SaasJournalHasNotes() || SaasEndedSessions(&one, 1) > 0 || prune_is_due();
+	return SaasJournalHasNotes() || SaasEndedSessions(&session, 1) > 0 || SaasRefreshes(&refresh, 1) > 0 ||
+		prune_is_due();
 }

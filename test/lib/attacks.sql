@@ -371,6 +371,18 @@ begin
 end
 $$;
 
+-- The many calls of this test would run into throttles, sooner on the one side
+-- than on the other: attempts on what is given, on the harmless value of
+-- attack.calls() and of the attacker are forgotten.
+create function attack.forget_attempts(given text) returns void
+language sql as $$
+    select saas_private.forget_attempts(kind.name, subject.name)
+      from unnest(array['sign_in', 'mail', 'verify_email_code', 'own_password', 'second_factor']) as kind (name),
+           attack.scene s,
+           unnest(array[saas_private.email_subject(given), saas_private.email_subject('sample_metric'),
+                        s.user_id::text]) as subject (name)
+$$;
+
 -- What a function answers, with everything replaced that differs between two
 -- calls of the same.
 create function attack.call_answer(function regprocedure, arguments text, as_role name, signed_in boolean, given text)
@@ -379,6 +391,7 @@ language plpgsql as $$
 declare
     done record;
 begin
+    perform attack.forget_attempts(given);
     done := attack.attempt(as_role, signed_in,
         format('select jsonb_agg(to_jsonb(f))::text from %s(%s) as f',
                (select format('%I.%I', n.nspname, p.proname)
@@ -407,9 +420,7 @@ begin
     for call in select * from attack.calls(function) loop
         existing := attack.call_answer(function, call.with_existing, as_role, signed_in, call.existing);
         absent := attack.call_answer(function, call.with_absent, as_role, signed_in, call.absent);
-        -- The many calls of this test run into throttles, sooner on the one side than on the other.
-        if existing ~ scene.mark
-           or (existing <> absent and 'PT429 Too many attempts' <> all (array[left(existing, 23), left(absent, 23)])) then
+        if existing ~ scene.mark or existing <> absent or existing ~ '^PT429 ' then
             holes := holes || format(E'%s: %s against %s\n', call.parameter, left(existing, 200), left(absent, 200));
         end if;
     end loop;

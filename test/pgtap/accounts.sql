@@ -1,5 +1,5 @@
 -- Sign-up, verification, sign-in, sessions, and who may call what.
-select plan(203);
+select plan(207);
 \ir ../lib/refusals.sql
 
 create function pg_temp.sign_up(email text, password text default 'correct horse', first_name text default 'Ada',
@@ -44,16 +44,18 @@ reset role;
 select results_eq($$select first_name, last_name, is_active, email_verified_at is null, last_login_at is null
                       from saas.app_user where email = 'ada@accounts.example'$$,
                   $$values ('Ada', 'Lovelace', true, true, true)$$, 'there is an active account with an unverified address');
-select results_eq($$select o.name, o.slug, o.is_personal, o.status, m.role
+select results_eq($$select o.name, regexp_replace(o.slug, '-[0-9a-f]{6}$', ' and a tail'), o.is_personal, o.status, m.role
                       from saas.membership m join saas.organization o on o.id = m.org_id
                      where m.user_id = pg_temp.user_id('ada@accounts.example')$$,
-                  $$values ('Ada Lovelace''s Organization', 'ada-lovelace-s-organization', true, 'active', 'owner')$$,
+                  $$values ('Ada Lovelace''s Organization', 'ada-lovelace-s-organization and a tail', true, 'active', 'owner')$$,
                   'without a name the organization is personal, and the person its owner');
-select results_eq($$select o.name, o.slug, o.is_personal, m.role
+select results_eq($$select o.name, regexp_replace(o.slug, '-[0-9a-f]{6}$', ' and a tail'), o.is_personal, m.role
                       from saas.membership m join saas.organization o on o.id = m.org_id
                      where m.user_id = pg_temp.user_id('bob@accounts.example')$$,
-                  $$values ('Bees & Co.', 'bees-co', false, 'owner')$$, 'with a name it is not');
-select results_eq($$select count(*) from saas_private.data_key k join saas.organization o on o.id = k.org_id where o.slug = 'bees-co'$$,
+                  $$values ('Bees & Co.', 'bees-co and a tail', false, 'owner')$$, 'with a name it is not');
+select is_empty($$select from saas.organization where slug in ('ada-lovelace-s-organization', 'bees-co')$$,
+                'whether a sign-up made an organization cannot be seen by a slug that is taken');
+select results_eq($$select count(*) from saas_private.data_key k join saas.organization o on o.id = k.org_id where o.name = 'Bees & Co.'$$,
                   array[1::bigint], 'the organization has a data key');
 select matches((select hash from saas_private.password where user_id = pg_temp.user_id('ada@accounts.example')),
                '^\$2[ab]\$10\$.{53}$', 'the password is kept as bcrypt of the cost that is set');
@@ -125,16 +127,23 @@ select is(pg_temp.sign_up('o47@accounts.example', organization_name => repeat('x
           'a slug that is cut at a hyphen is a slug');
 select is(pg_temp.sign_up('o0@accounts.example', organization_name => '---'), 'accepted', 'a name without a letter has a slug');
 select is(pg_temp.sign_up('oadmin@accounts.example', organization_name => 'Admin'), 'accepted', 'a reserved word may be a name');
-select is(pg_temp.sign_up('obees@accounts.example', organization_name => 'Bees & Co.'), 'accepted', 'a taken name may be a name again');
+select is(pg_temp.sign_up(o || '@accounts.example', organization_name => 'Bees & Co.'), 'accepted', 'a taken name may be a name again')
+  from unnest(array['obees', 'ohornets']) o;
 reset role;
 create function pg_temp.slug(address text) returns text language sql as $$
     select o.slug from saas.membership m join saas.organization o on o.id = m.org_id where m.user_id = pg_temp.user_id(address)
 $$;
 select is(pg_temp.user_id('trimmed@accounts.example') is not null, true, 'spaces around an address do not count');
+select saas.confirm_user(pg_temp.user_id(o || '@accounts.example')) from unnest(array['o47', 'o0', 'oadmin', 'obees', 'ohornets']) o;
+select is(pg_temp.slug('obees@accounts.example'), 'bees-co', 'with the address the organization''s slug is settled');
 select is(pg_temp.slug('o47@accounts.example'), repeat('x', 47), 'the slug has no hyphen at its end');
 select matches(pg_temp.slug('o0@accounts.example'), '^org-[0-9a-f]{6}$', 'the slug without letters has a random tail');
 select matches(pg_temp.slug('oadmin@accounts.example'), '^admin-[0-9a-f]{6}$', 'the reserved slug gets a random tail');
-select matches(pg_temp.slug('obees@accounts.example'), '^bees-co-[0-9a-f]{6}$', 'the taken slug gets a random tail');
+select matches(pg_temp.slug('ohornets@accounts.example'), '^bees-co-[0-9a-f]{6}$', 'the taken slug gets a random tail');
+update saas.app_user set email_verified_at = null where id = pg_temp.user_id('obees@accounts.example');
+update saas.organization set slug = 'bees' where slug = 'bees-co';
+select saas.confirm_user(pg_temp.user_id('obees@accounts.example')) as ok \gset
+select is(pg_temp.slug('obees@accounts.example'), 'bees', 'a slug that was chosen stays');
 
 set saas.sign_up_enabled = off;
 set role saas_anon;

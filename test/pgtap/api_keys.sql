@@ -116,12 +116,13 @@ select is(saas.current_api_key_id(), null, 'another identity has no key');
 select is(pg_temp.verdict(pg_temp.key('first')), '25001 this transaction already acts for another identity',
           'a key is another identity than its creator');
 rollback;
+select name as force_parallel from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query') \gset
 begin;
 set local max_parallel_workers_per_gather = 2;
 set local parallel_setup_cost = 0;
 set local parallel_tuple_cost = 0;
 set local min_parallel_table_scan_size = 0;
-set local force_parallel_mode = on;
+set local :force_parallel = on;
 select saas.authenticate(pg_temp.key('first')) as ok \gset
 select is((select max(saas.current_api_key_id()::text) from pg_class), pg_temp.id('first')::text, 'parallel workers know the key');
 rollback;
@@ -176,10 +177,11 @@ select is(pg_temp.with_key(pg_temp.key('full'), call), E'PT403\nnot possible wit
                (format('saas_api.rotate_api_key(%L)', pg_temp.id('full')), 'rotate keys'),
                ($$saas_api.create_organization('Keys')$$, 'found organizations'),
                ($$saas_api.sign_out('all')$$, 'end sessions'),
+               ('saas_api.require_second_factor(false)', 'lift the requirement of a second factor'),
                ($$saas_api.end_session('01a1fe17-0000-7000-8000-000000000000')$$, 'end a session'),
                ($$saas_api.change_password('correct horse ada', 'another long password')$$, 'change the password'),
                ($$saas_api.deactivate_account('correct horse ada')$$, 'deactivate the account')) as c (call, what);
-select is(pg_temp.with_key(pg_temp.key('full'), 'saas_api.begin_second_factor()'),
+select is(pg_temp.with_key(pg_temp.key('full'), $$saas_api.begin_second_factor('correct horse ada')$$),
           E'PT403\nsecond factors are changed in a session of their owner', 'nor enrol a second factor');
 select is(pg_temp.with_key(pg_temp.key('full'), $$saas_api.switch_organization('bob-works')$$),
           E'PT403\nswitching the organization needs a session', 'nor enter another organization');
@@ -208,7 +210,7 @@ select is(pg_temp.verdict(pg_temp.key('third')), :bad, 'without an overlap the o
 select is(pg_temp.verdict(pg_temp.key('fourth')), 'accepted', 'and the new one is good');
 select is(tenants.answer(format('saas_api.rotate_api_key(%L, %L)', pg_temp.id('first'), bad), :'ada', :'org_a'),
           E'22023\ninvalid input\n[{"field": "overlap", "message": "must be between 0 and 30 days"}]', format('an overlap of %s is refused', bad))
-  from unnest(array['-1 second', '31 days']) as bad;
+  from unnest(array['-1 second', '31 days', '100000 months -3000000 days']) as bad;
 select is(tenants.answer(format('saas_api.rotate_api_key(%L)', pg_temp.id('first')), :'mia', :'org_a'),
           E'PT403\nonly its creator renews an API key', 'somebody else''s key is not rotated');
 

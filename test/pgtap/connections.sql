@@ -63,6 +63,7 @@ insert into conn.bad values
 ('tags of JSON null', conn.create_call('prometheus', :'url', more => ', tags => ''null'''), '22023 tags: must be an object'),
 ('an interval that is too short', conn.create_call('prometheus', :'url', more => ', poll_interval => ''59 seconds'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
 ('a negative interval', conn.create_call('prometheus', :'url', more => ', poll_interval => ''-1 hour'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
+('a negative interval that equals a minute', conn.create_call('prometheus', :'url', more => ', poll_interval => ''-10000 months 300000 days 1 minute'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
 ('an interval that is too long', conn.create_call('prometheus', :'url', more => ', poll_interval => ''32 days'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
 ('secrets that are no object', conn.create_call('prometheus', :'url', '"token"'), '22023 secrets: must be a JSON object'),
 ('a secret of another kind', conn.create_call('prometheus', :'url', '{"refresh_token": "x"}'), '22023 secrets.refresh_token: is not a secret of this kind'),

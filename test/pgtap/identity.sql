@@ -2,7 +2,7 @@
 -- fail closed; workers see the same; operators need tickets.
 -- (How SQL tries to forge an identity: test/sql/forging.sql; how long one
 -- lasts: test/sql/session.sql.)
-select plan(159);
+select plan(161);
 \ir ../lib/refusals.sql
 
 -- With the process in which it was.
@@ -373,6 +373,9 @@ select is(saas.is_authenticated(), false, 'and is nobody');
 select throws_ok(format('select saas.open_ticket(%L, ''  '')', :'org_a'), '22023', 'a ticket needs a reason', 'a ticket needs a reason');
 select throws_ok(format('select saas.open_ticket(%L, ''x'', ''25 hours'')', :'org_a'), '22023', 'a ticket is valid for at most 24 hours',
                  'a ticket lasts a day at most');
+-- Compared, a month has 30 days; added to a time, those of the calendar.
+select throws_ok(format('select saas.open_ticket(%L, ''x'', ''100000 months -3000000 days 1 hour'')', :'org_a'), '22023',
+                 'a ticket is valid for at most 24 hours', 'also in months that days are taken from');
 select throws_ok(format('select saas.open_ticket(%L, ''x'', ''0'')', :'org_a'), '22023', null, 'a ticket lasts some time');
 select throws_ok(format('select saas.open_ticket(%L, ''x'', null)', :'org_a'), '22023', null, 'a ticket does not last for ever');
 select throws_ok('select saas.open_ticket(saas.uuidv7(), ''x'')', 'PT404', 'organization not found', 'a ticket is for an organization');
@@ -386,6 +389,9 @@ select is(pg_temp.assume(:'ada', :'org_a'), :needs_ticket, 'nor does one of its 
 rollback;
 select is(pg_temp.assume(:'ada', :'org_a'), :needs_ticket, 'nor does one that was rolled back');
 select saas.open_ticket(:'org_a', 'a customer asked') as ticket \gset
+reset session authorization;
+grant saas_user to identity_op;
+set session authorization identity_op;
 select is(pg_temp.assume(:'bob', :'org_b'), :needs_ticket, 'a ticket is for one organization');
 select is(pg_temp.assume(:'bob', :'org_a'), 'PT404 no such active member of the organization', 'a ticket is for its members');
 begin;
@@ -393,6 +399,8 @@ select saas.assume_identity(:'ada', :'org_a') as ok \gset
 select is(saas.current_user_id(), :'ada', 'a committed ticket counts');
 select is(saas.current_org_id(), :'org_a', 'for its organization');
 select is(saas.current_session_id(), null, 'the identity comes from no session');
+select throws_ok($$select saas_api.create_api_key('k', '{view_dashboard}')$$, 'PT403', 'not possible for an operator',
+                 'and makes nothing that outlives the ticket');
 select is(pg_temp.verdict(:'ada_token'), '25001 this transaction already acts for another identity',
           'and is not the one of the person''s own token');
 commit;

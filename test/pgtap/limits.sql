@@ -10,22 +10,24 @@ exception when others then
     return sqlstate || ' ' || sqlerrm;
 end
 $$;
-create function pg_temp.attempt(subject text, free integer default 3) returns integer language sql as $$
-    select saas_private.take_attempt('test', subject, free, interval '1 minute', interval '1 hour', interval '1 day')
+-- Half minutes to wait, rounded up: seconds may pass between two attempts.
+create function pg_temp.attempt(subject text, free integer default 3, longest interval default '1 hour')
+    returns integer language sql as $$
+    select ceil(saas_private.take_attempt('test', subject, free, interval '1 minute', longest, interval '1 day') / 30.0)::integer
 $$;
 
 --
 -- Attempts
 --
 select is(array(select pg_temp.attempt('ada') from generate_series(1, 3)), array[0, 0, 0], 'the free attempts go on');
-select is(pg_temp.attempt('ada'), 60, 'the next one waits after the last one');
-select is(pg_temp.attempt('ada'), 60, 'and one that must wait is not counted');
+select is(pg_temp.attempt('ada'), 2, 'the next one waits after the last one');
+select is(pg_temp.attempt('ada'), 2, 'and one that must wait is not counted');
 select is(pg_temp.attempt('bob'), 0, 'each subject has its own');
 select is(saas_private.take_attempt('other', 'ada', 1, '1 minute', '1 hour', '1 day'), 0, 'and each kind');
 select is(pg_temp.attempt('ada', 4), 0, 'one more for who has more free ones');
-select is(pg_temp.attempt('ada', 3), 120, 'the wait doubles with each');
-select is(pg_temp.attempt('ada', 2), 240, 'and again');
-select is(saas_private.take_attempt('test', 'ada', 0, '1 minute', '90 seconds', '1 day'), 90, 'up to the longest one');
+select is(pg_temp.attempt('ada', 3), 4, 'the wait doubles with each');
+select is(pg_temp.attempt('ada', 2), 8, 'and again');
+select is(pg_temp.attempt('ada', 0, '90 seconds'), 3, 'up to the longest one');
 select saas_private.forget_attempts('test', 'ada');
 select is(pg_temp.attempt('ada'), 0, 'who has proven themselves begins anew');
 
@@ -35,7 +37,7 @@ savepoint inner_one;
 select pg_temp.attempt('carol', 2);
 rollback to inner_one;
 rollback;
-select is(pg_temp.attempt('carol', 2), 60, 'attempts count though their transaction was rolled back');
+select is(pg_temp.attempt('carol', 2), 2, 'attempts count though their transaction was rolled back');
 
 select saas_private.take_attempt('test', 'dora', 0, '1 microsecond', '1 microsecond', '1 microsecond');
 select is(saas_private.take_attempt('test', 'dora', 1, '1 hour', '1 hour', '1 hour'), 0,
@@ -47,7 +49,7 @@ select pg_temp.attempt('eve', 1) as first, pg_temp.attempt('eve', 1) as second \
 select pg_current_xact_id_if_assigned() is null as has_no_id \gset
 commit;
 select is(:first, 0, 'attempts are counted in a READ ONLY transaction');
-select is(:second, 60, 'and seen in it');
+select is(:second, 2, 'and seen in it');
 select ok(:'has_no_id', 'without a transaction id');
 
 select is(pg_temp.refusal(call), expected, call)
@@ -103,6 +105,24 @@ select ok(not saas_private.session_is_ended(id), 'and memory lets go of it') fro
 select is(pg_temp.refusal(format('select saas.authenticate(%L)', answer ->> 'access_token')),
           'PT401 Invalid or expired token', 'the token is still refused')
   from signed_in;
+
+--
+-- Uses of refresh tokens
+--
+create function pg_temp.use(session_id uuid, generation integer) returns timestamptz language sql as $$
+    select saas_private.use_refresh(session_id, generation, interval '1 hour')
+$$;
+select gen_random_uuid() as one, gen_random_uuid() as other \gset
+begin;
+select pg_temp.use(:'one', 1) as used_at \gset
+rollback;
+select is(pg_temp.use(:'one', 1), :'used_at', 'a second use learns when the first was, though that was rolled back');
+select is(pg_temp.use(:'one', 0), '-infinity', 'a token from before it was used up with it');
+select cmp_ok(pg_temp.use(:'one', 2), '>', :'used_at'::timestamptz, 'one from after it is used now');
+select is(pg_temp.use(:'one', 1), '-infinity', 'which uses the one before up');
+select cmp_ok(pg_temp.use(:'other', 0), '>', :'used_at'::timestamptz, 'another session has its own');
+select is(pg_temp.refusal($$select saas_private.use_refresh(gen_random_uuid(), 1, '0')$$),
+          '22023 a time must be above zero and at most a year', 'it is kept for a time');
 
 --
 -- Notes
@@ -228,7 +248,7 @@ select results_eq('select scope, max_requests, window_length from saas.rate_limi
                   'an operator changes limits, and takes an organization''s own away');
 
 select is(array_agg(memory order by memory collate "C"),
-          array['attempts', 'ended sessions', 'journal', 'requests', 'used once'], 'the operator sees every memory')
+          array['attempts', 'ended sessions', 'journal', 'nonces', 'refreshed sessions', 'requests', 'used once'], 'the operator sees every memory')
   from saas.limits_status();
 select cmp_ok(used, '>=', 1::bigint, memory || ' holds something')
   from saas.limits_status() where memory = 'used once';

@@ -1,5 +1,5 @@
 -- Which logins may be mapped to a member, by whom, and to whom.
-select plan(33);
+select plan(38);
 
 create function pg_temp.refusal(statement text) returns text language plpgsql as $$
 declare
@@ -98,12 +98,26 @@ select is((select count(*) from saas_private.login_mapping where login = 'login_
 select is(pg_temp.refusal($$select saas.unmap_login('login_test')$$), 'PT404 login "login_test" is not mapped',
           'once');
 
--- Two rows can only come from a superuser's hand.
+-- Nothing is left when the mapping has ended.
 update saas.app_user set is_active = true where email = 'login-ada@logins.example';
+create table outliving (call text);
+insert into outliving values ($$saas_api.create_api_key('k', '{view_dashboard}')$$), ($$saas_api.create_organization('Mine')$$),
+                             ('saas_api.require_second_factor(false)'), ($$saas_api.sign_out('all')$$);
+grant select on outliving to public;
+grant saas_user to login_test;
+savepoint unmapped;
+select pg_temp.map('login_test') as ok \gset
+set local session authorization login_test;
+select saas.current_role_name() as role, array_agg(pg_temp.refusal('select ' || call)) as refusals from outliving \gset
+reset session authorization;
+rollback to unmapped;
+select is(:'role'::text, 'owner', 'a login mapped to an owner');
+select is(r, 'PT403 not possible for a mapped database login', 'leaves nothing behind') from unnest(:'refusals'::text[]) r;
+
+-- Two rows can only come from a superuser's hand.
 insert into saas_private.login_mapping (org_id, login_oid, login, user_id)
 select m.org_id, 'login_test'::regrole, 'login_test', m.user_id
   from saas.membership m join saas.app_user u on u.id = m.user_id where u.email like '%@logins.example';
-grant saas_user to login_test;
 set local session authorization login_test;
 select saas.is_authenticated() as twice \gset
 reset session authorization;

@@ -66,7 +66,7 @@ $$;
 create function pg_temp.enrol(of_person text) returns void language plpgsql as $$
 begin
     update pg_temp.person p
-       set secret = pg_temp.as_person(of_person, 'saas_api.begin_second_factor()')::jsonb ->> 'secret'
+       set secret = pg_temp.as_person(of_person, $f$saas_api.begin_second_factor('correct horse')$f$)::jsonb ->> 'secret'
      where p.name = of_person;
 end
 $$;
@@ -88,7 +88,10 @@ select is(pg_temp.as_person('ada', 'saas_api.second_factor()')::jsonb,
           '{"is_on": false, "is_session_proven": false, "recovery_codes_left": 0}', 'at first there is none');
 select is(pg_temp.as_person('ada', $$saas_api.confirm_second_factor('123456')$$), '22023 invalid code (code)',
           'nothing is confirmed before it has begun');
-select pg_temp.as_person('ada', 'saas_api.begin_second_factor()') as begun \gset
+select is(pg_temp.as_person('ada', format('saas_api.begin_second_factor(%L)', wrong)), '22023 invalid password (password)',
+          'a session alone enrols nothing: it may be stolen')
+  from unnest(array['wrong horse', '', null]) wrong;
+select pg_temp.as_person('ada', $$saas_api.begin_second_factor('correct horse')$$) as begun \gset
 select matches(:'begun'::jsonb ->> 'secret', '^[A-Z2-7]{32}$', 'the secret has 160 bits in base32');
 select is(:'begun'::jsonb ->> 'uri', format('otpauth://totp/pg_saas:ada%%40factor.example?secret=%s&issuer=pg_saas'
                                             '&algorithm=SHA1&digits=6&period=30', :'begun'::jsonb ->> 'secret'),
@@ -113,9 +116,11 @@ select saas_private.forget_attempts('second_factor', pg_temp.user_id('ada')::tex
 select is(jsonb_array_length(pg_temp.as_person('ada', format('saas_api.confirm_second_factor(%L)',
                                                              pg_temp.code('ada')))::jsonb -> 'recovery_codes'),
           10, 'the application''s code turns it on and gives ten recovery codes');
+select is((select parameters ->> 'event' from saas.outbox where recipient = 'ada@factor.example' and template = 'security_notice'),
+          'a second factor was turned on.', 'of which a mail tells');
 select is(pg_temp.as_person('ada', 'saas_api.second_factor()')::jsonb,
           '{"is_on": true, "is_session_proven": true, "recovery_codes_left": 10}', 'it is on, and this session has it');
-select is(pg_temp.as_person('ada', 'saas_api.begin_second_factor()'), 'PT409 Second factor is already on',
+select is(pg_temp.as_person('ada', $$saas_api.begin_second_factor('correct horse')$$), 'PT409 Second factor is already on',
           'no second one is begun');
 select is(pg_temp.as_person('ada', $$saas_api.confirm_second_factor('123456')$$), 'PT409 Second factor is already on',
           'nor confirmed');
@@ -275,6 +280,8 @@ select is(pg_temp.as_person('dee', $$saas_api.disable_second_factor(code => '12'
 select pg_temp.sign_in('dee') ->> 'challenge' as challenge \gset
 select is(pg_temp.as_person('dee', $$saas_api.disable_second_factor('correct horse')$$), '{"message": "Second factor is off."}',
           'the password turns it off');
+select is((select parameters ->> 'event' from saas.outbox where recipient = 'dee@factor.example' order by id desc limit 1),
+          'the second factor was turned off.', 'of which a mail tells');
 select is(pg_temp.verify(:'challenge', '123456'), 'PT401 Invalid or expired challenge', 'challenges go with it');
 select is(pg_temp.as_person('dee', 'saas_api.second_factor()')::jsonb,
           '{"is_on": false, "is_session_proven": false, "recovery_codes_left": 0}', 'and recovery codes');
@@ -288,13 +295,65 @@ select is(pg_temp.as_person('ada', format('saas_api.disable_second_factor(code =
   from pg_temp.person p where p.name = 'ada';
 select is(pg_temp.as_person('ada', 'saas.current_role_name()'), 'PT403 Second factor required',
           'whereupon the owner''s own session is refused');
-select is(pg_temp.refusal('select saas_api.begin_second_factor()'), 'PT401 Access token required', 'enrolment needs an identity');
+select is(pg_temp.refusal($$select saas_api.begin_second_factor('correct horse')$$), 'PT401 Access token required', 'enrolment needs an identity');
 begin;
 do $$ begin perform saas.assume_identity(pg_temp.user_id('cy'), (select id from saas.organization where slug = 'factor-cy')); end $$;
-select pg_temp.refusal('select saas_api.begin_second_factor()') as begun,
+select pg_temp.refusal($$select saas_api.begin_second_factor('correct horse')$$) as begun,
        pg_temp.refusal($$select saas_api.disable_second_factor('correct horse')$$) as disabled \gset
 rollback;
 select is(:'begun'::text, 'PT403 second factors are changed in a session of their owner', 'and a session: an operator enrols nobody');
 select is(:'disabled'::text, :'begun'::text, 'nor turns anything off');
+
+--
+-- The log of sign-ins, and what the worker writes of rolled-back uses
+--
+create procedure pg_temp.until_logged(email text, wanted bigint) language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
+begin
+    -- The worker may have taken them before the call.
+    while (select count(*) < wanted from saas.sign_ins(email => until_logged.email) where outcome <> 'success')
+          and clock_timestamp() < began_at + interval '1 minute' loop
+        commit;
+    end loop;
+end
+$$;
+insert into pg_temp.person (name) values ('eve') on conflict (name) do nothing;
+update pg_temp.person set token = pg_temp.sign_in('eve') ->> 'access_token' where name = 'eve';
+select pg_temp.enrol('eve');
+update pg_temp.person set codes = array(select jsonb_array_elements_text(pg_temp.as_person('eve',
+    format('saas_api.confirm_second_factor(%L)', pg_temp.code('eve')))::jsonb -> 'recovery_codes')) where name = 'eve';
+select pg_temp.sign_in('eve') ->> 'challenge' as challenge \gset
+select is(array[pg_temp.verify(:'challenge', 'wrong'), pg_temp.as_person('eve', $$saas_api.new_recovery_codes('wrong')$$),
+                pg_temp.as_person('eve', $$saas_api.disable_second_factor(code => 'wrong')$$),
+                pg_temp.as_person('eve', $$saas_api.disable_second_factor('wrong')$$)],
+          array['PT401 Invalid code', '22023 invalid code (code)', '22023 invalid password or code (code)',
+                '22023 invalid password or code (password)'], 'wrong codes and a wrong password');
+call saas.poll();
+call pg_temp.until_logged('eve@factor.example', 4);
+select results_eq($$select outcome, count(*), bool_and(user_id = pg_temp.user_id('eve'))
+                      from saas.sign_ins(email => 'eve@factor.example') where outcome <> 'success' group by 1 order by 1$$,
+                  $$values ('invalid_second_factor', 3::bigint, true), ('wrong_own_password', 1, true)$$,
+                  'each is in the log of sign-ins');
+select saas_private.forget_attempts('second_factor', pg_temp.user_id('eve')::text);
+begin;
+select pg_temp.verify(:'challenge', p.codes[1]) as rolled_back from pg_temp.person p where p.name = 'eve' \gset
+rollback;
+select is(:'rolled_back'::text, 'accepted', 'a recovery code whose use is rolled back');
+call saas.poll();
+create procedure pg_temp.until_used(name text) language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
+begin
+    while not exists (select from saas_private.recovery_code c where c.user_id = pg_temp.user_id(name) and c.used_at is not null)
+          and clock_timestamp() < began_at + interval '1 minute' loop
+        commit;
+    end loop;
+end
+$$;
+call pg_temp.until_used('eve');
+select results_eq($$select c.used_at is not null, count(*) from saas_private.recovery_code c
+                     where c.user_id = pg_temp.user_id('eve') group by 1 order by 1$$,
+                  $$values (false, 9::bigint), (true, 1)$$, 'is written down as used, and no other');
 
 select * from finish();

@@ -35,6 +35,15 @@ set saas.bcrypt_cost = 10;
 \set token_refused '\'PT401 Invalid or expired token\''
 select count(pg_temp.enrol(name || '@sign-in.example')) as ok from unnest(array['ada', 'bob', 'carol', 'dora', 'eve']) name \gset
 
+-- The mail says of link and code how long each is good.
+select results_eq($$select distinct parameters -> 'valid_hours', parameters -> 'code_valid_minutes' from saas.outbox
+                     where template = 'verify_email' and recipient = 'ada@sign-in.example'$$,
+                  $$select to_jsonb(extract(epoch from t.expires_at - t.created_at)::integer / 3600),
+                           to_jsonb(extract(epoch from c.expires_at - c.created_at)::integer / 60)
+                      from saas_private.email_token t join saas_private.email_code c using (user_id)
+                     where t.user_id = pg_temp.user_id('ada@sign-in.example') and t.purpose = 'verify_email'$$,
+                  'a verification mail is told how long link and code are good');
+
 --
 -- Throttling
 --
@@ -134,6 +143,17 @@ $$;
 create function pg_temp.next(token text) returns text language sql as $$
     select saas_api.refresh_session(token) ->> 'refresh_token'
 $$;
+create procedure pg_temp.until_let_go() language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
+begin
+    -- The worker may have taken it before the call.
+    while (select used > 0 from saas.limits_status() where memory = 'refreshed sessions')
+          and clock_timestamp() < began_at + interval '1 minute' loop
+        commit;
+    end loop;
+end
+$$;
 select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
 select pg_temp.next(:'t0') as t1 \gset
 select pg_temp.next(:'t0') as t1_again \gset
@@ -164,6 +184,48 @@ select pg_temp.next(:'t1') as t2 \gset
 update saas_private.refresh_token set rotated_at = clock_timestamp() - interval '11 seconds' where token_hash = saas_private.token_hash(:'t1_again');
 select is(pg_temp.refresh(:'t1_again'), :token_refused, 'a sibling of a used token is used up with it');
 select is(pg_temp.has_ended(:'session'), true, 'so a thief within the ten seconds is found');
+-- A use that was rolled back is a use.
+create function pg_temp.as_if_later(seconds integer) returns void language plpgsql as $$
+begin
+    execute replace(pg_get_functiondef('saas_private.is_reuse'::regproc), '''10 seconds''', quote_literal(10 - seconds || ' seconds'));
+end
+$$;
+create function pg_temp.rotated_at(token text) returns timestamptz language sql as $$
+    select t.rotated_at from saas_private.refresh_token t where t.token_hash = saas_private.token_hash(token)
+$$;
+select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
+call pg_temp.attack(format('select saas_api.refresh_session(%L)', :'t0'), 3);
+select pg_temp.next(:'t0') as t1 \gset
+select is(pg_temp.has_ended(:'session'), false, 'rolled back within ten seconds, the token may be asked again');
+call pg_temp.attack(format('select saas_api.refresh_session(%L)', :'t1'));
+select is(pg_temp.has_ended(:'session'), false, 'the next one too');
+select is(pg_temp.refresh(:'t0'), :token_refused, 'but something has come of the first one''s answer then');
+select is(pg_temp.refresh(:'t1'), :token_refused, 'and the session has ended');
+
+select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
+-- The worker cannot write it down meanwhile.
+begin;
+select count(*) as locked from (select from saas_private.refresh_token t for update) s \gset
+savepoint unseen;
+select saas_api.refresh_session(:'t0') is not null as ok \gset
+rollback to unseen;
+select pg_temp.as_if_later(10);
+select pg_temp.refresh(:'t0') as answer \gset
+rollback;
+select is(:'answer'::text, :token_refused, 'ten seconds after a use that was rolled back the token is used up');
+select is(pg_temp.has_ended(:'session'), true, 'and takes the session with it: a thief is found');
+
+select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
+call pg_temp.attack(format('select saas_api.refresh_session(%L)', :'t0'));
+call saas.poll();
+call pg_temp.until_let_go();
+select isnt(pg_temp.rotated_at(:'t0'), null, 'the worker writes the use down');
+select pg_temp.rotated_at(:'t0') as rotated_at \gset
+select pg_temp.next(:'t0') as t1 \gset
+select is(pg_temp.rotated_at(:'t0'), :'rotated_at'::timestamptz, 'and a later one does not say a later time');
+update saas_private.refresh_token set rotated_at = clock_timestamp() - interval '11 seconds' where token_hash = saas_private.token_hash(:'t0');
+select is(pg_temp.refresh(:'t0'), :token_refused, 'so that it is used up without the memory too');
+select is(pg_temp.refresh(:'t1'), :token_refused, 'with all that came of it');
 select is(pg_temp.refresh(odd), :token_refused, format('%s is no token', to_json(left(odd, 10))))
   from unnest(array[repeat('x', 100000), E'\x01\n', '€', '''']) odd;
 
@@ -248,14 +310,39 @@ select results_eq($$select distinct outcome, email_masked, user_id = pg_temp.use
                       from saas.sign_ins(email => ' CAROL@sign-in.example') order by 1$$,
                   $$values ('invalid_credentials', 'c***@sign-in.example', true, true), ('locked_out', 'c***@sign-in.example', true, true)$$,
                   'an operator finds those of an address');
-select results_eq($$select outcome, count(*), bool_and(user_id is null) from saas.sign_ins(email => 'nobody@sign-in.example') group by 1$$,
-                  $$values ('invalid_credentials', 5::bigint, true)$$, 'also of one without an account');
+select results_eq($$select outcome, count(*), bool_and(user_id is null) from saas.sign_ins(email => 'nobody@sign-in.example') group by 1 order by 1$$,
+                  $$values ('invalid_credentials', 5::bigint, true), ('locked_out', 1, true)$$, 'also of one without an account');
 select is_empty($$select e from saas_private.security_event e where e::text ~ 'carol@|nobody@|horse'$$, 'the log holds no address and no password');
 select is_empty($$select e from saas_private.security_event e where e.payload ? 'truncated'$$, 'nothing was too long for it');
 select bag_has($$select outcome from saas.sign_ins()$$, $$values ('success'), ('reuse'), ('wrong_own_password')$$, 'it tells successes, reuse, wrong passwords inside');
 select is_empty($$select outcome from saas.sign_ins(since => now() + interval '1 hour')$$, 'since a time');
 select results_eq($$select recipient, count(*) from saas.outbox where template = 'sign_in_lockout' group by 1 order by 1$$,
-                  $$values ('ada@sign-in.example', 1::bigint), ('carol@sign-in.example', 1::bigint)$$, 'owners of throttled accounts are told once');
+                  $$values ('ada@sign-in.example', 1::bigint), ('carol@sign-in.example', 1::bigint)$$, 'owners of throttled accounts are told once an hour');
+-- As if the hour were over.
+begin;
+do $$ begin
+    execute replace(pg_get_functiondef('saas_private.count_sign_in'::regproc), 'subject, interval ''1 hour'') then',
+                    'subject || clock_timestamp(), interval ''1 hour'') then');
+end $$;
+select saas_private.take_attempt('sign_in', saas_private.email_subject('carol@sign-in.example'), 1000, '1 second', '1 second', '1 hour')
+  from generate_series(1, 20);
+select pg_temp.sign_in('carol@sign-in.example', 'correct horse') as answer \gset
+rollback;
+select is(:'answer'::text, :throttled, 'an account is throttled once more');
+create procedure pg_temp.until_mailed(address text, wanted bigint) language plpgsql as $$
+declare
+    began_at timestamptz := clock_timestamp();
+begin
+    while (select count(*) < wanted from saas.outbox where template = 'sign_in_lockout' and recipient = address)
+          and clock_timestamp() < began_at + interval '1 minute' loop
+        commit;
+    end loop;
+end
+$$;
+call saas.poll();
+call pg_temp.until_mailed('carol@sign-in.example', 2);
+select is((select count(*) from saas.outbox where template = 'sign_in_lockout' and recipient = 'carol@sign-in.example'), 2::bigint,
+          'and again after an hour');
 select results_eq(format('select ended_at is not null from saas_private.session where user_id = %L and ended_at is not null limit 1', pg_temp.user_id('member@sign-in.example')),
                   array[true], 'ended sessions are written down');
 set role saas_operator;

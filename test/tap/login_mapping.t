@@ -87,9 +87,10 @@ like(as_login('bi_acme', 'declare c cursor with hold for select body from note')
 is(as_login('bi_acme', "copy note to stdout") =~ s/^.*\t//mgr, "Acme 1\nAcme 2\nAcme 3", 'with COPY');
 is(as_login('bi_acme', "explain (costs off, analyze, summary off, timing off) select from note") =~ /actual rows=3/, 1,
 	'with EXPLAIN');
-is(as_login('bi_acme', <<'SQL'), "on\nt\n3", 'in parallel workers');
-set force_parallel_mode = on; set parallel_setup_cost = 0; set min_parallel_table_scan_size = 0;
-select current_setting('force_parallel_mode');
+my $force = sql(q{select name from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query')});
+is(as_login('bi_acme', <<"SQL"), "on\nt\n3", 'in parallel workers');
+set $force = on; set parallel_setup_cost = 0; set min_parallel_table_scan_size = 0;
+select current_setting('$force');
 select saas.current_org_id() is not null;
 select count(*) from note;
 SQL

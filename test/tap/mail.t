@@ -71,7 +71,7 @@ sub body { return decode_qp($_[0]{data}); }
 # Nothing is sent until it is configured
 #
 my $token = 'first+token/with=signs';
-my $first = queue('ada@example.com', 'verify_email', '{"valid_hours": 24}', "$token 123456");
+my $first = queue('ada@example.com', 'verify_email', '{"valid_hours": 24, "code_valid_minutes": 10}', "$token 123456");
 is(sql("select status from saas.outbox where id = '$first'"), 'queued', 'without saas.smtp_url mail stays queued');
 
 my $plain = SaasMailSink->start;
@@ -87,9 +87,10 @@ my $link = 'https://app.example.com/verify-email?token=first%2Btoken%2Fwith%3Dsi
 like(body($mail), qr/^\Q$link\E$/m, 'the text part has the link');
 like(body($mail), qr/<a href="\Q$link\E">/, 'the HTML part too');
 like(body($mail), qr/^Or enter this code: 123456$/m, 'and the code');
+is(() = body($mail) =~ /\bThe link is good for 24 hours, the code for 10 minutes\./g, 2, 'both parts say how long either is good');
 like($mail->{data}, qr/^Message-ID: <\Q$first\E\@example\.com>\r$/m, 'its id is the row\'s');
 wait_for_status($first, 'sent', 'it is recorded as sent');
-is(sql("select token is null and sent_at is not null and parameters = '{\"valid_hours\": 24}'"
+is(sql("select token is null and sent_at is not null and parameters = '{\"valid_hours\": 24, \"code_valid_minutes\": 10}'"
 	  . " and lease_id is null and last_error is null from saas.outbox where id = '$first'"),
 	't', 'without its token');
 is(sql("select count(*) from saas.outbox o where o::text like '%token/%' or o::text like '%123456%'"), 0,
