@@ -35,13 +35,6 @@ char	   *saas_ca_file = NULL;
 int			saas_max_databases = 64;
 int			saas_limit_entries = 65536;
 int			saas_journal_entries = 4096;
-
-/* The algorithms that keys are made for. */
-static const struct config_enum_entry jwt_algorithms[] = {
-	{"ES256", SAAS_JWT_ES256, false},
-	{"HS256", SAAS_JWT_HS256, false},
-	{NULL, 0, false}
-};
 char	   *saas_smtp_url = NULL;
 char	   *saas_smtp_user = NULL;
 char	   *saas_smtp_password_file = NULL;
@@ -50,6 +43,13 @@ int			saas_smtp_timeout = 60000;
 char	   *saas_mail_from = NULL;
 char	   *saas_product_name = NULL;
 char	   *saas_base_url = NULL;
+
+/* The algorithms that keys are made for. */
+static const struct config_enum_entry jwt_algorithms[] = {
+	{"ES256", SAAS_JWT_ES256, false},
+	{"HS256", SAAS_JWT_HS256, false},
+	{NULL, 0, false}
+};
 
 static char *allowed_networks_text = NULL;
 static const SaasNetworkList no_networks;

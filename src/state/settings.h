@@ -11,24 +11,24 @@
 
 extern char *saas_master_key_file;
 extern int	saas_bcrypt_cost;
-extern int	saas_access_token_lifetime;
+extern int	saas_access_token_lifetime; /* s */
 extern char *saas_jwt_issuer;
 extern char *saas_jwt_audience;
 extern int	saas_jwt_algorithm;	/* a SaasJwtAlgorithm */
 extern char *saas_second_factor_issuer;
 extern bool saas_sign_up_enabled;
 extern bool saas_require_verified_email;
-extern int	saas_sign_in_floor;
+extern int	saas_sign_in_floor; /* ms */
 extern bool saas_password_composition;
-extern int	saas_min_poll_interval;
+extern int	saas_min_poll_interval; /* s */
 
 extern bool saas_poller_enabled;
 extern int	saas_poller_max_in_flight;
 extern int	saas_poller_max_per_host;
-extern int	saas_poller_connect_timeout;
-extern int	saas_poller_request_timeout;
-extern int	saas_poller_max_response;
-extern int	saas_refresh_cooldown;
+extern int	saas_poller_connect_timeout; /* ms */
+extern int	saas_poller_request_timeout; /* ms */
+extern int	saas_poller_max_response; /* kB */
+extern int	saas_refresh_cooldown; /* s */
 extern bool saas_allow_plain_http;
 extern char *saas_ca_file;
 extern int	saas_max_databases;
@@ -45,8 +45,8 @@ typedef enum SaasSmtpTls
 extern char *saas_smtp_url;
 extern char *saas_smtp_user;
 extern char *saas_smtp_password_file;
-extern int	saas_smtp_tls;
-extern int	saas_smtp_timeout;
+extern int	saas_smtp_tls;		/* a SaasSmtpTls */
+extern int	saas_smtp_timeout;	/* ms */
 extern char *saas_mail_from;
 extern char *saas_product_name;
 extern char *saas_base_url;

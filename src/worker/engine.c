@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 #include "net/transfer.h"
+#include "server/guarded.h"
 #include "server/uuidv7.h"
 #include "state/settings.h"
 #include "store/ingest.h"
@@ -18,7 +19,6 @@
 #include "utils/timestamp.h"
 #include "worker/engine.h"
 #include "worker/engine_internal.h"
-#include "server/guarded.h"
 #include "worker/wait_event.h"
 
 #define REQUESTS_PER_LEASE	3	/* of full length: token, data, data again */

@@ -13,9 +13,13 @@ exception when others then
            || case when details like '[%' then ' (' || (details::jsonb #>> '{0,field}') || ')' else '' end;
 end
 $$;
--- What authenticating with a token answers; the identity itself is undone.
-create function pg_temp.verdict(token text) returns text language plpgsql as $$
+-- What authenticating with a token answers, after a change if one is given; the
+-- change and the identity are undone.
+create function pg_temp.verdict(token text, change text default null) returns text language plpgsql as $$
 begin
+    if change is not null then
+        execute change;
+    end if;
     perform saas.authenticate(token);
     raise exception using errcode = 'ZZ000';
 exception

@@ -1,7 +1,7 @@
 -- Sign-up, verification, sign-in, sessions, and who may call what.
 select plan(208);
-
 \ir ../lib/refusals.sql
+
 create function pg_temp.sign_up(email text, password text default 'correct horse', first_name text default 'Ada',
                                 last_name text default 'Lovelace', organization_name text default null)
 returns text language sql as $$

@@ -2,24 +2,8 @@
 -- and gone with the next transaction.
 select no_plan();
 \ir ../lib/tenants.sql
+\ir ../lib/refusals.sql
 
--- What authenticating answers; the identity itself is undone.
-create function pg_temp.verdict(token text, change text default null) returns text language plpgsql as $$
-declare
-    answer text;
-begin
-    if change is not null then
-        execute change;
-    end if;
-    perform saas.authenticate(token);
-    raise exception using errcode = 'ZZ000';
-exception
-    when sqlstate 'ZZ000' then
-        return 'accepted';
-    when others then
-        return sqlstate || ' ' || sqlerrm;
-end
-$$;
 -- What the key may do after a change that is undone.
 create function pg_temp.permissions_after(token text, change text) returns text[] language plpgsql as $$
 declare

@@ -3,8 +3,8 @@
 -- only the check in question can refuse it.  (Every algorithm:
 -- test/unit/test_jwt_hostile.c.)
 select no_plan();
-
 \ir ../lib/refusals.sql
+
 create function pg_temp.base64url(value bytea) returns text language sql as $$
     select translate(encode(value, 'base64'), E'+/=\n', '-_')
 $$;

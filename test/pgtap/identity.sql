@@ -3,8 +3,8 @@
 -- (How SQL tries to forge an identity: test/sql/forging.sql; how long one
 -- lasts: test/sql/session.sql.)
 select plan(161);
-
 \ir ../lib/refusals.sql
+
 -- With the process in which it was.
 create function pg_temp.refusal_there(statement text) returns text language plpgsql as $$
 declare
@@ -209,37 +209,25 @@ rollback;
 update saas.membership set role = 'owner' where user_id = :'ada' and org_id = :'org_a';
 update saas.role set rank = 10 where org_id = :'org_a' and name = 'viewer';
 
-create function pg_temp.verdict_after(change text, token text) returns text language plpgsql as $$
-begin
-    execute change;
-    perform saas.authenticate(token);
-    raise exception using errcode = 'ZZ000';
-exception
-    when sqlstate 'ZZ000' then
-        return 'accepted';
-    when others then
-        return sqlstate || ' ' || sqlerrm;
-end
-$$;
-select is(pg_temp.verdict_after(format('update saas_private.session set ended_at = now() where id = %L', :'ada_session'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('update saas_private.session set ended_at = now() where id = %L', :'ada_session')),
           :bad, 'an ended session ends its tokens');
-select is(pg_temp.verdict_after(format('update saas_private.session set expires_at = now() - interval ''1 second'' where id = %L', :'ada_session'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('update saas_private.session set expires_at = now() - interval ''1 second'' where id = %L', :'ada_session')),
           :bad, 'an expired session ends its tokens');
-select is(pg_temp.verdict_after(format('delete from saas_private.session where id = %L', :'ada_session'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('delete from saas_private.session where id = %L', :'ada_session')),
           :bad, 'a deleted session ends its tokens');
-select is(pg_temp.verdict_after(format('update saas.app_user set is_active = false where id = %L', :'ada'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('update saas.app_user set is_active = false where id = %L', :'ada')),
           'PT401 User not found or inactive', 'a deactivated user''s token is refused');
-select is(pg_temp.verdict_after(format('delete from saas.app_user where id = %L', :'ada'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('delete from saas.app_user where id = %L', :'ada')),
           'PT401 User not found or inactive', 'a deleted user''s token is refused');
-select is(pg_temp.verdict_after(format('delete from saas.membership where user_id = %L', :'ada'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('delete from saas.membership where user_id = %L', :'ada')),
           'PT401 Invalid organization access', 'a former member''s token is refused');
-select is(pg_temp.verdict_after(format('update saas.organization set status = ''suspended'' where id = %L', :'org_a'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('update saas.organization set status = ''suspended'' where id = %L', :'org_a')),
           'PT403 Organization is suspended', 'a suspended organization''s token is refused with the reason');
-select is(pg_temp.verdict_after(format('update saas.organization set status = ''deleting'' where id = %L', :'org_a'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('update saas.organization set status = ''deleting'' where id = %L', :'org_a')),
           'PT403 Organization is deleting', 'so is that of one being deleted');
-select is(pg_temp.verdict_after(format('update saas.organization set status = ''suspended'' where id = %L', :'org_b'), :'ada_token'),
+select is(pg_temp.verdict(:'ada_token', format('update saas.organization set status = ''suspended'' where id = %L', :'org_b')),
           'accepted', 'another organization''s suspension does not matter');
-select is(pg_temp.verdict_after('select 1', :'ada_token'), 'accepted', 'with everything as it was the token is good again');
+select is(pg_temp.verdict(:'ada_token', 'select 1'), 'accepted', 'with everything as it was the token is good again');
 
 --
 -- An identity without an organization

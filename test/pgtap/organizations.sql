@@ -1,7 +1,7 @@
 -- Organizations of a person: creating, switching, listing; built-in roles.
 select plan(130);
-
 \ir ../lib/refusals.sql
+
 create function pg_temp.create_organization(name text, slug text default null) returns text language sql as $$
     select pg_temp.refusal(format('select saas_api.create_organization(%L, %L)', name, slug))
 $$;

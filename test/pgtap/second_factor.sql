@@ -1,8 +1,8 @@
 -- Second factors: enrolment, sign-in with one, replays, recovery codes, limits of
 -- tries, organizations that require one.
 select no_plan();
-
 \ir ../lib/refusals.sql
+
 -- RFC 4226 and RFC 4648 once more, by other hands than those under test.
 create function pg_temp.unbase32(digits text) returns bytea language plpgsql as $$
 declare

@@ -1,8 +1,8 @@
 -- Sign-in under attack: throttling, time, re-hashing; sessions and the reuse of
 -- refresh tokens; callers who roll back what they learned.
 select no_plan();
-
 \ir ../lib/refusals.sql
+
 create function pg_temp.sign_in(email text, password text) returns text language sql as $$
     select pg_temp.refusal(format('select saas_api.sign_in(%L, %L)', email, password))
 $$;

@@ -2,8 +2,8 @@
 -- settings and its rows stand.
 select plan(8);
 \ir ../lib/tenants.sql
-
 \ir ../lib/refusals.sql
+
 \set bad '\'PT401 Invalid or expired token\''
 set saas.bcrypt_cost = 10;
 select user_id as ada, org_id as org_a from tenants.found('ada') \gset

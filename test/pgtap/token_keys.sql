@@ -1,8 +1,8 @@
 -- The keys of access tokens: published, current, retiring, retired.  (Other
 -- sessions: test/tap/token_keys.t.)
 select no_plan();
-
 \ir ../lib/refusals.sql
+
 create function pg_temp.header(token text) returns jsonb language sql as $$
     select convert_from(decode(translate(h, '-_', '+/') || repeat('=', (4 - length(h) % 4) % 4), 'base64'), 'utf8')::jsonb
       from split_part(token, '.', 1) h
