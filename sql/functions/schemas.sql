@@ -19,6 +19,8 @@ declare
     role_name text;
     existing record;
 begin
+    -- CREATE EXTENSION in another database waits and then finds them.
+    lock table pg_catalog.pg_authid in share row exclusive mode;
     foreach role_name in array array['saas_owner', 'saas_service', 'saas_poller',
                                      'saas_operator', 'saas_user', 'saas_anon']
     loop
