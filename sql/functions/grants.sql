@@ -68,7 +68,7 @@ grant execute on function
 grant execute on function
     saas_private.random_token(), saas_private.token_hash(text),
     saas_private.hash_password(text), saas_private.check_password(text, text),
-    saas_private.issue_access_token(uuid, uuid, uuid), saas_private.create_data_key(uuid),
+    saas_private.issue_access_token(uuid, uuid, uuid, integer), saas_private.create_data_key(uuid),
     saas_private.seal_for_platform(text, text, text), saas_private.unseal_for_platform(saas.sealed, text, text),
     saas_private.slug_of(text), saas_private.is_reserved_slug(text), saas_private.require_email(text),
     saas_private.has_open_ticket(uuid),

@@ -79,12 +79,12 @@ as 'MODULE_PATHNAME', 'pg_saas_builtin_roles';
 comment on function saas.builtin_roles() is
 'The four built-in roles with their rank and permissions. They cannot be changed.';
 
-create function saas_private.issue_access_token(user_id uuid, session_id uuid, org_id uuid)
+create function saas_private.issue_access_token(user_id uuid, session_id uuid, org_id uuid, lifetime integer default null)
 returns jsonb
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_issue_access_token';
-comment on function saas_private.issue_access_token(uuid, uuid, uuid) is
-'Signs an access token from live rows: {"access_token", "expires_in"}. For saas_service''s functions only.';
+comment on function saas_private.issue_access_token(uuid, uuid, uuid, integer) is
+'Signs an access token from live rows: {"access_token", "expires_in"}. It is good for lifetime seconds; NULL: saas.access_token_lifetime. For saas_service''s functions only.';
 
 create function saas.open_ticket(org_id uuid, reason text, valid_for interval default '1 hour')
 returns uuid

@@ -96,4 +96,4 @@ end
 $$;
 alter function saas_api.switch_organization(text) owner to saas_service;
 comment on function saas_api.switch_organization(text) is
-'Enters another of my organizations, by id or slug, in the same session: sign_in''s answer without a refresh token, which stays good. The old access token stays valid for the old organization. Errors: PT401, PT403, PT404. For saas_user.';
+'Enters another of my organizations, by id or slug, in the same session: sign_in''s answer without a refresh token, which stays good. The access token expires with the one that came with the refresh token. The old access token stays valid for the old organization. Errors: PT401, PT403, PT404. For saas_user.';

@@ -11,9 +11,21 @@ declare
     person jsonb;
     organization jsonb;
     membership jsonb;
-    answer jsonb := saas_private.issue_access_token(session_answer.user_id, session_answer.session_id,
-                                                    session_answer.org_id);
+    lifetime integer;
+    answer jsonb;
 begin
+    -- Without a refresh token it lives no longer than what the newest one came
+    -- with: who has an access token alone cannot renew it.
+    if session_answer.refresh_token is null then
+        select floor(extract(epoch from current_setting('saas.access_token_lifetime')::interval
+                                        - (clock_timestamp() - max(t.created_at))))
+          into lifetime from saas_private.refresh_token t where t.session_id = session_answer.session_id;
+        if lifetime is null or lifetime < 1 then
+            perform saas_private.raise_error('PT401', 'Invalid or expired token', null, 'Refresh the session first.');
+        end if;
+    end if;
+    answer := saas_private.issue_access_token(session_answer.user_id, session_answer.session_id,
+                                              session_answer.org_id, lifetime);
     select jsonb_build_object('id', u.id, 'email', u.email, 'first_name', u.first_name,
                               'last_name', u.last_name, 'avatar_url', u.avatar_url)
       into person from saas.app_user u where u.id = session_answer.user_id;

@@ -234,6 +234,7 @@ pg_saas_issue_access_token(PG_FUNCTION_ARGS)
 	SaasArena  *arena;
 	StringInfoData answer;
 	char	   *token;
+	int			lifetime = PG_ARGISNULL(3) ? saas_access_token_lifetime : PG_GETARG_INT32(3);
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		elog(ERROR, "issue_access_token needs a user and a session");
@@ -242,11 +243,11 @@ pg_saas_issue_access_token(PG_FUNCTION_ARGS)
 		SaasRaise("PT401", "Invalid or expired token", NULL, "Sign in again.");
 	context = SaasArenaContextCreate(CurrentMemoryContext, TOKEN_ARENA_SIZE, &arena);
 	token = SaasTokenKeysSign(SaasTokenClaims(PG_GETARG_UUID_P(0), PG_GETARG_UUID_P(1),
-											  PG_ARGISNULL(2) ? NULL : PG_GETARG_UUID_P(2)),
+											  PG_ARGISNULL(2) ? NULL : PG_GETARG_UUID_P(2), lifetime),
 							  arena);
 	initStringInfo(&answer);
 	appendStringInfo(&answer, "{\"access_token\":\"%s\",\"expires_in\":%d}",
-					 token, saas_access_token_lifetime);
+					 token, lifetime);
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(answer.data)));
 }

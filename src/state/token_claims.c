@@ -27,7 +27,7 @@ static const char *const claims_query =
 	" where u.id = $1";
 
 char *
-SaasTokenClaims(const pg_uuid_t *user_id, const pg_uuid_t *session_id, const pg_uuid_t *org_id)
+SaasTokenClaims(const pg_uuid_t *user_id, const pg_uuid_t *session_id, const pg_uuid_t *org_id, int lifetime)
 {
 	Oid			types[8] = {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TEXTOID, INT8OID, INT4OID, UUIDOID};
 	Datum		values[8];
@@ -45,7 +45,7 @@ SaasTokenClaims(const pg_uuid_t *user_id, const pg_uuid_t *session_id, const pg_
 	values[3] = CStringGetTextDatum(saas_jwt_issuer);
 	values[4] = CStringGetTextDatum(saas_jwt_audience);
 	values[5] = Int64GetDatum((int64) time(NULL));
-	values[6] = Int32GetDatum(saas_access_token_lifetime);
+	values[6] = Int32GetDatum(lifetime);
 	values[7] = UUIDPGetDatum(&token_id);
 
 	SaasRunAsBegin(&state, "saas_service");

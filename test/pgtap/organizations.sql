@@ -1,5 +1,5 @@
 -- Organizations of a person: creating, switching, listing; built-in roles.
-select plan(130);
+select plan(133);
 \ir ../lib/refusals.sql
 
 create function pg_temp.create_organization(name text, slug text default null) returns text language sql as $$
@@ -186,6 +186,22 @@ select saas.authenticate(:'token') as ok \gset
 select saas_api.switch_organization('gamma-rays') as ok \gset
 commit;
 reset role;
+
+-- Switching renews nothing: a stolen access token dies in its time.
+update saas_private.refresh_token set created_at = created_at - interval '14 minutes';
+begin;
+select saas.authenticate(:'token') as ok \gset
+set local role saas_user;
+select saas_api.switch_organization('alpha') as late \gset
+reset role;
+update saas_private.refresh_token set created_at = created_at - interval '1 minute';
+select pg_temp.switch('alpha') as later \gset
+rollback;
+select ok((:'late'::jsonb ->> 'expires_in')::integer between 1 and 60, 'after 14 minutes of 15 the new token is good for one');
+select ok((saas.verify_jwt(:'late'::jsonb ->> 'access_token', saas_api.jwks()) ->> 'exp')::bigint
+          - extract(epoch from clock_timestamp()) <= 60, 'and says so');
+select is(:'later'::text, 'PT401 Invalid or expired token', 'after 15 there is none');
+update saas_private.refresh_token set created_at = created_at + interval '14 minutes';
 
 -- The organization is remembered: by the session and by the person.
 select is(saas_api.sign_in('ada@org.example', 'correct horse') #>> '{organization,slug}', 'gamma-rays', 'the next sign-in is in the last organization');

@@ -185,15 +185,17 @@ update saas_private.refresh_token set rotated_at = clock_timestamp() - interval 
 select is(pg_temp.refresh(:'t1_again'), :token_refused, 'a sibling of a used token is used up with it');
 select is(pg_temp.has_ended(:'session'), true, 'so a thief within the ten seconds is found');
 -- A use that was rolled back is a use.
-create function pg_temp.as_if_later(seconds integer) returns void language plpgsql as $$
+-- For how long a used token may be asked again: time that passes decides nothing.
+create procedure pg_temp.asked_again_for(seconds text) language plpgsql as $$
 begin
-    execute replace(pg_get_functiondef('saas_private.is_reuse'::regproc), '''10 seconds''', quote_literal(10 - seconds || ' seconds'));
+    execute regexp_replace(pg_get_functiondef('saas_private.is_reuse'::regproc), 'interval ''[^'']*''', format('interval %L', seconds));
 end
 $$;
 create function pg_temp.rotated_at(token text) returns timestamptz language sql as $$
     select t.rotated_at from saas_private.refresh_token t where t.token_hash = saas_private.token_hash(token)
 $$;
 select token as t0, session_id as session from pg_temp.start('eve@sign-in.example') \gset
+call pg_temp.asked_again_for('1 hour');
 call pg_temp.attack(format('select saas_api.refresh_session(%L)', :'t0'), 3);
 select pg_temp.next(:'t0') as t1 \gset
 select is(pg_temp.has_ended(:'session'), false, 'rolled back within ten seconds, the token may be asked again');
@@ -209,7 +211,7 @@ select count(*) as locked from (select from saas_private.refresh_token t for upd
 savepoint unseen;
 select saas_api.refresh_session(:'t0') is not null as ok \gset
 rollback to unseen;
-select pg_temp.as_if_later(10);
+call pg_temp.asked_again_for('0 seconds');
 select pg_temp.refresh(:'t0') as answer \gset
 rollback;
 select is(:'answer'::text, :token_refused, 'ten seconds after a use that was rolled back the token is used up');
@@ -223,6 +225,7 @@ select isnt(pg_temp.rotated_at(:'t0'), null, 'the worker writes the use down');
 select pg_temp.rotated_at(:'t0') as rotated_at \gset
 select pg_temp.next(:'t0') as t1 \gset
 select is(pg_temp.rotated_at(:'t0'), :'rotated_at'::timestamptz, 'and a later one does not say a later time');
+call pg_temp.asked_again_for('10 seconds');
 update saas_private.refresh_token set rotated_at = clock_timestamp() - interval '11 seconds' where token_hash = saas_private.token_hash(:'t0');
 select is(pg_temp.refresh(:'t0'), :token_refused, 'so that it is used up without the memory too');
 select is(pg_temp.refresh(:'t1'), :token_refused, 'with all that came of it');
