@@ -199,13 +199,15 @@ require_new(const SaasSignedRequest *request, const SaasIdentity *identity)
 {
 	char	   *subject = psprintf("%s %s", SaasUuidText(&identity->api_key_id), request->nonce);
 	SaasRateVerdict verdict;
-	bool		is_new = SaasUseNonce(&identity->org_id, subject, strlen(subject), 2 * WINDOW_S + 1, &verdict);
+	bool		is_new;
 
+	is_new = SaasUseNonce(&identity->org_id, subject, strlen(subject), 2 * WINDOW_S + 1, &verdict);
 	if (!verdict.allowed)
 		SaasRaiseRetryAfter("Too many signed requests from your organization, please try again later.", NULL,
 							"Try again after the seconds of Retry-After.", verdict.retry_after_s);
 	if (!is_new)
-		SaasRaise("PT401", "Invalid signature", "x-saas-nonce was used before", "Use another nonce for each request.");
+		SaasRaise("PT401", "Invalid signature", "x-saas-nonce was used before",
+				  "Use another nonce for each request.");
 }
 
 void
