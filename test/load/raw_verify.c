@@ -210,10 +210,10 @@ main(int argc, char **argv)
 	check_refusal();
 	while (fgets(line, sizeof(line), stdin) != NULL)
 	{
-		int			count = atoi(line);
+		long		count = strtol(line, NULL, 10);
 		long		before = cpu_ns();
 
-		for (int i = 0; i < count; i++)
+		for (long i = 0; i < count; i++)
 		{
 			if (!verify(&tokens[next]))
 				fail("a signature does not hold");
