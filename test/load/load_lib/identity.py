@@ -20,6 +20,9 @@ SIGN_INS = 2
 ALGORITHMS = ("ES256", "HS256")
 PLPGSQL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "plpgsql_authenticate.sql")
 
+# The ways in which OpenSSL alone is measured.
+RAW = {"raw": "one after another", "raw apart": "between transactions"}
+
 STATEMENTS = {
     # As many messages, and a function in C that takes the token and does next to nothing.
     "empty": "select saas.has_permission($1)",
@@ -64,27 +67,31 @@ class Transactions:
 
     def __init__(self, session, credentials):
         self.session, self.credentials = session, credentials
+        self.some_token = as_array([credentials.tokens["ES256"][0]])
         # The line of assume_identity in the log would cost more than its look-ups.
         session.run("set log_min_messages = fatal", f"set bench.jwt_secret = '{credentials.secret()}'")
         for name, sql in STATEMENTS.items():
             session.prepare(name, sql)
 
+    def once(self, name, values):
+        self.session.simple(b"begin")
+        self.session.prepared(name, values)
+        self.session.simple(b"commit")
+
+    def empty(self, _number):
+        self.once(b"empty", self.some_token)
+
     def batch(self, statement, parameters, warm):
         """Runs the statement with parameter after parameter; warm runs one before the clock does."""
         name = statement.encode()
 
-        def once(values):
-            self.session.simple(b"begin")
-            self.session.prepared(name, values)
-            self.session.simple(b"commit")
-
         def run(_number):
             values = list(itertools.islice(parameters, PER_BATCH))
             if warm:
-                once(values[0])
+                self.once(name, values[0])
             before = cpu_ns(self.session.pid)
             for value in values:
-                once(value)
+                self.once(name, value)
             return (cpu_ns(self.session.pid) - before) / PER_BATCH
         return run
 
@@ -133,16 +140,33 @@ def check_both_verify(session, credentials):
             raise RuntimeError(f"{statement} accepts what it must not, or refuses a good token")
 
 
+def raw_variants(raw, empty):
+    """
+    OpenSSL alone, one token after the other, and one at a time with an empty
+    transaction of the backend before it, so that the processor's caches are as
+    cold as authenticate finds them.
+    """
+    def apart(number):
+        total = 0
+        for _ in range(PER_BATCH):
+            empty(number)
+            total += raw.verify(1)
+        return total / PER_BATCH
+    return {"raw": lambda _: raw.verify(PER_BATCH), "raw apart": apart}
+
+
 def measure(sessions, rounds, credentials, program):
     times = {}
     for _ in range(sessions):
         with kept_off_last_core() as core, Session() as session, contextlib.ExitStack() as stack:
             pin(session.pid, core)
-            variants = Transactions(session, credentials).variants()
+            transactions = Transactions(session, credentials)
+            variants = transactions.variants()
             for algorithm in ALGORITHMS:
                 raw = stack.enter_context(RawVerifier(program, credentials.keys[algorithm],
                                                       credentials.tokens[algorithm], core))
-                variants[f"{algorithm} raw"] = lambda _, raw=raw: raw.verify(PER_BATCH)
+                for name, function in raw_variants(raw, transactions.empty).items():
+                    variants[f"{algorithm} {name}"] = function
             for name, values in interleave(variants, rounds).items():
                 times.setdefault(name, []).extend(values)
     return times
@@ -165,12 +189,13 @@ def show_costs(times, count):
                         ("PL/pgSQL + pgcrypto, verifying only", "plpgsql verifying")):
         spread = difference(times[name], times["empty"])
         table.add(title, microseconds(spread.median), span(spread, microseconds))
-    for algorithm in ALGORITHMS:
-        spread = Spread(times[f"{algorithm} raw"])
-        table.add(f"OpenSSL alone, {algorithm}", microseconds(spread.median), span(spread, microseconds))
+    for algorithm, (how, title) in itertools.product(ALGORITHMS, RAW.items()):
+        spread = Spread(times[f"{algorithm} {how}"])
+        table.add(f"OpenSSL alone, {algorithm}, {title}", microseconds(spread.median), span(spread, microseconds))
     table.show()
     note("CPU of the backend, of what a transaction costs more than one that calls an empty function in C instead;")
-    note("OpenSSL: a C program that verifies the same tokens with key, context and signature made ready beforehand.")
+    note("OpenSSL: a C program that verifies the same tokens, with key, context and signature made ready beforehand;")
+    note("between transactions: each after an empty transaction, with the processor's caches as authenticate finds them.")
 
 
 def plain(value):
@@ -192,9 +217,9 @@ def show_aims(times):
     for name in ("ES256 again", "HS256 again", "API key"):
         aims.add(f"look-ups, us: all that {name} takes", difference(times[name], times["empty"]),
                  AIM_LOOKUPS_NS, microseconds)
-    for algorithm in ALGORITHMS:
-        aims.add(f"{algorithm} fresh less look-ups / OpenSSL alone",
-                 ratio(minus(times[f"{algorithm} fresh"], times["look-ups"]), times[f"{algorithm} raw"]),
+    for algorithm, (how, title) in itertools.product(ALGORITHMS, RAW.items()):
+        aims.add(f"{algorithm} fresh less look-ups / OpenSSL alone, {title}",
+                 ratio(minus(times[f"{algorithm} fresh"], times["look-ups"]), times[f"{algorithm} {how}"]),
                  AIM_VERIFYING)
     by_hand = minus(times["plpgsql"], times["empty"])
     for kind in ("fresh", "again"):
