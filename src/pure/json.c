@@ -78,6 +78,12 @@ describe_error(const json_error_t *error)
 	}
 }
 
+void
+SaasJsonSetUp(void)
+{
+	json_set_alloc_funcs(malloc, wipe_and_free);
+}
+
 json_t *
 SaasJsonRead(const char *text, size_t length, bool all_real,
 			 const char *what, SaasProblem *problem)
@@ -99,7 +105,7 @@ SaasJsonRead(const char *text, size_t length, bool all_real,
 	}
 	if (all_real)
 		flags |= JSON_DECODE_INT_AS_REAL;
-	json_set_alloc_funcs(malloc, wipe_and_free);
+	SaasJsonSetUp();
 	value = json_loadb(text, length, flags, &error);
 	if (value == NULL)
 		SaasProblemSet(problem, "22P02", "%s is not JSON: line %d, column %d: %s", what,

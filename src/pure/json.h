@@ -29,6 +29,9 @@
 extern json_t *SaasJsonRead(const char *text, size_t length, bool all_real,
 							const char *what, SaasProblem *problem);
 
+/* Has jansson wipe what it frees.  Called by whatever makes its values. */
+extern void SaasJsonSetUp(void);
+
 /* The string member of that name, or NULL when there is none. */
 extern const char *SaasJsonText(const json_t *object, const char *name);
 

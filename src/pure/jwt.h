@@ -44,12 +44,13 @@ typedef struct SaasJwtRules
 	int			leeway_s;		/* for exp, nbf and iat */
 	int64_t		now_s;			/* Unix seconds */
 	unsigned	algorithms;		/* the accepted ones; 0: whatever a key is for */
+	bool		wants_json;		/* whether the payload is to be written anew */
 } SaasJwtRules;
 
 /* Claims of a verified token, copied into the arena; NULL when absent. */
 typedef struct SaasJwtClaims
 {
-	const char *json;			/* the payload, compact */
+	const char *json;			/* the payload, compact; NULL unless the rules want it */
 	const char *subject;
 	const char *session;		/* sid */
 	const char *organization;	/* org */

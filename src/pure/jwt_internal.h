@@ -66,6 +66,7 @@ typedef struct SaasJwtKey
 {
 	const SaasJwtMethod *method;
 	char	   *kid;			/* NULL when the JWK has none */
+	char	   *header;			/* of the tokens that we sign with it; may be NULL */
 	EVP_PKEY   *key;			/* public; NULL for a MAC */
 	EVP_MD_CTX *verifier;		/* NULL when the algorithm has no digest */
 	EVP_MAC_CTX *mac;			/* of a MAC only */
@@ -120,6 +121,12 @@ extern EVP_MAC_CTX *SaasJwtMacReadJwk(const json_t *jwk);
 extern bool SaasJwtMacDigest(EVP_MAC_CTX *key, const char *input, size_t length,
 							 uint8_t digest[SAAS_JWT_MAC_LENGTH]);
 extern char *SaasJwtMacGenerate(SaasArena *arena, char **kid);
+
+/*
+ * The header of the tokens that we sign with such a key, in base64url; NULL
+ * when the arena is exhausted.
+ */
+extern char *SaasJwtHeader(const SaasJwtMethod *method, const char *kid, SaasArena *arena);
 
 /* A JSON object, strictly read (UTF-8, no member twice), or NULL. */
 extern json_t *SaasJwtReadObject(const char *text, size_t length);

@@ -13,9 +13,12 @@
 
 #include "pure/crypto.h"
 #include "pure/json.h"
+#include "pure/json_plain.h"
 
 /* A provider's set of RSA keys with certificate chains stays far below. */
 #define MAX_JWKS_LENGTH	(256 * 1024)
+
+#define MAX_HEADER_ARENA	(8 * 1024)
 
 /* Of two rows that a JWK without "alg" fits, the first is meant. */
 static const SaasJwtMethod methods[] = {
@@ -127,8 +130,10 @@ json_t *
 SaasJwtReadObject(const char *text, size_t length)
 {
 	SaasProblem ignored = {0};
-	json_t	   *value = SaasJsonRead(text, length, false, "the token", &ignored);
+	json_t	   *value = SaasJsonReadPlain(text, length);
 
+	if (value == NULL)
+		value = SaasJsonRead(text, length, false, "the token", &ignored);
 	if (json_is_object(value))
 		return value;
 	json_decref(value);
@@ -209,6 +214,26 @@ load_key(SaasJwtKey *key, const json_t *jwk)
 		(method->prepare == NULL || method->prepare(ctx));
 }
 
+/*
+ * Most tokens carry the very header that we write: comparing it costs less
+ * than parsing it.  A key whose header is too long goes without.
+ */
+static bool
+remember_header(SaasJwtKey *key)
+{
+	SaasArena  *arena = SaasArenaCreate(MAX_HEADER_ARENA);
+	char	   *header = arena == NULL ? NULL : SaasJwtHeader(key->method, key->kid, arena);
+	bool		ok = arena != NULL;
+
+	if (header != NULL)
+	{
+		key->header = strdup(header);
+		ok = key->header != NULL;
+	}
+	SaasArenaDestroy(arena);
+	return ok;
+}
+
 /* Adds the key to the set when this code can verify with it. */
 static bool
 add_key(SaasJwtKeySet *keys, const json_t *jwk, SaasProblem *problem)
@@ -236,7 +261,7 @@ add_key(SaasJwtKeySet *keys, const json_t *jwk, SaasProblem *problem)
 	if (kid != NULL)
 	{
 		key->kid = strdup(json_string_value(kid));
-		if (key->kid == NULL)
+		if (key->kid == NULL || !remember_header(key))
 			return SaasJwtOutOfMemory(problem);
 	}
 	return true;
@@ -302,6 +327,7 @@ SaasJwtKeySetFree(SaasJwtKeySet *keys)
 		EVP_MD_CTX_free(keys->keys[i].verifier);
 		EVP_MAC_CTX_free(keys->keys[i].mac);
 		EVP_PKEY_free(keys->keys[i].key);
+		free(keys->keys[i].header);
 		free(keys->keys[i].kid);
 	}
 	free(keys);

@@ -160,21 +160,33 @@ SaasJwtSignerFree(SaasJwtSigner *signer)
 	free(signer);
 }
 
-/* The JOSE header as JSON, or NULL when the arena is exhausted. */
+/* base64url of the bytes, or NULL when the arena is exhausted. */
 static char *
-write_header(const SaasJwtSigner *signer, SaasArena *arena)
+encode(const void *bytes, size_t length, SaasArena *arena)
+{
+	char	   *text = SaasArenaAlloc(arena, SaasBase64UrlLength(length) + 1);
+
+	if (text != NULL)
+		SaasBase64UrlEncode(bytes, length, text);
+	return text;
+}
+
+char *
+SaasJwtHeader(const SaasJwtMethod *method, const char *kid, SaasArena *arena)
 {
 	SaasStrbuf	header;
+	char	   *json;
 
 	SaasStrbufInit(&header, arena);
-	SaasStrbufPrintf(&header, "{\"alg\":\"%s\",\"typ\":\"JWT\"", signer->method->name);
-	if (signer->kid != NULL)
+	SaasStrbufPrintf(&header, "{\"alg\":\"%s\",\"typ\":\"JWT\"", method->name);
+	if (kid != NULL)
 	{
 		SaasStrbufAppendText(&header, ",\"kid\":");
-		SaasStrbufAppendJson(&header, signer->kid, strlen(signer->kid));
+		SaasStrbufAppendJson(&header, kid, strlen(kid));
 	}
 	SaasStrbufAppendChar(&header, '}');
-	return SaasStrbufFinish(&header);
+	json = SaasStrbufFinish(&header);
+	return json == NULL ? NULL : encode(json, strlen(json), arena);
 }
 
 /* The signature as JWS writes it; its length, or 0 when OpenSSL fails. */
@@ -208,17 +220,6 @@ is_payload(const char *payload, size_t length)
 	return ok;
 }
 
-/* base64url of the bytes, or NULL when the arena is exhausted. */
-static char *
-encode(const void *bytes, size_t length, SaasArena *arena)
-{
-	char	   *text = SaasArenaAlloc(arena, SaasBase64UrlLength(length) + 1);
-
-	if (text != NULL)
-		SaasBase64UrlEncode(bytes, length, text);
-	return text;
-}
-
 /* Two parts with their dot; NULL when either is. */
 static char *
 join(const char *left, const char *right, SaasArena *arena)
@@ -234,8 +235,7 @@ SaasJwtSign(const SaasJwtSigner *signer, const char *payload, size_t length,
 {
 	uint8_t		signature[SAAS_JWT_MAX_SIGNATURE];
 	size_t		signature_length;
-	char	   *header;
-	char	   *input = NULL;
+	char	   *input;
 	char	   *token = NULL;
 
 	if (length > SAAS_JWT_MAX_LENGTH || !is_payload(payload, length))
@@ -244,9 +244,7 @@ SaasJwtSign(const SaasJwtSigner *signer, const char *payload, size_t length,
 		SaasProblemDetail(problem, "It is not a JSON object, or too long.");
 		return NULL;
 	}
-	header = write_header(signer, arena);
-	if (header != NULL)
-		input = join(encode(header, strlen(header), arena), encode(payload, length, arena), arena);
+	input = join(SaasJwtHeader(signer->method, signer->kid, arena), encode(payload, length, arena), arena);
 	if (input == NULL)
 	{
 		SaasJwtOutOfMemory(problem);

@@ -111,6 +111,12 @@ choose_key(const SaasJwtKeySet *keys, const SaasJwtMethod *method, const char *k
 }
 
 static bool
+accepts(const SaasJwtRules *rules, const SaasJwtMethod *method)
+{
+	return rules->algorithms == 0 || (rules->algorithms & SAAS_JWT_BIT(method->algorithm)) != 0;
+}
+
+static bool
 check_header(const json_t *header, const SaasJwtKeySet *keys, const SaasJwtRules *rules,
 			 const SaasJwtKey **key, SaasProblem *problem)
 {
@@ -129,7 +135,7 @@ check_header(const json_t *header, const SaasJwtKeySet *keys, const SaasJwtRules
 	method = SaasJwtMethodByName(name);
 	if (method == NULL)
 		return refuse(problem, "The algorithm is not supported.");
-	if (rules->algorithms != 0 && (rules->algorithms & SAAS_JWT_BIT(method->algorithm)) == 0)
+	if (!accepts(rules, method))
 		return refuse(problem, "The algorithm is not accepted.");
 	if (json_object_get(header, "crit") != NULL)
 		return refuse(problem, "The header has critical extensions.");
@@ -151,6 +157,43 @@ check_header(const json_t *header, const SaasJwtKeySet *keys, const SaasJwtRules
 	if ((*key)->method != method)
 		return refuse(problem, "The algorithm is not the one of the key.");
 	return true;
+}
+
+/*
+ * The key whose header, as we write it, the token has to the byte: it says
+ * the key's own algorithm and kid and nothing else that check_header looks at.
+ */
+static const SaasJwtKey *
+key_of_own_header(const TokenParts *parts, const SaasJwtKeySet *keys, const SaasJwtRules *rules)
+{
+	for (int i = 0; i < keys->count; i++)
+	{
+		const SaasJwtKey *key = &keys->keys[i];
+
+		if (key->header != NULL && strlen(key->header) == parts->header_length &&
+			memcmp(key->header, parts->header, parts->header_length) == 0 &&
+			accepts(rules, key->method))
+			return key;
+	}
+	return NULL;
+}
+
+/* The key that the header names, or NULL with the problem set. */
+static const SaasJwtKey *
+read_header(const TokenParts *parts, const SaasJwtKeySet *keys, const SaasJwtRules *rules,
+			SaasArena *arena, SaasProblem *problem)
+{
+	const SaasJwtKey *key = key_of_own_header(parts, keys, rules);
+	json_t	   *header;
+	bool		ok;
+
+	if (key != NULL)
+		return key;
+	header = decode_object(parts->header, parts->header_length, "The header is malformed.",
+						   arena, problem);
+	ok = header != NULL && check_header(header, keys, rules, &key, problem);
+	json_decref(header);
+	return ok ? key : NULL;
 }
 
 /* Whether the MAC over header and payload is the one that the secret makes. */
@@ -331,15 +374,19 @@ append_json(const char *bytes, size_t length, void *buffer)
  * next sees the very members that were checked here.
  */
 static bool
-copy_claims(const json_t *payload, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
+write_payload(const json_t *payload, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
 {
 	SaasStrbuf	json;
 
 	SaasStrbufInit(&json, arena);
 	if (json_dump_callback(payload, append_json, &json, JSON_COMPACT) == 0)
 		claims->json = SaasStrbufFinish(&json);
-	if (claims->json == NULL)
-		return SaasJwtOutOfMemory(problem);
+	return claims->json != NULL || SaasJwtOutOfMemory(problem);
+}
+
+static bool
+copy_claims(const json_t *payload, SaasArena *arena, SaasJwtClaims *claims, SaasProblem *problem)
+{
 	return copy_claim(payload, "sub", &claims->subject, arena, problem) &&
 		copy_claim(payload, "sid", &claims->session, arena, problem) &&
 		copy_claim(payload, "org", &claims->organization, arena, problem) &&
@@ -357,7 +404,8 @@ check_payload(const TokenParts *parts, const SaasJwtRules *rules, SaasArena *are
 	ok = payload != NULL &&
 		check_times(payload, rules, claims, problem) &&
 		check_parties(payload, rules, problem) &&
-		copy_claims(payload, arena, claims, problem);
+		copy_claims(payload, arena, claims, problem) &&
+		(!rules->wants_json || write_payload(payload, arena, claims, problem));
 	json_decref(payload);
 	return ok;
 }
@@ -368,8 +416,7 @@ SaasJwtVerify(const char *token, size_t length, const SaasJwtKeySet *keys,
 			  SaasJwtClaims *claims, SaasProblem *problem)
 {
 	TokenParts	parts;
-	const SaasJwtKey *key = NULL;
-	json_t	   *header;
+	const SaasJwtKey *key;
 	bool		ok;
 
 	memset(claims, 0, sizeof(*claims));
@@ -379,11 +426,8 @@ SaasJwtVerify(const char *token, size_t length, const SaasJwtKeySet *keys,
 		return refuse(problem, "The token is too long.");
 	if (!split(token, length, &parts))
 		return refuse(problem, "The token does not have three parts.");
-	header = decode_object(parts.header, parts.header_length, "The header is malformed.",
-						   arena, problem);
-	ok = header != NULL && check_header(header, keys, rules, &key, problem);
-	json_decref(header);
-	ok = ok && check_signature(&parts, key, problem);
+	key = read_header(&parts, keys, rules, arena, problem);
+	ok = key != NULL && check_signature(&parts, key, problem);
 	ERR_clear_error();
 	if (ok && check_payload(&parts, rules, arena, claims, problem))
 		return true;

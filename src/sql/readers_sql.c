@@ -124,7 +124,7 @@ pg_saas_verify_jwt(PG_FUNCTION_ARGS)
 {
 	SaasProblem problem = {0};
 	SaasJwtClaims claims = {0};
-	SaasJwtRules rules = {0};
+	SaasJwtRules rules = {.wants_json = true};
 	MemoryContextCallback *callback;
 	MemoryContext context;
 	SaasArena  *arena;

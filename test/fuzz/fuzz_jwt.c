@@ -46,7 +46,7 @@ static const char *const good_tokens[] = {
 
 #define GOOD_COUNT	(sizeof(good_tokens) / sizeof(good_tokens[0]))
 
-static const SaasJwtRules rules = {.issuer = "joe", .leeway_s = 30, .now_s = 1300819380};
+static const SaasJwtRules rules = {.issuer = "joe", .leeway_s = 30, .now_s = 1300819380, .wants_json = true};
 static SaasJwtKeySet *keys;
 static uint8_t secret[64];
 

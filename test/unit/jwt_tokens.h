@@ -45,7 +45,8 @@ static const SaasJwtRules rules = {
 	.audience = "app",
 	.type = "access",
 	.leeway_s = 30,
-	.now_s = NOW
+	.now_s = NOW,
+	.wants_json = true
 };
 
 static inline size_t

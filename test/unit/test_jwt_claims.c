@@ -97,7 +97,7 @@ test_parties(void)
 		"", ",\"type\":\"refresh\"", ",\"type\":\"Access\"", ",\"type\":[\"access\"]", ",\"type\":null"
 	};
 	static const char no_string[] = "A claim that must be a string is not.";
-	SaasJwtRules none = {.now_s = NOW};
+	SaasJwtRules none = {.now_s = NOW, .wants_json = true};
 	const char *token;
 	char		payload[512];
 	size_t		i;

@@ -47,7 +47,7 @@ test_rfc_example(void)
 		"cGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
 		".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSA"
 		"pmWQxfKTUJqPP3-Kg6NU1Q";
-	SaasJwtRules joe = {.issuer = "joe", .now_s = 1300819379};
+	SaasJwtRules joe = {.issuer = "joe", .now_s = 1300819379, .wants_json = true};
 	SaasJwtClaims claims;
 	SaasProblem problem = {0};
 	SaasJwtKeySet *set = SaasJwtKeySetParse(jwks, strlen(jwks), &problem);
@@ -99,6 +99,51 @@ test_round_trip(void)
 	ok(token != NULL && SaasJwtVerify(token, strlen(token), set, &rules, arena, &claims, &problem),
 	   "without a kid the only key of the algorithm serves");
 	SaasJwtSignerFree(signer);
+	SaasJwtKeySetFree(set);
+}
+
+/* The header that we write is known without parsing, and proves no more than another. */
+static void
+test_own_header(void)
+{
+	SaasJwtRules other = rules;
+	SaasJwtRules brief = rules;
+	SaasJwtClaims claims = {0};
+	SaasProblem problem = {0};
+	SaasJwtSigner *signer[2];
+	SaasJwtSigner *forger;
+	SaasJwtKeySet *set;
+	char	   *pem[2];
+	char	   *jwk[2];
+	char	   *kid[2];
+	char	   *token;
+	int			i;
+
+	for (i = 0; i < 2; i++)
+	{
+		SaasJwtKeyGenerate(SAAS_JWT_ES256, arena, &pem[i], &jwk[i], &kid[i], &problem);
+		signer[i] = SaasJwtSignerLoad(pem[i], kid[i], &problem);
+	}
+	set = parse_keys("{\"keys\":[%s,%s]}", jwk[0], jwk[1]);
+	for (i = 0; i < 2; i++)
+	{
+		token = SaasJwtSign(signer[i], PAYLOAD, strlen(PAYLOAD), arena, &problem);
+		ok(SaasJwtVerify(token, strlen(token), set, &rules, arena, &claims, &problem), "each key's header finds it");
+	}
+	other.algorithms = SAAS_JWT_BIT(SAAS_JWT_RS256);
+	ok(!SaasJwtVerify(token, strlen(token), set, &other, arena, &claims, &problem) &&
+	   strcmp(problem.detail, "The algorithm is not accepted.") == 0, "but not for an algorithm that is not accepted");
+	brief.wants_json = false;
+	ok(SaasJwtVerify(token, strlen(token), set, &brief, arena, &claims, &problem) &&
+	   claims.json == NULL && strcmp(claims.subject, "u1") == 0, "the payload is written anew on request only");
+
+	forger = SaasJwtSignerLoad(pem[0], kid[1], &problem);
+	token = SaasJwtSign(forger, PAYLOAD, strlen(PAYLOAD), arena, &problem);
+	ok(!SaasJwtVerify(token, strlen(token), set, &rules, arena, &claims, &problem) &&
+	   strcmp(problem.detail, "The signature is wrong.") == 0, "another key's signature does not pass below it");
+	SaasJwtSignerFree(forger);
+	for (i = 0; i < 2; i++)
+		SaasJwtSignerFree(signer[i]);
 	SaasJwtKeySetFree(set);
 }
 
@@ -356,6 +401,7 @@ main(void)
 	test_generated_key();
 	test_rfc_example();
 	test_round_trip();
+	test_own_header();
 	test_signer_refusals();
 	test_payload_refusals();
 	test_key_set_documents();

@@ -3,11 +3,12 @@ import threading
 
 from .libpq import Session
 from .process import cpu_ns
-from .samples import Spread, difference, interleave
+from .samples import Spread, difference, interleave, verdict_at_most
 from .table import Table, heading, note, progress, span
 
 CALLS = 20000
 CLIENTS = 8
+AIM_NS = 1000
 COUNT = "select count({}) from generate_series(1, {}) n"
 NOTHING = "saas.current_user_id()"
 CHECK = "saas_private.check_rate_limit('{}')"
@@ -45,7 +46,8 @@ def nanoseconds(value):
 
 def run(quick):
     rounds = 6 if quick else 30
-    table = Table("", "CPU ns per call", "p10..p90")
+    table = Table("", "CPU ns per call", "p10..p90", "")
+    verdicts = []
     with Session() as operator:
         progress("rate limits")
         operator.run("select saas.set_rate_limit('address', null, 1000000000, '1 day')")
@@ -58,12 +60,15 @@ def run(quick):
                     session.close()
             for name in ("one key", "own keys"):
                 spread = difference(times[name], times["nothing"])
+                verdicts.append(verdict_at_most(spread, AIM_NS, equal_to=AIM_NS))
                 table.add(f"{clients} client{'s' if clients > 1 else ''}, {name}", nanoseconds(spread.median),
-                          span(spread, nanoseconds))
+                          span(spread, nanoseconds), verdicts[-1])
             empty = Spread(times["nothing"])
             table.add(f"{clients} client{'s' if clients > 1 else ''}, an empty function instead",
                       nanoseconds(empty.median), span(empty, nanoseconds))
         operator.run("select saas.set_rate_limit('address', null, 300, '15 minutes')")
     heading(f"saas_private.check_rate_limit(), {CALLS:,} calls per statement, {rounds} rounds")
     table.show()
-    note("What a call adds to an empty function in C, CPU of the backends; with the row that it answers.")
+    note("What a call adds to an empty function in C, CPU of the backends; with the row that it answers."
+         f" Aim: at most {AIM_NS:,} ns.")
+    return verdicts

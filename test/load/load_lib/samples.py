@@ -1,5 +1,5 @@
 """samples.py: interleaved measurements and what they come to."""
-import itertools
+import random
 
 
 def quantile(values, share):
@@ -43,9 +43,11 @@ def interleave(variants, rounds):
     the caches. The first round warms plans up and is not counted.
     """
     results = {name: [] for name in variants}
-    orders = itertools.cycle(itertools.permutations(variants))
-    for number, order in zip(range(rounds + 1), orders):
-        for name in order:
+    names = list(variants)
+    for number in range(rounds + 1):
+        first = names[number % len(names)]
+        others = [name for name in names if name != first]
+        for name in [first] + random.sample(others, len(others)):
             value = variants[name](number)
             if number > 0:
                 results[name].append(value)
