@@ -11,7 +11,7 @@ grant execute on function
     saas.current_user_id(), saas.current_org_id(), saas.current_role_name(), saas.current_session_id(),
     saas.current_permissions(), saas.has_permission(text), saas.org_if(text), saas.is_authenticated(),
     saas.require_permission(text), saas.require_membership(uuid, text), saas.builtin_roles(),
-    saas.uuidv7(), saas.version()
+    saas.uuidv7(), saas.version(), saas.full_name(text, text)
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
 
 grant execute on function
@@ -135,3 +135,14 @@ grant execute on function
     saas_private.client_address(), saas_private.raise_wait(integer),
     saas_private.require_attempt(text, text, integer, interval, interval, interval)
     to saas_service;
+
+-- Accounts: profile, address, deletion.
+grant execute on function saas_api.confirm_email_change(text) to saas_anon, saas_user;
+grant execute on function
+    saas_api.update_profile(text, text, text), saas_api.request_email_change(text, text),
+    saas_api.delete_account(text, text)
+    to saas_user;
+grant execute on function saas.delete_user(uuid) to saas_operator;
+grant execute on function
+    saas_private.require_session(), saas_private.login_mappings_changed(), saas_private.require_https_url(text, text)
+    to saas_owner, saas_service;

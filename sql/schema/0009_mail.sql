@@ -60,7 +60,10 @@ select t.name, t.subject,
      E'<p>Somebody tried to sign in to your account with wrong passwords many times. Further attempts have to wait.</p>\n<p>If that was you and the password is lost, <a href="{{base_url}}/forgot-password">choose a new one</a>.</p>'),
     ('security_notice', 'Security notice for your account at {{product_name}}',
      E'This happened to your account: {{event}}\n\nIf that was not you, choose a new password: {{base_url}}/forgot-password',
-     E'<p>This happened to your account: {{event}}</p>\n<p>If that was not you, <a href="{{base_url}}/forgot-password">choose a new password</a>.</p>')
+     E'<p>This happened to your account: {{event}}</p>\n<p>If that was not you, <a href="{{base_url}}/forgot-password">choose a new password</a>.</p>'),
+    ('change_email', 'Confirm your new e-mail address for {{product_name}}',
+     E'Confirm that this is to be the e-mail address of your account, with this link:\n{{base_url}}/change-email?token={{url:token}}\n\nIt is good once, for {{valid_hours}} hours. If you did not ask for it, ignore this mail.',
+     E'<p>Confirm that this is to be the e-mail address of your account: <a href="{{base_url}}/change-email?token={{url:token}}">confirm</a></p>\n<p>The link is good once, for {{valid_hours}} hours. If you did not ask for it, ignore this mail.</p>')
   ) as t (name, subject, text_body, html_body);
 
 alter table saas.mail_template enable row level security;

@@ -33,6 +33,7 @@ select set_eq(
           'saas_private.refresh_token',    -- of sessions
           'saas_private.email_token',      -- of people
           'saas_private.email_code',       -- of people
+          'saas_private.email_change',     -- of people
           'saas_private.hash_key',         -- the platform's
           'saas_private.common_password',  -- the platform's
           'saas.rate_limit',               -- the platform's, for all organizations or one
@@ -322,7 +323,7 @@ select set_eq(
           'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()',
           'saas_api.verify_second_factor(text,text)',
           'saas_api.verify_email_code(text,text)', 'saas_api.resend_verification(text)',
-          'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)'],
+          'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)', 'saas_api.confirm_email_change(text)'],
     'saas_anon may sign up, verify, sign in, refresh and recover, and read the public keys');
 select is_empty(
     $$select name from catalog.function
