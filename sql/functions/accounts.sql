@@ -23,20 +23,31 @@ $$;
 comment on function saas_private.require_field(text, text, integer) is
 'The trimmed value, or 22023 with the field''s name when it is empty, too long or holds control characters.';
 
-create function saas_private.require_email(email text) returns text
+create function saas_private.require_field_email(field text, value text) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    cleaned text := saas_private.require_field('email', email, 255);
+    cleaned text := saas_private.require_field(field, value, 255);
 begin
     -- Quoted local parts and address literals are valid in RFC 5321 and
     -- nobody's; everything else of its grammar is taken.
     if cleaned !~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:[.][A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$'
        or cleaned ~ '(^[.]|[.][.]|[.]@)' or position('@' in cleaned) > 65 then
-        perform saas_private.raise_fields('invalid input', 'email', 'is not a valid e-mail address');
+        perform saas_private.raise_fields('invalid input', field, 'is not a valid e-mail address');
     end if;
     return cleaned;
+end
+$$;
+comment on function saas_private.require_field_email(text, text) is
+'The trimmed address, or 22023 with the field''s name.';
+
+create function saas_private.require_email(email text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return saas_private.require_field_email('email', require_email.email);
 end
 $$;
 comment on function saas_private.require_email(text) is

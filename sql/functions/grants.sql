@@ -112,7 +112,8 @@ grant execute on function
     saas_private.check_rate_limit(inet)
     to saas_service;
 grant execute on function
-    saas_private.write_note(text, uuid, timestamptz, jsonb), saas_private.prune_security_events()
+    saas_private.write_note(text, uuid, timestamptz, jsonb), saas_private.prune_security_events(),
+    saas_private.prune_outbox()
     to saas_poller;
 grant execute on function saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval)
     to saas_operator;
@@ -145,4 +146,16 @@ grant execute on function
 grant execute on function saas.delete_user(uuid) to saas_operator;
 grant execute on function
     saas_private.require_session(), saas_private.login_mappings_changed(), saas_private.require_https_url(text, text)
+    to saas_owner, saas_service;
+
+-- Branding.
+grant execute on function
+    saas_api.set_branding(text, text, text, text, text), saas_api.set_mail_template(text, text, text, text),
+    saas_api.reset_mail_template(text), saas_api.preview_mail_template(text), saas_private.my_mail_templates()
+    to saas_user;
+grant execute on function
+    saas_private.organization_mails(), saas_private.require_organization_mail(text),
+    saas_private.require_template_part(text, text, text, integer), saas_private.plain_markup(text),
+    saas_private.my_mail_templates(), saas_private.require_field_email(text, text),
+    saas_private.render_mail(text, text, text, jsonb, text, text, text, text, text, text, text)
     to saas_owner, saas_service;

@@ -21,6 +21,10 @@ static SaasStatement prune_events = {
 	"select saas_private.prune_security_events()"
 };
 
+static SaasStatement prune_outbox = {
+	"select saas_private.prune_outbox()"
+};
+
 static void
 begin(SaasRunAs *state)
 {
@@ -71,5 +75,15 @@ SaasNotesPrune(void)
 
 	begin(&state);
 	(void) SaasStatementRun(&prune_events, NULL, NULL);
+	SaasRunAsEnd(&state);
+}
+
+void
+SaasNotesPruneOutbox(void)
+{
+	SaasRunAs	state;
+
+	begin(&state);
+	(void) SaasStatementRun(&prune_outbox, NULL, NULL);
 	SaasRunAsEnd(&state);
 }

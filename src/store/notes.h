@@ -19,4 +19,7 @@ extern void SaasNotesEndSession(const SaasEndedSession *session);
 /* Deletes a batch of what is older than it is kept. */
 extern void SaasNotesPrune(void);
 
+/* Deletes mails that are too old, and the tokens of those that failed and are too old to send. */
+extern void SaasNotesPruneOutbox(void);
+
 #endif							/* SAAS_NOTES_H */

@@ -41,9 +41,15 @@ end_session(void *arg)
 }
 
 static void
-prune(void *arg)
+prune_events(void *arg)
 {
 	SaasNotesPrune();
+}
+
+static void
+prune_outbox(void *arg)
+{
+	SaasNotesPruneOutbox();
 }
 
 /* One that cannot be written would come back for ever. */
@@ -119,15 +125,19 @@ prune_is_due(void)
 static void
 prune_sometimes(const SaasEngineHost *host)
 {
-	SaasProblem problem = {0};
+	SaasProblem events = {0};
+	SaasProblem outbox = {0};
 
 	if (!prune_is_due())
 		return;
 	pruned_at = GetCurrentTimestamp();
 	host->begin();
-	if (!SaasGuardedRun(prune, NULL, &problem))
+	if (!SaasGuardedRun(prune_events, NULL, &events))
 		ereport(LOG,
-				(errmsg("could not delete old security events: %s", problem.message)));
+				(errmsg("could not delete old security events: %s", events.message)));
+	if (!SaasGuardedRun(prune_outbox, NULL, &outbox))
+		ereport(LOG,
+				(errmsg("could not delete old mails: %s", outbox.message)));
 	host->commit();
 }
 

@@ -314,7 +314,8 @@ select is_empty(
          and f.name not in ('saas_private.sealed_in(cstring)', 'saas_private.sealed_out(saas.sealed)',
                             'saas_private.sealed_recv(internal)', 'saas_private.sealed_send(saas.sealed)',
                             'saas_private.my_organizations()',
-                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()')$$,
+                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()',
+                            'saas_private.my_mail_templates()')$$,
     'functions in saas_private are for service roles, but for those of the type and those behind views');
 select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g
