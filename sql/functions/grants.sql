@@ -79,7 +79,7 @@ grant execute on function saas.current_api_key_id(), saas.verify_request(text, t
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
 grant execute on function
     saas_api.create_api_key(text, text[], timestamptz), saas_api.rotate_api_key(uuid, interval),
-    saas_api.revoke_api_key(uuid), saas_api.create_signing_secret(uuid, boolean)
+    saas_api.revoke_api_key(uuid), saas_api.create_signing_secret(uuid, boolean, interval)
     to saas_user;
 grant execute on function saas_private.refuse_api_key() to saas_owner, saas_service;
 grant execute on function

@@ -214,7 +214,8 @@ collect_values(SaasArena *arena, const SaasMailDraft *draft, SaasMailValue **val
 static const char *
 sender_name(SaasArena *arena, const SaasMailDraft *draft)
 {
-	const char *name = is_set(draft->branding.product_name) ? draft->branding.product_name : draft->organization;
+	const char *name = is_set(draft->branding.product_name) ? draft->branding.product_name :
+		draft->organization;
 
 	if (draft->organization == NULL || !is_set(name))
 		return draft->product_name;
