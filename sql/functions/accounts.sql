@@ -25,27 +25,47 @@ $$;
 comment on function saas_private.require_field(text, text, integer) is
 'The trimmed value, or 22023 with the field''s name when it is empty, too long or holds control characters.';
 
-create function saas_private.require_email(email text) returns text
+create function saas_private.require_field_email(field text, value text) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    cleaned text := saas_private.require_field('email', email, 255);
+    cleaned text := saas_private.require_field(field, value, 255);
 begin
     -- Quoted local parts and address literals are valid in RFC 5321 and
     -- nobody's; everything else of its grammar is taken.
     if cleaned !~ '^[A-Za-z0-9.!#$%&''*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:[.][A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$'
        or cleaned ~ '(^[.]|[.][.]|[.]@)' or position('@' in cleaned) > 65 then
-        perform saas_private.raise_fields('invalid input', 'email', 'is not a valid e-mail address');
+        perform saas_private.raise_fields('invalid input', field, 'is not a valid e-mail address');
     end if;
     return cleaned;
+end
+$$;
+comment on function saas_private.require_field_email(text, text) is
+'The trimmed address, or 22023 with the field''s name.';
+
+create function saas_private.require_email(email text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return saas_private.require_field_email('email', require_email.email);
 end
 $$;
 comment on function saas_private.require_email(text) is
 'The trimmed address, or 22023.';
 
+create function saas.full_name(first_name text, last_name text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat_ws(' ', nullif(btrim(full_name.first_name), ''), nullif(btrim(full_name.last_name), ''))
+$$;
+comment on function saas.full_name(text, text) is
+'First and last name as one; what is empty is left out. Callable by everyone.';
+
 create function saas_private.queue_mail(recipient text, template text, parameters jsonb, token text default null,
-                                        org_id uuid default null)
+                                        org_id uuid default null, valid_for interval default null)
 returns uuid
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -53,17 +73,19 @@ as $$
 declare
     mail_id uuid := saas.uuidv7();
 begin
-    insert into saas.outbox (id, org_id, recipient, template, parameters, token)
+    insert into saas.outbox (id, org_id, recipient, template, parameters, token, token_expires_at)
     values (mail_id, queue_mail.org_id, queue_mail.recipient, queue_mail.template, queue_mail.parameters,
             case when queue_mail.token is not null then
-                saas_private.seal_for_platform(queue_mail.token, 'pg_saas:outbox', mail_id::text) end);
+                saas_private.seal_for_platform(queue_mail.token, 'pg_saas:outbox', mail_id::text) end,
+            case when queue_mail.token is not null then
+                now() + coalesce(queue_mail.valid_for, interval '7 days') end);
     perform saas_private.wake_poller();
     return mail_id;
 end
 $$;
-alter function saas_private.queue_mail(text, text, jsonb, text, uuid) owner to saas_service;
-comment on function saas_private.queue_mail(text, text, jsonb, text, uuid) is
-'Puts a mail into the outbox with its token sealed and wakes the worker at commit. A code that the mail shows beside its link follows the token after a blank. With org_id the mail carries the organization''s name and templates.';
+alter function saas_private.queue_mail(text, text, jsonb, text, uuid, interval) owner to saas_service;
+comment on function saas_private.queue_mail(text, text, jsonb, text, uuid, interval) is
+'Puts a mail into the outbox with its token sealed and wakes the worker at commit. A code that the mail shows beside its link follows the token after a blank. With org_id the mail carries the organization''s name, branding and templates. A token is good for valid_for (7 days when NULL): afterwards the mail is not sent any more.';
 
 create function saas.read_mail(id uuid) returns jsonb
 language plpgsql stable security definer
@@ -351,7 +373,7 @@ begin
     end if;
     select jsonb_build_object(
                'user', jsonb_build_object('id', u.id, 'email', u.email, 'first_name', u.first_name,
-                                          'last_name', u.last_name, 'full_name', u.first_name || ' ' || u.last_name,
+                                          'last_name', u.last_name, 'full_name', saas.full_name(u.first_name, u.last_name),
                                           'avatar_url', u.avatar_url, 'email_verified_at', u.email_verified_at,
                                           'last_login_at', u.last_login_at),
                'organization', case when o.id is not null then

@@ -203,28 +203,40 @@ alter function saas_private.random_signing_secret() owner to saas_service;
 comment on function saas_private.random_signing_secret() is
 'A new signing secret: 43 characters of base64url, 256 bits.';
 
-create function saas_api.create_signing_secret(api_key_id uuid, is_required boolean default true) returns jsonb
+create function saas_api.create_signing_secret(api_key_id uuid, is_required boolean default true,
+                                               overlap interval default null)
+returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     target record;
     secret text := saas_private.random_signing_secret();
+    keep_until timestamptz;
 begin
     target := saas_private.own_api_key(create_signing_secret.api_key_id);
+    if create_signing_secret.overlap not between interval '0' and interval '30 days' then
+        perform saas_private.raise_fields('invalid input', 'overlap', 'must be between 0 and 30 days');
+    end if;
+    -- As long as the key of before, unless somebody says how long.
+    keep_until := coalesce(now() + create_signing_secret.overlap,
+        (select k.overlap_until from saas.api_key k where k.org_id = target.org_id and k.id = target.id));
+    -- At most two are good at any time: that of an earlier change ends.
     insert into saas_private.api_key_signing as s (org_id, api_key_id, signing_secret)
     values (target.org_id, target.id, saas_private.seal_signing_secret(target.org_id, target.id, secret))
     on conflict on constraint api_key_signing_pkey
-    do update set signing_secret = excluded.signing_secret, created_at = now();
+    do update set signing_secret = excluded.signing_secret, created_at = now(),
+                  previous_signing_secret = case when keep_until > now() then s.signing_secret end,
+                  previous_valid_until = case when keep_until > now() then keep_until end;
     update saas.api_key k
        set requires_signature = coalesce(create_signing_secret.is_required, true)
      where k.org_id = target.org_id and k.id = target.id;
     return saas_private.api_key_json(target.id) || jsonb_build_object('signing_secret', secret);
 end
 $$;
-alter function saas_api.create_signing_secret(uuid, boolean) owner to saas_owner;
-comment on function saas_api.create_signing_secret(uuid, boolean) is
-'Makes the secret with which requests of an API key of mine are signed, in place of one before: the row of api_keys and signing_secret, which is shown this once. With is_required the key alone is refused from then on. Errors: PT401, PT403 (somebody else''s; with an API key), PT404, PT409 revoked or expired. For saas_user with manage_applications.';
+alter function saas_api.create_signing_secret(uuid, boolean, interval) owner to saas_owner;
+comment on function saas_api.create_signing_secret(uuid, boolean, interval) is
+'Makes the secret with which requests of an API key of mine are signed, in place of one before: the row of api_keys and signing_secret, which is shown this once. The one before stays good for the overlap (0 to 30 days); without one as long as the key of before the last rotation (overlap_until), if that still is; one from an earlier change ends. With is_required the key alone is refused from then on. Errors: PT401, PT403 (somebody else''s; with an API key), PT404, PT409 revoked or expired, 22023. For saas_user with manage_applications.';
 
 create function saas.verify_request(method text, path text, query text, body bytea, headers jsonb) returns jsonb
 language c volatile parallel unsafe

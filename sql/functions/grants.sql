@@ -11,7 +11,7 @@ grant execute on function
     saas.current_user_id(), saas.current_org_id(), saas.current_role_name(), saas.current_session_id(),
     saas.current_permissions(), saas.has_permission(text), saas.org_if(text), saas.is_authenticated(),
     saas.require_permission(text), saas.require_membership(uuid, text), saas.builtin_roles(),
-    saas.uuidv7(), saas.version()
+    saas.uuidv7(), saas.version(), saas.full_name(text, text)
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
 
 grant execute on function
@@ -79,7 +79,7 @@ grant execute on function saas.current_api_key_id(), saas.verify_request(text, t
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
 grant execute on function
     saas_api.create_api_key(text, text[], timestamptz), saas_api.rotate_api_key(uuid, interval),
-    saas_api.revoke_api_key(uuid), saas_api.create_signing_secret(uuid, boolean)
+    saas_api.revoke_api_key(uuid), saas_api.create_signing_secret(uuid, boolean, interval)
     to saas_user;
 grant execute on function saas_private.refuse_api_key(), saas_private.identity_source() to saas_owner, saas_service;
 grant execute on function
@@ -113,7 +113,8 @@ grant execute on function
     saas_private.check_rate_limit(inet)
     to saas_service;
 grant execute on function
-    saas_private.write_note(text, uuid, timestamptz, jsonb), saas_private.prune_security_events()
+    saas_private.write_note(text, uuid, timestamptz, jsonb), saas_private.prune_security_events(),
+    saas_private.prune_outbox()
     to saas_poller;
 grant execute on function saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval)
     to saas_operator;
@@ -136,3 +137,26 @@ grant execute on function
     saas_private.client_address(), saas_private.client_network(inet), saas_private.raise_wait(integer),
     saas_private.require_attempt(text, text, integer, interval, interval, interval)
     to saas_service;
+
+-- Accounts: profile, address, deletion.
+grant execute on function saas_api.confirm_email_change(text) to saas_anon, saas_user;
+grant execute on function
+    saas_api.update_profile(text, text, text), saas_api.request_email_change(text, text),
+    saas_api.delete_account(text, text)
+    to saas_user;
+grant execute on function saas.delete_user(uuid) to saas_operator;
+grant execute on function
+    saas_private.require_session(), saas_private.login_mappings_changed(), saas_private.require_https_url(text, text)
+    to saas_owner, saas_service;
+
+-- Branding.
+grant execute on function
+    saas_api.set_branding(text, text, text, text, text), saas_api.set_mail_template(text, text, text, text),
+    saas_api.reset_mail_template(text), saas_api.preview_mail_template(text), saas_private.my_mail_templates()
+    to saas_user;
+grant execute on function
+    saas_private.organization_mails(), saas_private.require_organization_mail(text),
+    saas_private.require_template_part(text, text, text, integer), saas_private.plain_markup(text),
+    saas_private.my_mail_templates(), saas_private.require_field_email(text, text),
+    saas_private.render_mail(text, text, text, jsonb, text, text, text, text, text, text, text)
+    to saas_owner, saas_service;

@@ -28,6 +28,11 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if exists (select from saas.outbox o
+                where o.id = retry_mail.id and o.status = 'failed' and o.token_expires_at <= now()) then
+        perform saas_private.raise_error('PT409', 'the link in the mail has expired', null,
+            'Whoever needs it asks for a new one.');
+    end if;
     update saas.outbox o
        set status = 'queued', attempts = 0, next_attempt_at = now(), lease_id = null, lease_until = null
      where o.id = retry_mail.id and o.status = 'failed';
@@ -40,4 +45,33 @@ end
 $$;
 alter function saas.retry_mail(uuid) owner to saas_service;
 comment on function saas.retry_mail(uuid) is
-'Queues a dead letter again, with all its attempts. Errors: PT404. For saas_operator.';
+'Queues a dead letter again, with all its attempts. Errors: PT404, PT409 when the link in it has expired. For saas_operator.';
+
+create function saas_private.prune_outbox() returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    deleted integer;
+begin
+    update saas.outbox o set token = null
+     where o.id in (select p.id from saas.outbox p
+                     where p.status = 'failed' and p.token is not null
+                       and coalesce(p.token_expires_at, p.created_at) <= now()
+                       for update skip locked);
+    delete from saas.outbox o
+     where o.id in (select p.id from saas.outbox p
+                     where p.status = 'sent' and p.sent_at < now() - interval '30 days'
+                     order by p.sent_at limit 50000
+                       for update skip locked)
+        or o.id in (select p.id from saas.outbox p
+                     where p.status = 'failed' and p.created_at < now() - interval '90 days'
+                     order by p.created_at limit 50000
+                       for update skip locked);
+    get diagnostics deleted = row_count;
+    return deleted;
+end
+$$;
+alter function saas_private.prune_outbox() owner to saas_service;
+comment on function saas_private.prune_outbox() is
+'Deletes up to 50,000 each of the mails that were sent more than 30 days ago and of those that failed and are older than 90 days, erases the tokens of failed mails whose links have ended, and returns how many mails it has deleted. For saas_service and the worker, which calls it every hour.';

@@ -92,7 +92,7 @@ begin
     values (mail_verification.user_id, code_id, saas_private.code_hash(code_id, code), now() + interval '10 minutes');
     perform saas_private.queue_mail(person.email, 'verify_email',
         jsonb_build_object('first_name', person.first_name, 'valid_hours', 24, 'code_valid_minutes', 10),
-        mail_token || ' ' || code);
+        mail_token || ' ' || code, null, interval '24 hours');
 end
 $$;
 alter function saas_private.mail_verification(uuid) owner to saas_service;
@@ -108,6 +108,8 @@ begin
      where t.user_id = forget_mailed.user_id and t.purpose = forget_mailed.purpose;
     delete from saas_private.email_code c
      where c.user_id = forget_mailed.user_id and forget_mailed.purpose = 'verify_email';
+    delete from saas_private.email_change c
+     where c.user_id = forget_mailed.user_id and forget_mailed.purpose = 'change_email';
 end
 $$;
 alter function saas_private.forget_mailed(uuid, text) owner to saas_service;
@@ -254,7 +256,7 @@ begin
     if person.id is not null then
         perform saas_private.queue_mail(person.email, 'reset_password',
             jsonb_build_object('first_name', person.first_name, 'valid_minutes', 60),
-            saas_private.new_mail_token(person.id, 'reset_password', interval '1 hour'));
+            saas_private.new_mail_token(person.id, 'reset_password', interval '1 hour'), null, interval '1 hour');
     end if;
     return saas_private.answer_alike(began_at, 'If the address has an account, a mail is on its way.');
 end
@@ -325,6 +327,7 @@ begin
     perform saas_private.replace_password(proven_id, reset_password.new_password);
     perform saas_private.oust_squatter(proven_id);
     perform saas_private.mark_verified(proven_id);
+    perform saas_private.forget_mailed(proven_id, 'change_email');
     perform saas_private.end_sessions_of(proven_id, null);
     perform saas_private.forget_attempts('sign_in', saas_private.email_subject(address));
     return jsonb_build_object('message', 'Password changed. Sign in again.');
@@ -345,6 +348,7 @@ declare
 begin
     perform saas_private.require_own_password(change_password.current_password, 'current_password');
     perform saas_private.replace_password(own_id, change_password.new_password);
+    perform saas_private.forget_mailed(own_id, 'change_email');
     if coalesce(change_password.end_other_sessions, true) then
         perform saas_private.end_sessions_of(own_id, saas.current_session_id());
     end if;
@@ -355,7 +359,9 @@ alter function saas_api.change_password(text, text, boolean) owner to saas_servi
 comment on function saas_api.change_password(text, text, boolean) is
 'Changes my password, which needs the current one, and ends my other sessions unless end_other_sessions is false. Errors: PT401, 22023 with the field current_password or password, PT429 after too many wrong ones. For saas_user.';
 
--- The owners' rows are locked, so that two last owners cannot leave at once.
+-- The owners' rows are locked, so that two last owners cannot leave at once;
+-- the organizations', so that nobody joins between the look for other members
+-- and the end of the only one.
 create function saas_private.require_replaceable(user_id uuid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -363,6 +369,11 @@ as $$
 declare
     org_name text;
 begin
+    perform from saas.organization g
+      where g.id in (select m.org_id from saas.membership m
+                      where m.user_id = require_replaceable.user_id and m.role = 'owner')
+      order by g.id
+        for update;
     perform from saas.membership o
       where o.role = 'owner'
         and o.org_id in (select m.org_id from saas.membership m
@@ -402,6 +413,7 @@ begin
         perform saas_private.end_api_keys_of(set_active.user_id);
         perform saas_private.forget_mailed(set_active.user_id, 'verify_email');
         perform saas_private.forget_mailed(set_active.user_id, 'reset_password');
+        perform saas_private.forget_mailed(set_active.user_id, 'change_email');
     end if;
 end
 $$;

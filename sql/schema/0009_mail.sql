@@ -11,7 +11,7 @@ create table saas.mail_template (
     updated_at timestamptz not null default now()
 );
 comment on table saas.mail_template is
-'What mails say. {{name}} stands for a parameter, escaped in html_body, {{url:name}} for the same percent-encoded; a name without a value for nothing.';
+'What mails say. {{name}} stands for a parameter, escaped in html_body, {{url:name}} for the same percent-encoded; a name without a value for nothing. Both bodies are put into the frame that all mails have, but not an html_body that is a whole document.';
 comment on column saas.mail_template.org_id is
 'The organization whose mails say this instead; NULL for everybody''s.';
 create unique index mail_template_name_idx on saas.mail_template (name) where org_id is null;
@@ -36,9 +36,7 @@ create index outbox_failed_idx on saas.outbox (created_at) where status = 'faile
 -- Before row-level security is forced, under which the owner may write nothing.
 insert into saas.mail_template (name, subject, text_body, html_body)
 select t.name, t.subject,
-       format(E'Hello,\n\n%s\n\n{{product_name}}\n', t.text_body),
-       format(E'<!DOCTYPE html>\n<html><body>\n<p>Hello,</p>\n%s\n<p>{{product_name}}</p>\n</body></html>\n',
-              t.html_body)
+       format(E'Hello,\n\n%s\n', t.text_body), format(E'<p>Hello,</p>\n%s\n', t.html_body)
   from (values
     ('verify_email', 'Confirm your e-mail address for {{product_name}}',
      E'Confirm your e-mail address with this link:\n{{base_url}}/verify-email?token={{url:token}}\n\nOr enter this code: {{code}}\n\nThe link is good for {{valid_hours}} hours, the code for {{code_valid_minutes}} minutes. If you did not sign up, ignore this mail.',
@@ -60,7 +58,10 @@ select t.name, t.subject,
      E'<p>Somebody tried to sign in to your account with wrong passwords many times. Further attempts have to wait.</p>\n<p>If that was you and the password is lost, <a href="{{base_url}}/forgot-password">choose a new one</a>.</p>'),
     ('security_notice', 'Security notice for your account at {{product_name}}',
      E'This happened to your account: {{event}}\n\nIf that was not you, choose a new password: {{base_url}}/forgot-password',
-     E'<p>This happened to your account: {{event}}</p>\n<p>If that was not you, <a href="{{base_url}}/forgot-password">choose a new password</a>.</p>')
+     E'<p>This happened to your account: {{event}}</p>\n<p>If that was not you, <a href="{{base_url}}/forgot-password">choose a new password</a>.</p>'),
+    ('change_email', 'Confirm your new e-mail address for {{product_name}}',
+     E'Confirm that this is to be the e-mail address of your account, with this link:\n{{base_url}}/change-email?token={{url:token}}\n\nIt is good once, for {{valid_hours}} hours. If you did not ask for it, ignore this mail.',
+     E'<p>Confirm that this is to be the e-mail address of your account: <a href="{{base_url}}/change-email?token={{url:token}}">confirm</a></p>\n<p>The link is good once, for {{valid_hours}} hours. If you did not ask for it, ignore this mail.</p>')
   ) as t (name, subject, text_body, html_body);
 
 alter table saas.mail_template enable row level security;

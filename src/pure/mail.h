@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/problem.h"
+#include "base/strbuf.h"
 
 #define SAAS_MAIL_MAX_ADDRESS	254 /* RFC 5321, section 4.5.3.1.3, without the brackets */
 
@@ -49,6 +50,32 @@ typedef struct SaasMail
 	long long	date_s;			/* Unix time */
 } SaasMail;
 
+/* What an organization puts on its mail; NULL or "" where it says nothing. */
+typedef struct SaasMailBranding
+{
+	const char *product_name;	/* in place of the platform's in what the mail says */
+	const char *logo_url;		/* https */
+	const char *primary_color;	/* #rrggbb, in lower case */
+	const char *support_email;
+	const char *footer_text;	/* lines end in LF */
+} SaasMailBranding;
+
+/* A mail whose templates are not filled in yet. */
+typedef struct SaasMailDraft
+{
+	const char *subject;		/* templates */
+	const char *text;
+	const char *html;
+	const char *parameters;		/* JSON */
+	const char *organization;	/* its name; NULL for mail of the platform */
+	SaasMailBranding branding;
+	const char *product_name;	/* the platform's */
+	const char *base_url;
+	const char *recipient;
+	const char *token;			/* NULL when none */
+	const char *code;			/* the same */
+} SaasMailDraft;
+
 /*
  * Adds the members of a JSON object to values: texts, numbers and booleans;
  * others are left out.  False with problem set when it is no object or the
@@ -69,6 +96,17 @@ extern bool SaasMailAddValue(SaasArena *arena, SaasMailValue **values, const cha
  */
 extern char *SaasMailRender(SaasArena *arena, const char *pattern, SaasMailFormat format,
 							const SaasMailValue *values);
+
+/* Appends text as HTML shows it: in text, and in quoted attributes. */
+extern void SaasMailAppendEscaped(SaasStrbuf *buf, const char *text);
+
+/*
+ * Fills the draft's templates in: the mail's subject, text and HTML, the last
+ * two in the frame that all mails have (but not HTML that is a document
+ * already), and the sender's name when the mail has none.  False with problem
+ * set when the parameters are no object or the arena is exhausted.
+ */
+extern bool SaasMailFill(SaasArena *arena, const SaasMailDraft *draft, SaasMail *mail, SaasProblem *problem);
 
 /* Whether SMTP and every header can carry it as it stands: one "@", no blank, quote or bracket. */
 extern bool SaasMailAddressIsPlain(const char *address);

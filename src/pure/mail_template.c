@@ -4,7 +4,6 @@
  */
 #include <string.h>
 
-#include "base/strbuf.h"
 #include "pure/json.h"
 #include "pure/mail.h"
 
@@ -76,8 +75,8 @@ find_value(const SaasMailValue *values, const char *name, size_t length)
 	return "";
 }
 
-static void
-append_escaped(SaasStrbuf *buf, const char *text)
+void
+SaasMailAppendEscaped(SaasStrbuf *buf, const char *text)
 {
 	for (; *text != '\0'; text++)
 	{
@@ -132,7 +131,7 @@ append_placeholder(SaasStrbuf *buf, const char *text, SaasMailFormat format, con
 	if (is_url)
 		SaasStrbufAppendUrlEncoded(buf, value);
 	else if (format == SAAS_MAIL_HTML)
-		append_escaped(buf, value);
+		SaasMailAppendEscaped(buf, value);
 	else
 		SaasStrbufAppendText(buf, value);
 	return name + length + 2;

@@ -83,34 +83,39 @@ SaasApiKeySealSecret(const pg_uuid_t *org_id, const pg_uuid_t *api_key_id, const
 	return SaasSeal(org_id, secret, length, SIGNING_PURPOSE, SaasUuidText(api_key_id));
 }
 
-/* The key's signing secret, which the caller wipes; NULL when it has none. */
-static char *
-read_secret(const SaasIdentity *identity, Size *length)
+/* The current secret, and the one before it while that is good. */
+#define MAX_SECRETS			2
+
+/* Reads the key's signing secrets, still sealed; returns how many are good. */
+static int
+read_secrets(const SaasIdentity *identity, struct varlena *sealed[MAX_SECRETS])
 {
 	Oid			types[2] = {UUIDOID, UUIDOID};
 	Datum		values[2] = {UUIDPGetDatum(&identity->org_id), UUIDPGetDatum(&identity->api_key_id)};
 	MemoryContext caller = CurrentMemoryContext;
-	struct varlena *sealed = NULL;
+	int			count = 0;
 	SaasRunAs	state;
 
 	SaasRunAsBegin(&state, "saas_service");
-	if (SPI_execute_with_args("select signing_secret from saas_private.api_key_signing"
+	if (SPI_execute_with_args("select signing_secret,"
+							  "       case when previous_valid_until > pg_catalog.clock_timestamp()"
+							  "            then previous_signing_secret end"
+							  "  from saas_private.api_key_signing"
 							  " where org_id = $1 and api_key_id = $2",
 							  2, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read a signing secret");
-	if (SPI_processed == 1)
+	for (int i = 0; SPI_processed == 1 && i < MAX_SECRETS; i++)
 	{
 		bool		is_null;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &is_null);
+		MemoryContext work = MemoryContextSwitchTo(caller);
 
-		MemoryContextSwitchTo(caller);
-		sealed = PG_DETOAST_DATUM_COPY(value);
+		if (!is_null)
+			sealed[count++] = PG_DETOAST_DATUM_COPY(value);
+		MemoryContextSwitchTo(work);
 	}
 	SaasRunAsEnd(&state);
-	if (sealed == NULL)
-		return NULL;
-	return SaasUnseal(&identity->org_id, sealed, SIGNING_PURPOSE, SaasUuidText(&identity->api_key_id),
-					  length);
+	return count;
 }
 
 /* The request's time in Unix seconds must be close to ours. */
@@ -167,25 +172,41 @@ decode_signature(const char *signature, uint8_t digest[SAAS_DIGEST_LENGTH])
 		SaasBase64UrlDecode(signature, length, digest) == SAAS_DIGEST_LENGTH;
 }
 
-static void
-require_signature(const SaasSignedRequest *request, const SaasIdentity *identity)
+/* Whether the text was signed with the secret. */
+static bool
+is_signed_with(const SaasIdentity *identity, const struct varlena *sealed, const StringInfo text,
+			   const uint8_t given[SAAS_DIGEST_LENGTH])
 {
 	uint8_t		expected[SAAS_DIGEST_LENGTH];
-	uint8_t		given[SAAS_DIGEST_LENGTH + 1];
-	StringInfo	text = string_to_sign(request);
 	Size		length;
-	char	   *secret = read_secret(identity, &length);
-	bool		ok;
+	char	   *secret = SaasUnseal(&identity->org_id, sealed, SIGNING_PURPOSE,
+									uuid_text(&identity->api_key_id), &length);
+	bool		ok = SaasHmacSha256(secret, length, text->data, text->len, expected);
 
-	if (secret == NULL)
-		SaasRaise("PT401", "This API key has no signing secret", NULL,
-				  "Create one with saas_api.create_signing_secret().");
-	ok = SaasHmacSha256(secret, length, text->data, text->len, expected);
 	SaasWipe(secret, length);
 	if (!ok)
 		elog(ERROR, "could not compute a signature");
-	if (!decode_signature(request->signature, given) ||
-		!SaasEqualConstantTime(expected, given, SAAS_DIGEST_LENGTH))
+	return SaasEqualConstantTime(expected, given, SAAS_DIGEST_LENGTH);
+}
+
+static void
+require_signature(const SaasSignedRequest *request, const SaasIdentity *identity)
+{
+	uint8_t		given[SAAS_DIGEST_LENGTH + 1];
+	StringInfo	text = string_to_sign(request);
+	struct varlena *secrets[MAX_SECRETS];
+	int			count = read_secrets(identity, secrets);
+	bool		is_signed = false;
+
+	if (count == 0)
+		SaasRaise("PT401", "This API key has no signing secret", NULL,
+				  "Create one with saas_api.create_signing_secret().");
+	if (decode_signature(request->signature, given))
+	{
+		for (int i = 0; i < count && !is_signed; i++)
+			is_signed = is_signed_with(identity, secrets[i], text, given);
+	}
+	if (!is_signed)
 		SaasRaise("PT401", "Invalid signature", NULL, NULL);
 }
 

@@ -22,6 +22,10 @@ static SaasStatement prune_events = {
 	"select saas_private.prune_security_events()"
 };
 
+static SaasStatement prune_outbox = {
+	"select saas_private.prune_outbox()"
+};
+
 static void
 begin(SaasRunAs *state)
 {
@@ -76,16 +80,29 @@ SaasNotesUseRefresh(const SaasRefresh *refresh)
 	SaasRunAsEnd(&state);
 }
 
-bool
-SaasNotesPrune(void)
+/* Whether there was anything to delete: there may be more then. */
+static bool
+delete_batch(SaasStatement *prune)
 {
 	SaasRunAs	state;
 	bool		is_null;
 	bool		deleted;
 
 	begin(&state);
-	(void) SaasStatementRun(&prune_events, NULL, NULL);
+	(void) SaasStatementRun(prune, NULL, NULL);
 	deleted = DatumGetInt32(SaasStatementColumn(0, 1, &is_null)) > 0;
 	SaasRunAsEnd(&state);
 	return deleted;
+}
+
+bool
+SaasNotesPrune(void)
+{
+	return delete_batch(&prune_events);
+}
+
+bool
+SaasNotesPruneOutbox(void)
+{
+	return delete_batch(&prune_outbox);
 }

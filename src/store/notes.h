@@ -21,4 +21,7 @@ extern void SaasNotesUseRefresh(const SaasRefresh *refresh);
 /* Deletes a batch of what is older than it is kept; whether there was any. */
 extern bool SaasNotesPrune(void);
 
+/* The same of mails; those that failed and are too old to send lose their tokens. */
+extern bool SaasNotesPruneOutbox(void);
+
 #endif							/* SAAS_NOTES_H */

@@ -42,13 +42,16 @@ static SaasStatement claim_mails = {
 	"        lease_until = now() + $2 * interval '1 millisecond'"
 	"   from claimed"
 	"   left join saas.organization g on g.id = claimed.org_id"
+	"   left join saas.organization_branding b on b.org_id = claimed.org_id"
 	"   left join lateral ("
 	"        select t.subject, t.text_body, t.html_body from saas.mail_template t"
 	"         where t.name = claimed.template and (t.org_id = claimed.org_id or t.org_id is null)"
 	"         order by t.org_id nulls last limit 1) t on true"
 	"  where o.id = claimed.id"
 	" returning o.id, o.attempts, extract(epoch from o.created_at)::bigint, o.recipient,"
-	"           o.parameters::text, g.name, t.subject, t.text_body, t.html_body, o.token",
+	"           o.parameters::text, g.name, t.subject, t.text_body, t.html_body, o.token,"
+	"           b.product_name, b.logo_url, b.primary_color, b.support_email, b.footer_text,"
+	"           o.token_expires_at <= now()",
 	3, {UUIDOID, INT8OID, INT4OID}
 };
 
@@ -93,6 +96,18 @@ text_column(SaasArena *arena, HeapTuple tuple, TupleDesc desc, int column)
 }
 
 static void
+read_branding(SaasOutboxMail *mail, HeapTuple tuple, TupleDesc desc)
+{
+	SaasMailBranding *branding = &mail->branding;
+
+	branding->product_name = text_column(mail->arena, tuple, desc, 11);
+	branding->logo_url = text_column(mail->arena, tuple, desc, 12);
+	branding->primary_color = text_column(mail->arena, tuple, desc, 13);
+	branding->support_email = text_column(mail->arena, tuple, desc, 14);
+	branding->footer_text = text_column(mail->arena, tuple, desc, 15);
+}
+
+static void
 open_token(SaasOutboxMail *mail, const struct varlena *sealed)
 {
 	char	   *id = SaasUuidText(&mail->id);
@@ -129,6 +144,7 @@ read_texts(void *arg)
 	TupleDesc	desc = step->desc;
 	bool		is_null;
 	Datum		token;
+	Datum		has_ended;
 
 	mail->recipient = text_column(arena, tuple, desc, 4);
 	mail->parameters = text_column(arena, tuple, desc, 5);
@@ -136,6 +152,15 @@ read_texts(void *arg)
 	mail->subject = text_column(arena, tuple, desc, 7);
 	mail->text = text_column(arena, tuple, desc, 8);
 	mail->html = text_column(arena, tuple, desc, 9);
+	read_branding(mail, tuple, desc);
+	has_ended = SPI_getbinval(tuple, desc, 16, &is_null);
+	if (!is_null && DatumGetBool(has_ended))
+	{
+		/* Nobody could use it. */
+		SaasProblemSet(&mail->problem, "55000", "the link in the mail has expired");
+		mail->is_permanent = true;
+		return;
+	}
 	token = SPI_getbinval(tuple, desc, 10, &is_null);
 	if (!is_null)
 		open_token(mail, PG_DETOAST_DATUM(token));

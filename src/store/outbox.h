@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/problem.h"
 #include "datatype/timestamp.h"
+#include "pure/mail.h"
 #include "utils/uuid.h"
 
 #define SAAS_OUTBOX_MAX_ATTEMPTS	8
@@ -27,6 +28,7 @@ typedef struct SaasOutboxMail
 	const char *recipient;
 	const char *parameters;		/* JSON */
 	const char *organization;	/* its name; NULL for mail of the platform */
+	SaasMailBranding branding;	/* the organization's */
 	const char *subject;		/* templates; NULL when there is none of that name */
 	const char *text;
 	const char *html;
@@ -41,7 +43,7 @@ typedef struct SaasOutboxMail
 /*
  * Claims at most limit mails that are due, oldest first, each in a child of
  * context; nobody else takes them before the lease ends.  One that does not
- * open comes with its problem set.
+ * open, or whose link has ended, comes with its problem set.
  */
 extern SaasOutboxMail *SaasOutboxClaim(MemoryContext context, const pg_uuid_t *lease_id, int64 lease_ms,
 									   int limit);

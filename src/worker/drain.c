@@ -47,9 +47,15 @@ use_refresh(void *arg)
 }
 
 static void
-prune(void *arg)
+prune_events(void *arg)
 {
 	*(bool *) arg = SaasNotesPrune();
+}
+
+static void
+prune_outbox(void *arg)
+{
+	*(bool *) arg = SaasNotesPruneOutbox();
 }
 
 /* One that cannot be written would come back for ever. */
@@ -164,18 +170,23 @@ prune_is_due(void)
 static void
 prune_sometimes(const SaasEngineHost *host)
 {
-	SaasProblem problem = {0};
-	bool		deleted = false;
+	SaasProblem events = {0};
+	SaasProblem outbox = {0};
+	bool		events_deleted = false;
+	bool		mails_deleted = false;
 
 	if (!prune_is_due())
 		return;
 	host->begin();
-	if (!SaasGuardedRun(prune, &deleted, &problem))
+	if (!SaasGuardedRun(prune_events, &events_deleted, &events))
 		ereport(LOG,
-				(errmsg("could not delete old security events: %s", problem.message)));
+				(errmsg("could not delete old security events: %s", events.message)));
+	if (!SaasGuardedRun(prune_outbox, &mails_deleted, &outbox))
+		ereport(LOG,
+				(errmsg("could not delete old mails: %s", outbox.message)));
 	host->commit();
 	/* After a batch there may be more: a flood of sign-ins notes more than one an hour. */
-	pruned_at = deleted ? 0 : GetCurrentTimestamp();
+	pruned_at = events_deleted || mails_deleted ? 0 : GetCurrentTimestamp();
 }
 
 /* A full list goes on; anything less is all there was. */

@@ -116,30 +116,6 @@ read_settings(Round *round)
 	}
 }
 
-/*
- * What a template may name.  The settings come last, so that no parameter
- * stands in their place.
- */
-static bool
-collect_values(SaasOutboxMail *mail, SaasMailValue **values)
-{
-	SaasArena  *arena = mail->arena;
-	char	   *base_url = SaasArenaStrdup(arena, saas_base_url);
-	Size		length = base_url ? strlen(base_url) : 0;
-
-	while (length > 0 && base_url[length - 1] == '/')
-		base_url[--length] = '\0';
-	return SaasMailReadValues(arena, mail->parameters, values, &mail->problem) &&
-		base_url != NULL &&
-		(mail->organization == NULL ||
-		 SaasMailAddValue(arena, values, "organization_name", mail->organization)) &&
-		SaasMailAddValue(arena, values, "product_name", saas_product_name) &&
-		SaasMailAddValue(arena, values, "base_url", base_url) &&
-		SaasMailAddValue(arena, values, "recipient", mail->recipient) &&
-		SaasMailAddValue(arena, values, "token", mail->token ? mail->token : "") &&
-		SaasMailAddValue(arena, values, "code", mail->code ? mail->code : "");
-}
-
 /* Of the mail, so that it is the same at every attempt. */
 static const char *
 message_id(const SaasOutboxMail *mail, const Round *round)
@@ -153,24 +129,21 @@ static bool
 make_message(SaasOutboxMail *mail, const Round *round, size_t *length)
 {
 	SaasArena  *arena = mail->arena;
-	SaasMailValue *values = NULL;
 	SaasMail	parts = {round->from, mail->recipient};
+	SaasMailDraft draft = {
+		mail->subject, mail->text, mail->html, mail->parameters, mail->organization, mail->branding,
+		saas_product_name, saas_base_url, mail->recipient, mail->token, mail->code
+	};
 
 	mail->is_permanent = true;
 	if (mail->subject == NULL)
 		return SaasProblemSet(&mail->problem, "42704", "there is no mail template of that name");
-	if (!collect_values(mail, &values))
-		return mail->problem.sqlstate[0] != '\0' ? false :
-			SaasProblemSet(&mail->problem, "54000", "the mail is too large");
-	if (parts.from.name[0] == '\0')
-		parts.from.name = mail->organization ? mail->organization : saas_product_name;
-	parts.subject = SaasMailRender(arena, mail->subject, SAAS_MAIL_TEXT, values);
-	parts.text = SaasMailRender(arena, mail->text, SAAS_MAIL_TEXT, values);
-	parts.html = SaasMailRender(arena, mail->html, SAAS_MAIL_HTML, values);
 	parts.message_id = message_id(mail, round);
 	parts.date_s = mail->created_s;
-	if (!parts.subject || !parts.text || !parts.html || !parts.message_id)
+	if (parts.message_id == NULL)
 		return SaasProblemSet(&mail->problem, "54000", "the mail is too large");
+	if (!SaasMailFill(arena, &draft, &parts, &mail->problem))
+		return false;
 	mail->message = SaasMailCompose(arena, &parts, length, &mail->problem);
 	mail->is_permanent = mail->message == NULL;
 	return mail->message != NULL;

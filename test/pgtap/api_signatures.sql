@@ -156,6 +156,48 @@ update made m set secret = tenants.answer(format('saas_api.create_signing_secret
 select is(pg_temp.verdict(pg_temp.signed('a')), :invalid, 'a new secret replaces the old one');
 update made a set secret = p.secret from made p where a.label = 'a' and p.label = 'plain';
 select is(pg_temp.verdict(pg_temp.signed('a')), 'accepted', 'and signs from then on');
+
+-- Two secrets at once, for the time of a change.
+insert into made select 'old', m.id, m.key, m.secret from made m where m.label = 'a';
+insert into made select 'older', m.id, m.key, m.secret from made m where m.label = 'a';
+create function pg_temp.renew(call text) returns text language plpgsql as $$
+declare
+    answer text := tenants.answer(format('saas_api.create_signing_secret(%s) ->> ''signing_secret''', call), k.created_by, k.org_id)
+                     from saas.api_key k where k.id = split_part(call, '''', 2)::uuid;
+begin
+    if answer ~ '^[A-Za-z0-9_-]{43}$' then
+        update made m set secret = o.secret from made o where m.label = 'older' and o.label = 'old';
+        update made m set secret = o.secret from made o where m.label = 'old' and o.label = 'a';
+        update made m set secret = answer where m.label = 'a';
+        return 'renewed';
+    end if;
+    return answer;
+end
+$$;
+create function pg_temp.verdicts() returns text language sql as $$
+    select string_agg(label || case when pg_temp.verdict(pg_temp.signed(label)) = 'accepted' then ' +' else ' -' end, ' ' order by label)
+      from unnest(array['a', 'old', 'older']) label
+$$;
+select matches(pg_temp.renew(format('%L, true, %L::interval', :'id_a', wrong)), '^22023', format('an overlap of %s is refused', wrong))
+  from unnest(array['-1 second', '31 days']) wrong;
+select is(pg_temp.renew(format('%L, true, ''1 hour''', :'id_a')), 'renewed', 'a change with an overlap');
+select is(pg_temp.verdicts(), 'a + old + older +', 'leaves the secret of before good');
+select is(pg_temp.renew(format('%L, true, ''1 hour''', :'id_a')), 'renewed', 'another one');
+select is(pg_temp.verdicts(), 'a + old + older -', 'ends the one before the last');
+update saas_private.api_key_signing set previous_valid_until = now() where api_key_id = :'id_a';
+select is(pg_temp.verdicts(), 'a + old - older -', 'with its time it ends');
+select is(pg_temp.renew(format('%L', :'id_a')), 'renewed', 'without a rotation of the key');
+select is(pg_temp.verdicts(), 'a + old - older -', 'there is no overlap');
+select is_empty(format('select from saas_private.api_key_signing where api_key_id = %L and previous_signing_secret is not null', :'id_a'), 'and nothing is kept');
+select tenants.answer(format('saas_api.rotate_api_key(%L, ''2 hours'') ->> ''key''', :'id_a'), :'ada', :'org_a') as rotated \gset
+select is(pg_temp.renew(format('%L', :'id_a')), 'renewed', 'after a rotation of the key');
+select is(pg_temp.verdicts(), 'a + old + older -', 'old key and old secret are good');
+select results_eq(format('select s.previous_valid_until = k.overlap_until from saas_private.api_key_signing s join saas.api_key k on k.id = s.api_key_id where k.id = %L', :'id_a'),
+                  array[true], 'for the same time');
+update made set key = :'rotated' where label in ('a', 'old', 'older');
+select is(pg_temp.verdicts(), 'a + old + older -', 'the new key with either');
+select is(pg_temp.renew(format('%L, true, ''0''', :'id_a')), 'renewed', 'an overlap of nothing');
+select is(pg_temp.verdicts(), 'a + old - older -', 'is none');
 select tenants.answer(format('saas_api.revoke_api_key(%L)', :'id_a'), :'mia', :'org_a') as ok \gset
 select is(pg_temp.verdict(pg_temp.signed('a')), 'PT401 Invalid or expired API key', 'a revoked key signs nothing');
 

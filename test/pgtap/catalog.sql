@@ -33,6 +33,7 @@ select set_eq(
           'saas_private.refresh_token',    -- of sessions
           'saas_private.email_token',      -- of people
           'saas_private.email_code',       -- of people
+          'saas_private.email_change',     -- of people
           'saas_private.hash_key',         -- the platform's
           'saas_private.common_password',  -- the platform's
           'saas.rate_limit',               -- the platform's, for all organizations or one
@@ -313,7 +314,8 @@ select is_empty(
          and f.name not in ('saas_private.sealed_in(cstring)', 'saas_private.sealed_out(saas.sealed)',
                             'saas_private.sealed_recv(internal)', 'saas_private.sealed_send(saas.sealed)',
                             'saas_private.my_organizations()',
-                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()')$$,
+                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()',
+                            'saas_private.my_mail_templates()')$$,
     'functions in saas_private are for service roles, but for those of the type and those behind views');
 select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g
@@ -322,7 +324,7 @@ select set_eq(
           'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()',
           'saas_api.verify_second_factor(text,text)',
           'saas_api.verify_email_code(text,text)', 'saas_api.resend_verification(text)',
-          'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)'],
+          'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)', 'saas_api.confirm_email_change(text)'],
     'saas_anon may sign up, verify, sign in, refresh and recover, and read the public keys');
 select is_empty(
     $$select name from catalog.function

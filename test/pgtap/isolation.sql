@@ -52,6 +52,9 @@ begin
     insert into saas_private.recovery_code (user_id, code_hash)
     values (person.user_id, saas_private.recovery_code_hash(person.user_id, name));
     perform saas_private.start_challenge(person.user_id, false);
+    insert into saas.organization_branding (org_id, product_name) values (person.org_id, name || ' brand');
+    insert into saas_private.email_change (user_id, new_email, token_hash, expires_at)
+    values (person.user_id, name || '.new@example.com', sha256(name::bytea), now() + interval '1 day');
 end
 $$;
 select attack.settle('attacker');

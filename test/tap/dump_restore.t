@@ -50,6 +50,9 @@ $node->safe_psql('postgres', q{
 	select u.id, sha256(u.id::text::bytea) from saas.app_user u;
 	insert into saas_private.sign_in_challenge (challenge_hash, user_id, is_remembered, expires_at)
 	select sha256(u.id::text::bytea), u.id, false, now() + interval '1 hour' from saas.app_user u;
+	insert into saas_private.email_change (user_id, new_email, token_hash, expires_at)
+	select u.id, 'new@example.com', sha256(u.id::text::bytea), now() + interval '1 day' from saas.app_user u;
+	insert into saas.organization_branding (org_id, footer_text) select o.id, E'two\\nlines' from saas.organization o;
 	select saas_private.write_note('denied', u.id, now(), '{}') from saas.app_user u});
 $acme->sql(qq{insert into public.note select saas.current_org_id(), 1, saas.seal('what nobody reads', 'note', '1')});
 # Partitions apart from this week's, with nulls and odd numbers in them.

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use Encode qw(decode encode);
 use MIME::QuotedPrint qw(decode_qp);
 use PostgreSQL::Test::Utils;
 use SaasCluster;
@@ -66,6 +67,8 @@ sub last_error { return sql("select last_error from saas.outbox where id = '$_[0
 sub message_id { return $_[0]{data} =~ /^Message-ID: (<[^>]*>)\r$/m ? $1 : ''; }
 
 sub body { return decode_qp($_[0]{data}); }
+
+sub sender { return encode('UTF-8', decode('MIME-Header', $_[0]{data} =~ /^From: (.*?)\r\n <no-reply/ms ? $1 : '')); }
 
 #
 # Nothing is sent until it is configured
@@ -137,9 +140,42 @@ sql("insert into saas.mail_template (org_id, name, subject, text_body, html_body
 my $branded = sql("select saas_private.queue_mail('own\@example.com', 'password_changed', '{}', null, '$org')");
 wait_for_status($branded, 'sent', 'a mail of an organization is sent');
 ($mail) = grep { $_->{data} =~ /^Subject: Ours\r$/m } @{ $plain->mails };
-like($mail->{data}, qr/^From: "Own \\"Works\\""\r\n <no-reply/m, 'in its name');
+like(sender($mail), qr/^Own "Works" via Dämö$/, 'in its name and the product\'s');
 like(body($mail), qr/^Ours: Own "Works"$/m, 'with its template');
 like(body($mail), qr/<p>Own &quot;Works&quot;<\/p>/, 'whose HTML is escaped');
+
+# With branding, and words that the organization chose.
+my $owner = sql("select user_id from saas.membership where org_id = '$org'");
+sub as_owner { return sql("begin; select saas.assume_identity('$owner', '$org'); set local role saas_user; select $_[0]; commit"); }
+as_owner(q{saas_api.set_branding('Own Portal', 'https://cdn.example.com/own.png', '#00aaff', 'help@example.com', E'Own & Co.\nLondon')});
+my $words = '{{base_url}}/accept-invitation?token={{url:token}}';
+as_owner(qq{saas_api.set_mail_template('invitation', 'Join {{product_name}}', E'Join:\\n$words', '<p><a href="$words">join</a></p>')});
+my $joining = sql("select saas_private.queue_mail('new\@example.com', 'invitation', '{\"inviter_name\": \"x\"}', 'tok+1', '$org', '1 hour')");
+wait_for_status($joining, 'sent', 'an invitation of a branded organization is sent');
+($mail) = grep { $_->{data} =~ /^To: <new\@/m } @{ $plain->mails };
+like($mail->{data}, qr/^Subject: Join Own Portal\r$/m, 'with its words');
+like(sender($mail), qr/^Own Portal via Dämö$/, 'under its name');
+like(body($mail), qr{^Join:\r?\nhttps://app\.example\.com/accept-invitation\?token=tok%2B1\r?\n\r?\n-- \r?\nOwn Portal\r?\nOwn & Co\.\r?\nLondon\r?\nhelp\@example\.com\r?$}m,
+	'a text with its footer');
+like(body($mail), qr{<img src="https://cdn\.example\.com/own\.png" alt="Own Portal"}, 'its logo');
+like(body($mail), qr{<p><a href="https://app\.example\.com/accept-invitation\?token=tok%2B1">join</a></p>}, 'its link');
+like(body($mail), qr{solid #00aaff.*Own &amp; Co\.<br>London<br>help\@example\.com}s, 'its colour and footer');
+is(sql("select token is null from saas.outbox where id = '$joining'"), 't', 'the token is erased');
+
+#
+# Links that have ended, mails that are old
+#
+my $ended = sql(q{select saas_private.queue_mail('late@example.com', 'reset_password', '{}', 'late-token', null, '-1 second')});
+wait_for_status($ended, 'failed', 'a mail whose link has ended is given up at once');
+is(last_error($ended), 'the link in the mail has expired', 'which it says');
+is(scalar(grep { $_->{data} =~ /^To: <late\@/m } @{ $plain->mails }), 0, 'and is not sent');
+sql("update saas.outbox set sent_at = now() - interval '31 days' where id = '$joining'");
+my $worker = sql(q{select pid from pg_stat_activity where backend_type = 'pg_saas poller' and datname = 'postgres'});
+sql("select pg_terminate_backend($worker)");
+ok( $node->poll_query_until('postgres', "select not exists (select from saas.outbox where id = '$joining')"),
+	'the worker deletes mails that were sent long ago');
+ok( $node->poll_query_until('postgres', "select token is null from saas.outbox where id = '$ended'"),
+	'and the token of a link that has ended');
 
 #
 # Refusals
