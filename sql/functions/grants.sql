@@ -132,6 +132,6 @@ grant execute on function
 grant execute on function
     saas_private.wait_until(timestamptz), saas_private.keyed_hash(text, text), saas_private.plain_email(text),
     saas_private.email_subject(text), saas_private.masked_email(text), saas_private.short_user_agent(),
-    saas_private.client_address(), saas_private.raise_wait(integer),
+    saas_private.client_address(), saas_private.client_subject(), saas_private.raise_wait(integer),
     saas_private.require_attempt(text, text, integer, interval, interval, interval)
     to saas_service;

@@ -97,13 +97,16 @@ comment on function saas_private.start_session(uuid, boolean, timestamptz) is
 'A new session of a person whose identity is proven, with what sign_in answers. Remembered: 30 days, else 24 hours.';
 
 create function saas_private.client_address() returns inet
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select inet_client_addr()
-$$;
+language c stable parallel restricted
+as 'MODULE_PATHNAME', 'pg_saas_client_address';
 comment on function saas_private.client_address() is
-'Where the request comes from; NULL for local connections.';
+'Where the request comes from: the connection''s peer, or behind the proxies of saas.trusted_proxies the right-most address of X-Forwarded-For that is none of them. NULL for a Unix socket. What others forward is not looked at.';
+
+create function saas_private.client_subject() returns text
+language c stable parallel restricted
+as 'MODULE_PATHNAME', 'pg_saas_client_subject';
+comment on function saas_private.client_subject() is
+'What the attempts of the request''s client are counted under: its address, an IPv6 one''s /64. NULL behind a loopback or local proxy that saas.trusted_proxies does not name, where everybody has one address.';
 
 -- A note of the journal has 480 bytes, and JSON may escape what it quotes.
 create function saas_private.short_user_agent() returns text
@@ -147,16 +150,15 @@ $$;
 comment on function saas_private.masked_email(text) is
 'The first letter and the domain of an address: a***@example.com.';
 
--- A local or loopback client is a proxy that everybody comes through.
 create function saas_private.count_client(kind text) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    client inet := saas_private.client_address();
+    client text := saas_private.client_subject();
 begin
-    if client is not null and not (client <<= inet '127.0.0.0/8' or client = inet '::1') then
-        perform saas_private.require_attempt(count_client.kind, host(client), 50, interval '1 second',
+    if client is not null then
+        perform saas_private.require_attempt(count_client.kind, client, 50, interval '1 second',
                                              interval '5 minutes', interval '1 hour');
     end if;
 end

@@ -11,6 +11,7 @@
 #include "pure/headers.h"
 #include "server/arena_context.h"
 #include "server/raise.h"
+#include "server/request.h"
 #include "server/response.h"
 #include "server/uuidv7.h"
 #include "sql/authenticate.h"
@@ -21,8 +22,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#define REQUEST_ARENA_SIZE		(SAAS_ANSWER_ARENA_SIZE + MAX_REQUEST_HEADERS)
-#define MAX_REQUEST_HEADERS		(64 * 1024)
+#define REQUEST_ARENA_SIZE		(SAAS_ANSWER_ARENA_SIZE + SAAS_REQUEST_ARENA_SIZE)
 #define MAX_REQUEST_ID			64
 
 /* What a browser's script may read of an answer from another origin. */
@@ -44,23 +44,6 @@ enum
 static const char *const request_headers[REQUEST_HEADER_COUNT] = {
 	"authorization", "x-api-key", "x-request-id"
 };
-
-/*
- * Headers that cannot be read are no credentials: the request stays anonymous.
- * JSON is UTF-8, the setting's text in the database's encoding.
- */
-static void
-read_request_headers(SaasArena *arena, const char **values)
-{
-	const char *text = GetConfigOption("request.headers", true, false);
-
-	memset(values, 0, REQUEST_HEADER_COUNT * sizeof(*values));
-	if (text == NULL || text[0] == '\0' || strlen(text) > MAX_REQUEST_HEADERS)
-		return;
-	text = pg_server_to_any(text, strlen(text), PG_UTF8);
-	(void) SaasHeadersOfRequest(text, strlen(text), request_headers, REQUEST_HEADER_COUNT,
-								arena, values);
-}
 
 /* The token of "Bearer token" (RFC 6750, section 2.1); NULL for other schemes and without one. */
 static const char *
@@ -158,7 +141,8 @@ pg_saas_pre_request(PG_FUNCTION_ARGS)
 	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, REQUEST_ARENA_SIZE, &arena);
 
 	(void) fcinfo;
-	read_request_headers(arena, values);
+	/* Headers that cannot be read are no credentials: the request stays anonymous. */
+	(void) SaasRequestHeaders(arena, request_headers, REQUEST_HEADER_COUNT, values);
 	answer = SaasResponseHeaders(arena);
 	set_answer_headers(&answer, arena, values[HEADER_REQUEST_ID]);
 

@@ -4,12 +4,11 @@
  */
 #include "postgres.h"
 
-#include <sys/socket.h>
-
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "server/run_as.h"
+#include "state/client.h"
 #include "state/identity.h"
 #include "state/journal.h"
 #include "state/limits.h"
@@ -22,9 +21,6 @@
 /* A change of saas.rate_limit counts within this time. */
 #define REREAD_AFTER_MS		2000
 #define CACHED_LIMITS		64
-#define MAPPED_V4_OFFSET	12
-#define V6_NETWORK_BYTES	8
-#define V4_BYTES			4
 #define LONGEST_PATH		160
 
 /* If the operator has deleted the row. */
@@ -118,42 +114,12 @@ limit_of(const Requester *requester)
 	return limit;
 }
 
-/* NULL for a Unix socket and for a process without a client. */
-static const inet *
-connection_address(void)
-{
-	LOCAL_FCINFO(fcinfo, 0);
-	Datum		address;
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
-	address = inet_client_addr(fcinfo);
-	return fcinfo->isnull ? NULL : DatumGetInetPP(address);
-}
-
-/*
- * Whoever has an IPv6 address has its /64 too.  An IPv4 address mapped into
- * IPv6 counts as what it is.
- */
 static void
-take_address(Requester *requester, const inet *address)
+take_address(Requester *requester, const SaasClientAddress *client)
 {
-	static const uint8 mapped[MAPPED_V4_OFFSET] = {[10] = 0xff, [11] = 0xff};
-
 	requester->kind = "address";
-	if (address == NULL)
-	{
-		requester->subject = "local";
-		requester->length = strlen("local");
-		return;
-	}
-	requester->subject = ip_addr(address);
-	requester->length = V4_BYTES;
-	if (ip_family(address) != PGSQL_AF_INET6)
-		return;
-	if (memcmp(ip_addr(address), mapped, MAPPED_V4_OFFSET) == 0)
-		requester->subject = ip_addr(address) + MAPPED_V4_OFFSET;
-	else
-		requester->length = V6_NETWORK_BYTES;
+	requester->subject = SaasClientSubject(client);
+	requester->length = strlen(requester->subject);
 }
 
 static void
@@ -185,10 +151,11 @@ append_setting(StringInfo payload, const char *field, const char *setting)
 }
 
 static void
-note_refusal(const Requester *requester, const inet *address, const SaasRateVerdict *verdict)
+note_refusal(const Requester *requester, const SaasClientAddress *client, const SaasRateVerdict *verdict)
 {
 	const SaasIdentity *identity = SaasIdentityGet();
 	const pg_uuid_t *subject = identity->has_org ? &identity->org_id : &identity->user_id;
+	inet	   *address = SaasClientInet(client);
 	StringInfoData payload;
 
 	initStringInfo(&payload);
@@ -203,22 +170,35 @@ note_refusal(const Requester *requester, const inet *address, const SaasRateVerd
 	pfree(payload.data);
 }
 
+static void
+get_client(const inet *address, SaasClientAddress *client)
+{
+	if (address)
+		SaasClientOfInet(address, client);
+	else
+		SaasClientGet(client);
+}
+
 void
 SaasRateLimitCheck(const inet *address, SaasRateVerdict *verdict)
 {
 	const SaasIdentity *identity = SaasIdentityGet();
+	SaasClientAddress client;
 	Requester	requester = {0};
 	const CachedLimit *limit;
 
-	if (address == NULL)
-		address = connection_address();
 	if (identity->is_set)
 		take_identity(&requester, identity);
 	else
-		take_address(&requester, address);
+	{
+		get_client(address, &client);
+		take_address(&requester, &client);
+	}
 	limit = limit_of(&requester);
 	SaasRateTake(requester.kind, requester.subject, requester.length, limit->max_requests,
 				 limit->window_s, verdict);
-	if (verdict->is_news)
-		note_refusal(&requester, address, verdict);
+	if (!verdict->is_news)
+		return;
+	get_client(address, &client);
+	note_refusal(&requester, &client, verdict);
 }
