@@ -114,8 +114,13 @@ grant execute on function
 grant execute on function
     saas_private.write_note(text, uuid, timestamptz, jsonb), saas_private.prune_security_events()
     to saas_poller;
-grant execute on function saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval)
+grant execute on function
+    saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval, text, uuid), saas.set_plan(uuid, text)
     to saas_operator;
+grant execute on function saas_api.set_api_key_rate_limit(uuid, integer, interval) to saas_user;
+grant execute on function saas_private.organization_limit(uuid), saas_private.check_limit(integer, interval)
+    to saas_owner;
+grant execute on function saas_private.check_limit(integer, interval) to saas_service;
 
 -- Accounts: recovery, codes, sessions.
 grant execute on function

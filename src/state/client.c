@@ -46,31 +46,34 @@ take_peer(uint8_t bytes[16])
 	return true;
 }
 
-static void
-find_behind(const uint8_t *peer, SaasClientAddress *client)
+void
+SaasClientGetForwarded(const char *forwarded_for, bool is_readable, SaasClientAddress *client)
 {
-	static const char *const names[] = {"x-forwarded-for"};
-	const char *values[lengthof(names)];
-	SaasArena  *arena;
-	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, SAAS_REQUEST_ARENA_SIZE, &arena);
-	bool		is_readable = SaasRequestHeaders(arena, names, lengthof(names), values);
+	uint8_t		bytes[16];
+	const uint8_t *peer = take_peer(bytes) ? bytes : NULL;
 
-	SaasClientFind(SaasTrustedProxies(), peer, values[0], client);
-	if (!is_readable)
+	SaasClientFind(SaasTrustedProxies(), peer, forwarded_for, client);
+	if (!is_readable && client->kind == SAAS_CLIENT_PROXY)
 		client->kind = SAAS_CLIENT_KNOWN;
-	MemoryContextDelete(context);
 }
 
 void
 SaasClientGet(SaasClientAddress *client)
 {
-	uint8_t		bytes[16];
-	const uint8_t *peer = take_peer(bytes) ? bytes : NULL;
+	static const char *const names[] = {"x-forwarded-for"};
+	const char *values[lengthof(names)];
+	SaasArena  *arena;
+	MemoryContext context;
+	bool		is_readable;
 
-	SaasClientFind(SaasTrustedProxies(), peer, NULL, client);
 	/* Only a named proxy's headers are looked at. */
-	if (client->kind == SAAS_CLIENT_PROXY)
-		find_behind(peer, client);
+	SaasClientGetForwarded(NULL, true, client);
+	if (client->kind != SAAS_CLIENT_PROXY)
+		return;
+	context = SaasArenaContextCreate(CurrentMemoryContext, SAAS_REQUEST_ARENA_SIZE, &arena);
+	is_readable = SaasRequestHeaders(arena, names, lengthof(names), values);
+	SaasClientGetForwarded(values[0], is_readable, client);
+	MemoryContextDelete(context);
 }
 
 void

@@ -18,6 +18,9 @@
  */
 extern void SaasClientGet(SaasClientAddress *client);
 
+/* The same for who has read the headers: X-Forwarded-For, and whether they could be read. */
+extern void SaasClientGetForwarded(const char *forwarded_for, bool is_readable, SaasClientAddress *client);
+
 /* NULL for a Unix socket. */
 extern inet *SaasClientInet(const SaasClientAddress *client);
 
