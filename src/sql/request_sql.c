@@ -90,7 +90,8 @@ fill_limit(SaasHeaderPair pairs[3], const SaasRateVerdict *verdict)
 
 /* verdict is NULL where no address is counted. */
 static void
-set_answer_headers(SaasHeader **answer, SaasArena *arena, const char *request_id, const SaasRateVerdict *verdict)
+set_answer_headers(SaasHeader **answer, SaasArena *arena, const char *request_id,
+				   const SaasRateVerdict *verdict)
 {
 	SaasHeaderPair pairs[6] = {
 		{"X-Request-Id", is_request_id(request_id) ? request_id : new_request_id()},

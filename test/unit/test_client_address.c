@@ -121,12 +121,18 @@ test_cases(void)
 static void
 test_bounds(void)
 {
-	char		chain[2048] = "192.0.2.1";
+	static const char client[] = "192.0.2.1";
+	static const char proxy[] = ",10.0.0.1";
+	char		chain[1024];
+	char	   *end = chain + sizeof(client) - 1;
 
-	for (int i = 0; i < 63; i++)
-		strcat(chain, ",10.0.0.1");
-	is_text(found("local, 10.0.0.1", NULL, chain), "known 192.0.2.1", "64 addresses are looked at");
-	strcat(chain, ",10.0.0.1");
+	memcpy(chain, client, sizeof(client));
+	for (int i = 0; i < 64; i++, end += sizeof(proxy) - 1)
+	{
+		if (i == 63)
+			is_text(found("local, 10.0.0.1", NULL, chain), "known 192.0.2.1", "64 addresses are looked at");
+		memcpy(end, proxy, sizeof(proxy));
+	}
 	is_text(found("local, 10.0.0.1", NULL, chain), "proxy 10.0.0.1", "and no more");
 }
 
@@ -141,8 +147,8 @@ test_lists(void)
 	SaasProblem problem = {0};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		ok(!SaasProxiesParse(bad[i], &proxies, &problem) && !proxies.has_local && proxies.networks.count == 0 &&
-		   problem.detail[0] != '\0', "\"%s\" is no list of proxies", bad[i]);
+		ok(!SaasProxiesParse(bad[i], &proxies, &problem) && !proxies.has_local &&
+		   proxies.networks.count == 0 && problem.detail[0] != '\0', "\"%s\" is no list of proxies", bad[i]);
 	ok(SaasProxiesParse(" ", &proxies, &problem) && !proxies.has_local && proxies.networks.count == 0,
 	   "an empty list names nobody");
 	ok(!SaasNetworkListParse("local", &proxies.networks, &problem), "other lists know no such word");
