@@ -116,8 +116,13 @@ grant execute on function
     saas_private.write_note(text, uuid, timestamptz, jsonb), saas_private.prune_security_events(),
     saas_private.prune_outbox()
     to saas_poller;
-grant execute on function saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval)
+grant execute on function
+    saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval, text, uuid), saas.set_plan(uuid, text)
     to saas_operator;
+grant execute on function saas_api.set_api_key_rate_limit(uuid, integer, interval) to saas_user;
+grant execute on function saas_private.organization_limit(uuid), saas_private.check_limit(integer, interval)
+    to saas_owner;
+grant execute on function saas_private.check_limit(integer, interval) to saas_service;
 
 -- Accounts: recovery, codes, sessions.
 grant execute on function
@@ -134,7 +139,7 @@ grant execute on function
 grant execute on function
     saas_private.wait_until(timestamptz), saas_private.keyed_hash(text, text), saas_private.plain_email(text),
     saas_private.email_subject(text), saas_private.masked_email(text), saas_private.short_user_agent(),
-    saas_private.client_address(), saas_private.client_network(inet), saas_private.raise_wait(integer),
+    saas_private.client_address(), saas_private.client_subject(), saas_private.raise_wait(integer),
     saas_private.require_attempt(text, text, integer, interval, interval, interval)
     to saas_service;
 

@@ -117,47 +117,204 @@ alter function saas_private.prune_security_events() owner to saas_service;
 comment on function saas_private.prune_security_events() is
 'Deletes up to 10,000 security events older than 90 days and returns how many. For saas_service and the worker, which calls it every hour.';
 
+-- The one place that says which limit counts.
+create function saas_private.organization_limit(org_id uuid, out max_requests integer, out window_length interval)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select l.max_requests, l.window_length
+      from saas.rate_limit l
+      left join saas.organization o on o.id = organization_limit.org_id
+     where l.scope = 'organization' and (l.org_id is null or l.org_id = o.id)
+        or l.scope = 'plan' and l.plan = o.plan
+     order by l.org_id is null, l.scope = 'organization'
+     limit 1
+$$;
+alter function saas_private.organization_limit(uuid) owner to saas_service;
+comment on function saas_private.organization_limit(uuid) is
+'The limit of an organization: its own, else its plan''s, else that of all, which is also what users without an organization have (NULL). NULL when the operator has deleted it.';
+
+create function saas_private.api_key_limit(org_id uuid, api_key_id uuid,
+                                           out max_requests integer, out window_length interval)
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.max_requests, c.window_length
+      from (select l.max_requests, l.window_length
+              from saas.rate_limit l
+             where l.scope = 'key' and l.org_id = api_key_limit.org_id and l.api_key_id = api_key_limit.api_key_id
+            union all
+            select k.max_requests, k.window_length
+              from saas.api_key k
+             where k.org_id = api_key_limit.org_id and k.id = api_key_limit.api_key_id
+               and k.max_requests is not null) c
+     order by c.max_requests / extract(epoch from c.window_length), c.max_requests
+     limit 1
+$$;
+alter function saas_private.api_key_limit(uuid, uuid) owner to saas_service;
+comment on function saas_private.api_key_limit(uuid, uuid) is
+'The limit of an API key: of what its organization and the operator have set the one with fewer requests per time; NULL without any.';
+
 create function saas_private.check_rate_limit(address inet default null, out allowed boolean,
                                               out max_requests integer, out remaining integer,
                                               out reset_seconds integer, out retry_after integer)
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_check_rate_limit';
 comment on function saas_private.check_rate_limit(inet) is
-'Counts one request of the identity''s organization (without one: of its user; without an identity: of the address, the connection''s own when NULL; IPv6 by its /64) and says whether it is within the limit, how many remain, in how many seconds all are there again, and how long to wait. Counts whatever becomes of the transaction, in READ ONLY ones and on a standby too; forgotten when the server restarts. An exceeded limit is noted at most once per second. For saas_service''s functions only.';
+'Counts one request of the identity''s organization (without one: of its user; without an identity: of the address, the client''s own when NULL; IPv6 by its /64), and besides of its API key where that has a limit: both must allow. Says whether it is within the limits and, of the tighter one, how many remain, in how many seconds all are there again, and how long to wait. Counts whatever becomes of the transaction, in READ ONLY ones and on a standby too; forgotten when the server restarts. An exceeded limit is noted at most once per second. For saas_service''s functions only.';
+
+create function saas_private.require_plan(plan text) returns text
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wanted text := lower(btrim(require_plan.plan));
+begin
+    if wanted = 'professional' then
+        wanted := 'pro';
+    end if;
+    if wanted is null or not exists (select from saas.plan p where p.name = wanted) then
+        perform saas_private.raise_fields('invalid input', 'plan', 'must be a plan that exists');
+    end if;
+    return wanted;
+end
+$$;
+alter function saas_private.require_plan(text) owner to saas_service;
+comment on function saas_private.require_plan(text) is
+'The name of a plan, which professional is another one of pro''s for. 22023 for none.';
+
+create function saas.set_plan(org_id uuid, plan text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wanted text := saas_private.require_plan(set_plan.plan);
+begin
+    update saas.organization o set plan = wanted, updated_at = now() where o.id = set_plan.org_id;
+    if not found then
+        perform saas_private.raise_error('PT404', 'organization not found');
+    end if;
+end
+$$;
+alter function saas.set_plan(uuid, text) owner to saas_service;
+comment on function saas.set_plan(uuid, text) is
+'Puts an organization on a plan of saas.plan: free, starter, pro (or professional), enterprise. Limits that go with it count within two seconds. Errors: 22023 with the field plan, PT404. For saas_operator.';
+
+-- Which of org_id, plan and api_key_id a scope takes.
+create function saas_private.check_limit_subject(scope text, org_id uuid, plan text, api_key_id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_key boolean := check_limit_subject.scope = 'key';
+begin
+    if check_limit_subject.scope is null
+       or check_limit_subject.scope not in ('organization', 'plan', 'key', 'address') then
+        perform saas_private.raise_fields('invalid input', 'scope', 'must be organization, plan, key or address');
+    elsif check_limit_subject.scope in ('plan', 'address') and check_limit_subject.org_id is not null then
+        perform saas_private.raise_fields('invalid input', 'org_id', 'must be null for plans and addresses');
+    elsif is_key and check_limit_subject.org_id is null then
+        perform saas_private.raise_fields('invalid input', 'org_id', 'must be the organization of the API key');
+    elsif is_key <> (check_limit_subject.api_key_id is not null) then
+        perform saas_private.raise_fields('invalid input', 'api_key_id', 'belongs to the scope key');
+    elsif (check_limit_subject.scope = 'plan') <> (check_limit_subject.plan is not null) then
+        perform saas_private.raise_fields('invalid input', 'plan', 'belongs to the scope plan');
+    elsif check_limit_subject.org_id is not null
+          and not exists (select from saas.organization o where o.id = check_limit_subject.org_id) then
+        perform saas_private.raise_error('PT404', 'organization not found');
+    elsif is_key and not exists (select from saas.api_key k where k.org_id = check_limit_subject.org_id
+                                                              and k.id = check_limit_subject.api_key_id) then
+        perform saas_private.raise_error('PT404', 'API key not found');
+    end if;
+end
+$$;
+alter function saas_private.check_limit_subject(text, uuid, text, uuid) owner to saas_service;
+comment on function saas_private.check_limit_subject(text, uuid, text, uuid) is
+'Raises 22023 unless the scope of a limit goes with organization, plan and API key, PT404 for one that is not there.';
+
+create function saas_private.check_limit(max_requests integer, window_length interval) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if coalesce(check_limit.max_requests, 0) not between 1 and 1000000000 then
+        perform saas_private.raise_fields('invalid input', 'max_requests', 'must be from 1 to 1000000000');
+    end if;
+    if check_limit.window_length is null
+       or check_limit.window_length not between interval '1 second' and interval '1 day' then
+        perform saas_private.raise_fields('invalid input', 'window_length', 'must be from one second to one day');
+    end if;
+end
+$$;
+comment on function saas_private.check_limit(integer, interval) is
+'Raises 22023 unless it is a number of requests and a window that a limit can have.';
 
 create function saas.set_rate_limit(scope text, org_id uuid, max_requests integer,
-                                    window_length interval default '15 minutes')
+                                    window_length interval default '15 minutes',
+                                    plan text default null, api_key_id uuid default null)
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    wanted_plan text := case when set_rate_limit.plan is not null
+                             then saas_private.require_plan(set_rate_limit.plan) end;
 begin
-    if set_rate_limit.scope is null or set_rate_limit.scope not in ('organization', 'address') then
-        perform saas_private.raise_fields('invalid input', 'scope', 'must be organization or address');
-    elsif set_rate_limit.scope = 'address' and set_rate_limit.org_id is not null then
-        perform saas_private.raise_fields('invalid input', 'org_id', 'must be null for addresses');
-    end if;
-    if set_rate_limit.org_id is not null
-       and not exists (select from saas.organization o where o.id = set_rate_limit.org_id) then
-        perform saas_private.raise_error('PT404', 'organization not found');
-    end if;
-    if set_rate_limit.max_requests is null and set_rate_limit.org_id is not null then
-        delete from saas.rate_limit l where l.org_id = set_rate_limit.org_id;
+    perform saas_private.check_limit_subject(set_rate_limit.scope, set_rate_limit.org_id, wanted_plan,
+                                             set_rate_limit.api_key_id);
+    -- The limits that everybody falls back to are only replaced.
+    if set_rate_limit.max_requests is null and (set_rate_limit.org_id is not null or wanted_plan is not null) then
+        delete from saas.rate_limit l
+         where l.scope = set_rate_limit.scope and l.org_id is not distinct from set_rate_limit.org_id
+           and l.plan is not distinct from wanted_plan and l.api_key_id is not distinct from set_rate_limit.api_key_id;
         return;
     end if;
-    if coalesce(set_rate_limit.max_requests, 0) not between 1 and 1000000000 then
-        perform saas_private.raise_fields('invalid input', 'max_requests', 'must be from 1 to 1000000000');
-    end if;
-    if set_rate_limit.window_length is null
-       or set_rate_limit.window_length not between interval '1 second' and interval '1 day' then
-        perform saas_private.raise_fields('invalid input', 'window_length', 'must be from one second to one day');
-    end if;
-    insert into saas.rate_limit (scope, org_id, max_requests, window_length)
-    values (set_rate_limit.scope, set_rate_limit.org_id, set_rate_limit.max_requests, set_rate_limit.window_length)
+    perform saas_private.check_limit(set_rate_limit.max_requests, set_rate_limit.window_length);
+    insert into saas.rate_limit (scope, org_id, plan, api_key_id, max_requests, window_length)
+    values (set_rate_limit.scope, set_rate_limit.org_id, wanted_plan, set_rate_limit.api_key_id,
+            set_rate_limit.max_requests, set_rate_limit.window_length)
     on conflict on constraint rate_limit_one_each
     do update set max_requests = excluded.max_requests, window_length = excluded.window_length, changed_at = now();
 end
 $$;
-alter function saas.set_rate_limit(text, uuid, integer, interval) owner to saas_service;
-comment on function saas.set_rate_limit(text, uuid, integer, interval) is
-'Sets how many requests an organization (NULL: every one without a limit of its own) or an anonymous address may make per window, from one second to one day; it counts within two seconds. NULL requests give an organization the limit of all others again. Errors: 22023, PT404. For saas_operator.';
+alter function saas.set_rate_limit(text, uuid, integer, interval, text, uuid) owner to saas_service;
+comment on function saas.set_rate_limit(text, uuid, integer, interval, text, uuid) is
+'Sets how many requests may be made per window, from one second to one day; it counts within two seconds. scope organization: by the organization (org_id NULL: by every one without a limit of its own or its plan''s); plan: by each organization on the plan; key: by the API key of org_id, besides what its organization may; address: by an anonymous address. NULL requests take an organization''s, a plan''s or a key''s limit away. Errors: 22023 with fields, PT404. For saas_operator.';
+
+create function saas_api.set_api_key_rate_limit(api_key_id uuid, max_requests integer,
+                                                window_length interval default '15 minutes')
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org uuid;
+    own_window interval := coalesce(set_api_key_rate_limit.window_length, interval '15 minutes');
+    ceiling record;
+begin
+    perform saas.require_permission('manage_applications');
+    perform saas_private.refuse_api_key();
+    org := saas.org_if('manage_applications');
+    if set_api_key_rate_limit.max_requests is not null then
+        perform saas_private.check_limit(set_api_key_rate_limit.max_requests, own_window);
+        ceiling := saas_private.organization_limit(org);
+        if set_api_key_rate_limit.max_requests * extract(epoch from ceiling.window_length)
+           > ceiling.max_requests * extract(epoch from own_window) then
+            perform saas_private.raise_fields('invalid input', 'max_requests',
+                format('must not be more than the organization''s %s in %s seconds', ceiling.max_requests,
+                       extract(epoch from ceiling.window_length)::integer));
+        end if;
+    end if;
+    update saas.api_key k
+       set max_requests = set_api_key_rate_limit.max_requests,
+           window_length = case when set_api_key_rate_limit.max_requests is not null then own_window end
+     where k.org_id = org and k.id = set_api_key_rate_limit.api_key_id;
+    if not found then
+        perform saas_private.raise_error('PT404', 'API key not found');
+    end if;
+    return saas_private.api_key_json(set_api_key_rate_limit.api_key_id);
+end
+$$;
+alter function saas_api.set_api_key_rate_limit(uuid, integer, interval) owner to saas_owner;
+comment on function saas_api.set_api_key_rate_limit(uuid, integer, interval) is
+'Sets how many requests an API key of the organization may make per window, from one second to one day, besides what the organization may; NULL requests take the limit away. It counts within two seconds. Answers the row of api_keys. Errors: PT401, PT403 (with an API key too), PT404, 22023 with fields, also for more per time than the organization may. For saas_user with manage_applications.';

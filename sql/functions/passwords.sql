@@ -73,17 +73,10 @@ comment on function saas_private.require_attempt(text, text, integer, interval, 
 'Counts an attempt, or raises PT429 with the seconds to wait in DETAIL.';
 
 create function saas_private.raise_wait(seconds integer) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform saas_private.raise_error('PT429', 'Too many attempts',
-        jsonb_build_object('retry_after', seconds)::text,
-        format('Try again in %s seconds.', seconds));
-end
-$$;
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_raise_wait';
 comment on function saas_private.raise_wait(integer) is
-'Raises PT429 with DETAIL {"retry_after": seconds}.';
+'Raises PT429 with DETAIL {"retry_after": seconds} and, inside an HTTP request, the header Retry-After.';
 
 create function saas_private.require_strong_password(password text) returns void
 language plpgsql volatile security definer

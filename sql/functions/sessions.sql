@@ -114,13 +114,16 @@ comment on function saas_private.start_session(uuid, boolean, timestamptz) is
 'A new session of a person whose identity is proven, with what sign_in answers. Remembered: 30 days, else 24 hours.';
 
 create function saas_private.client_address() returns inet
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select inet_client_addr()
-$$;
+language c stable parallel restricted
+as 'MODULE_PATHNAME', 'pg_saas_client_address';
 comment on function saas_private.client_address() is
-'Where the request comes from; NULL for local connections.';
+'Where the request comes from: the connection''s peer, or behind the proxies of saas.trusted_proxies the right-most address of X-Forwarded-For that is none of them. NULL for a Unix socket. What others forward is not looked at.';
+
+create function saas_private.client_subject() returns text
+language c stable parallel restricted
+as 'MODULE_PATHNAME', 'pg_saas_client_subject';
+comment on function saas_private.client_subject() is
+'What the attempts of the request''s client are counted under: its address, an IPv6 one''s /64. NULL behind a loopback or local proxy that saas.trusted_proxies does not name, where everybody has one address.';
 
 -- A note of the journal has 480 bytes, and JSON may escape what it quotes.
 create function saas_private.short_user_agent() returns text
@@ -164,28 +167,15 @@ $$;
 comment on function saas_private.masked_email(text) is
 'The first letter and the domain of an address: a***@example.com.';
 
--- Whoever has an IPv6 address has its /64 too; what is mapped from IPv4 is one address.
-create function saas_private.client_network(client inet) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case when family(client_network.client) = 4 or client_network.client <<= inet '::ffff:0:0/96'
-                then replace(host(client_network.client), '::ffff:', '')
-                else text(network(set_masklen(client_network.client, 64))) end
-$$;
-comment on function saas_private.client_network(inet) is
-'What attempts of a client are counted under: an IPv4 address, or the /64 of an IPv6 one.';
-
--- A local or loopback client is a proxy that everybody comes through.
 create function saas_private.count_client(kind text) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    client inet := saas_private.client_address();
+    client text := saas_private.client_subject();
 begin
-    if client is not null and not (client <<= inet '127.0.0.0/8' or client = inet '::1') then
-        perform saas_private.require_attempt(count_client.kind, saas_private.client_network(client), 50, interval '1 second',
+    if client is not null then
+        perform saas_private.require_attempt(count_client.kind, client, 50, interval '1 second',
                                              interval '5 minutes', interval '1 hour');
     end if;
 end

@@ -79,8 +79,8 @@ is_mapped(const uint8_t *address)
  * A block wider than all of IPv4, such as ::/0, means IPv6 only, although in
  * mapped form IPv4 lies within it: whoever opens one does not mean 127.0.0.1.
  */
-static bool
-is_listed(const uint8_t *address, const SaasNetworkList *list)
+bool
+SaasNetworkListHas(const SaasNetworkList *list, const uint8_t address[16])
 {
 	int			i;
 
@@ -135,7 +135,7 @@ judge_ipv4(const uint8_t *ipv4, const SaasNetworkList *allowed, bool *listed)
 
 	memcpy(mapped, mapped_prefix, sizeof(mapped_prefix));
 	memcpy(mapped + 12, ipv4, 4);
-	if (!is_listed(mapped, allowed))
+	if (!SaasNetworkListHas(allowed, mapped))
 		return ipv4_problem(ipv4);
 	*listed = true;
 	return NULL;
@@ -183,7 +183,7 @@ judge_ipv6(const uint8_t *address, const SaasNetworkList *allowed, bool *listed)
 	int			count = embedded_ipv4(address, embedded);
 	int			i;
 
-	if (is_listed(address, allowed))
+	if (SaasNetworkListHas(allowed, address))
 	{
 		*listed = true;
 		return NULL;
@@ -239,24 +239,31 @@ read_prefix(const char *text, size_t length, int max)
 	return value <= max ? value : -1;
 }
 
+int
+SaasAddressRead(const char *text, size_t length, uint8_t address[16])
+{
+	char		copy[INET6_ADDRSTRLEN];
+
+	if (length >= sizeof(copy))
+		return 0;
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	if (inet_pton(AF_INET, copy, address + 12) == 1)
+	{
+		memcpy(address, mapped_prefix, sizeof(mapped_prefix));
+		return 32;
+	}
+	return inet_pton(AF_INET6, copy, address) == 1 ? 128 : 0;
+}
+
 static bool
 read_network(const char *text, size_t length, SaasNetwork *network)
 {
 	const char *slash = memchr(text, '/', length);
 	size_t		address_length = slash == NULL ? length : (size_t) (slash - text);
-	char		address[INET6_ADDRSTRLEN];
-	int			width = 128;
+	int			width = SaasAddressRead(text, address_length, network->address);
 
-	if (address_length >= sizeof(address))
-		return false;
-	memcpy(address, text, address_length);
-	address[address_length] = '\0';
-	if (inet_pton(AF_INET, address, network->address + 12) == 1)
-	{
-		memcpy(network->address, mapped_prefix, sizeof(mapped_prefix));
-		width = 32;
-	}
-	else if (inet_pton(AF_INET6, address, network->address) != 1)
+	if (width == 0)
 		return false;
 	network->prefix = width;
 	if (slash != NULL)
@@ -312,6 +319,13 @@ add_network(SaasNetworkList *list, const char *text, size_t length, SaasProblem 
 bool
 SaasNetworkListParse(const char *text, SaasNetworkList *list, SaasProblem *problem)
 {
+	return SaasNetworkListParseWith(text, NULL, NULL, list, problem);
+}
+
+bool
+SaasNetworkListParseWith(const char *text, const char *word, bool *has_word,
+						 SaasNetworkList *list, SaasProblem *problem)
+{
 	static const char blanks[] = " \t\r\n";
 	const char *item = text + strspn(text, blanks);
 
@@ -325,7 +339,9 @@ SaasNetworkListParse(const char *text, SaasNetworkList *list, SaasProblem *probl
 
 		while (length > 0 && strchr(blanks, item[length - 1]) != NULL)
 			length--;
-		if (!add_network(list, item, length, problem))
+		if (word != NULL && length == strlen(word) && memcmp(item, word, length) == 0)
+			*has_word = true;
+		else if (!add_network(list, item, length, problem))
 		{
 			memset(list, 0, sizeof(*list));
 			return false;

@@ -33,6 +33,19 @@ typedef struct SaasNetworkList
  */
 extern bool SaasNetworkListParse(const char *text, SaasNetworkList *list, SaasProblem *problem);
 
+/* The same for a list in which that word may stand too; has_word is set when it does. */
+extern bool SaasNetworkListParseWith(const char *text, const char *word, bool *has_word,
+									 SaasNetworkList *list, SaasProblem *problem);
+
+/* Whether a block of the list holds the address, IPv4 in mapped form. */
+extern bool SaasNetworkListHas(const SaasNetworkList *list, const uint8_t address[16]);
+
+/*
+ * Reads an address, IPv4 into its mapped form: the bits that the text is wide,
+ * 32 or 128, or 0 when it is none.
+ */
+extern int	SaasAddressRead(const char *text, size_t length, uint8_t address[16]);
+
 /*
  * Whether a request may connect to the address: any public unicast address,
  * and what the list allows.  IPv4 addresses inside IPv6 (mapped, compatible,

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(pg_saas_raise_error);
+PG_FUNCTION_INFO_V1(pg_saas_raise_wait);
 PG_FUNCTION_INFO_V1(pg_saas_version);
 
 static char *
@@ -24,6 +25,15 @@ pg_saas_raise_error(PG_FUNCTION_ARGS)
 		elog(ERROR, "raise_error needs an SQLSTATE and a message");
 	SaasRaise(text_argument(fcinfo, 0), text_argument(fcinfo, 1),
 			  text_argument(fcinfo, 2), text_argument(fcinfo, 3));
+}
+
+Datum
+pg_saas_raise_wait(PG_FUNCTION_ARGS)
+{
+	int			seconds = Max(PG_GETARG_INT32(0), 1);
+
+	SaasRaiseRetryAfter("Too many attempts", psprintf("{\"retry_after\": %d}", seconds),
+						psprintf("Try again in %d seconds.", seconds), seconds);
 }
 
 Datum

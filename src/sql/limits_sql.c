@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "server/raise.h"
+#include "state/client.h"
 #include "state/journal.h"
 #include "state/limits.h"
 #include "state/rate_limit.h"
@@ -30,6 +31,8 @@ PG_FUNCTION_INFO_V1(pg_saas_use_refresh);
 PG_FUNCTION_INFO_V1(pg_saas_note);
 PG_FUNCTION_INFO_V1(pg_saas_check_rate_limit);
 PG_FUNCTION_INFO_V1(pg_saas_limits_status);
+PG_FUNCTION_INFO_V1(pg_saas_client_address);
+PG_FUNCTION_INFO_V1(pg_saas_client_subject);
 
 /* The kind and subject that begin each function's arguments. */
 typedef struct Subject
@@ -191,4 +194,28 @@ pg_saas_limits_status(PG_FUNCTION_ARGS)
 	SaasJournalGetStatus(&journal);
 	put_status(result, "journal", journal.capacity, journal.used, journal.lost);
 	return (Datum) 0;
+}
+
+Datum
+pg_saas_client_address(PG_FUNCTION_ARGS)
+{
+	SaasClientAddress client;
+	inet	   *address;
+
+	SaasClientGet(&client);
+	address = SaasClientInet(&client);
+	if (address == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_INET_P(address);
+}
+
+Datum
+pg_saas_client_subject(PG_FUNCTION_ARGS)
+{
+	SaasClientAddress client;
+
+	SaasClientGet(&client);
+	if (client.kind == SAAS_CLIENT_UNNAMED)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(SaasClientSubject(&client)));
 }

@@ -11,6 +11,7 @@
 #include "pure/headers.h"
 #include "server/arena_context.h"
 #include "server/raise.h"
+#include "server/request.h"
 #include "server/response.h"
 #include "server/uuidv7.h"
 #include "sql/authenticate.h"
@@ -21,8 +22,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#define REQUEST_ARENA_SIZE		(SAAS_ANSWER_ARENA_SIZE + MAX_REQUEST_HEADERS)
-#define MAX_REQUEST_HEADERS		(64 * 1024)
+#define REQUEST_ARENA_SIZE		(SAAS_ANSWER_ARENA_SIZE + SAAS_REQUEST_ARENA_SIZE)
 #define MAX_REQUEST_ID			64
 
 /* What a browser's script may read of an answer from another origin. */
@@ -38,29 +38,13 @@ enum
 	HEADER_AUTHORIZATION,
 	HEADER_API_KEY,
 	HEADER_REQUEST_ID,
+	HEADER_FORWARDED_FOR,
 	REQUEST_HEADER_COUNT
 };
 
 static const char *const request_headers[REQUEST_HEADER_COUNT] = {
-	"authorization", "x-api-key", "x-request-id"
+	"authorization", "x-api-key", "x-request-id", "x-forwarded-for"
 };
-
-/*
- * Headers that cannot be read are no credentials: the request stays anonymous.
- * JSON is UTF-8, the setting's text in the database's encoding.
- */
-static void
-read_request_headers(SaasArena *arena, const char **values)
-{
-	const char *text = GetConfigOption("request.headers", true, false);
-
-	memset(values, 0, REQUEST_HEADER_COUNT * sizeof(*values));
-	if (text == NULL || text[0] == '\0' || strlen(text) > MAX_REQUEST_HEADERS)
-		return;
-	text = pg_server_to_any(text, strlen(text), PG_UTF8);
-	(void) SaasHeadersOfRequest(text, strlen(text), request_headers, REQUEST_HEADER_COUNT,
-								arena, values);
-}
 
 /* The token of "Bearer token" (RFC 6750, section 2.1); NULL for other schemes and without one. */
 static const char *
@@ -95,16 +79,29 @@ new_request_id(void)
 	return SaasUuidText(&id);
 }
 
+/* Three headers of an answer. */
 static void
-set_answer_headers(SaasHeader **answer, SaasArena *arena, const char *request_id)
+fill_limit(SaasHeaderPair pairs[3], const SaasRateVerdict *verdict)
 {
-	SaasHeaderPair pairs[] = {
+	pairs[0] = (SaasHeaderPair) {"RateLimit-Limit", psprintf("%d", verdict->limit)};
+	pairs[1] = (SaasHeaderPair) {"RateLimit-Remaining", psprintf("%d", verdict->remaining)};
+	pairs[2] = (SaasHeaderPair) {"RateLimit-Reset", psprintf("%d", verdict->reset_s)};
+}
+
+/* verdict is NULL where no address is counted. */
+static void
+set_answer_headers(SaasHeader **answer, SaasArena *arena, const char *request_id,
+				   const SaasRateVerdict *verdict)
+{
+	SaasHeaderPair pairs[6] = {
 		{"X-Request-Id", is_request_id(request_id) ? request_id : new_request_id()},
 		{"Cache-Control", "no-store"},
 		{"Access-Control-Expose-Headers", EXPOSED_HEADERS}
 	};
 
-	SaasResponseAddHeaders(answer, arena, pairs, lengthof(pairs));
+	if (verdict)
+		fill_limit(pairs + 3, verdict);
+	SaasResponseAddHeaders(answer, arena, pairs, verdict ? 6 : 3);
 }
 
 /*
@@ -120,50 +117,43 @@ become_user(void)
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
-/*
- * Who has no identity is counted by nobody here: behind an HTTP layer all of
- * them are one address.
- */
+static void
+refuse(const char *message, const SaasRateVerdict *verdict)
+{
+	SaasRaiseRetryAfter(message, NULL, "Try again after the seconds of Retry-After.", verdict->retry_after_s);
+}
+
+static void
+refuse_address(const SaasClientAddress *client, const SaasRateVerdict *verdict)
+{
+	SaasRateLimitNoteAddress(client, verdict);
+	refuse("Too many requests from your address, please try again later.", verdict);
+}
+
+/* Counts the request of somebody for organization and API key. */
 static void
 take_request(SaasHeader **answer, SaasArena *arena)
 {
 	SaasRateVerdict verdict;
+	SaasHeaderPair pairs[3];
+	SaasLimited limited = SaasRateLimitCheck(NULL, &verdict);
 
-	if (!SaasIdentityGet()->is_set)
-		return;
-	SaasRateLimitCheck(NULL, &verdict);
-	SaasResponseAddHeaders(answer, arena, (SaasHeaderPair[])
-	{
-		{"RateLimit-Limit", psprintf("%d", verdict.limit)},
-		{"RateLimit-Remaining", psprintf("%d", verdict.remaining)},
-		{"RateLimit-Reset", psprintf("%d", verdict.reset_s)}
-	}, 3);
+	fill_limit(pairs, &verdict);
+	SaasResponseAddHeaders(answer, arena, pairs, lengthof(pairs));
 	if (!verdict.allowed)
-		SaasRaiseRetryAfter("Too many requests from your organization, please try again later.", NULL,
-							"Try again after the seconds of Retry-After.", verdict.retry_after_s);
+		refuse(limited == SAAS_LIMITED_KEY ?
+			   "Too many requests with your API key, please try again later." :
+			   "Too many requests from your organization, please try again later.", &verdict);
 }
 
-/*
- * The claims that an HTTP layer verified are in a setting, which any SQL can
- * set: they are not looked at.  Headers first, so that an error carries them.
- */
-Datum
-pg_saas_pre_request(PG_FUNCTION_ARGS)
+/* The identity of whatever token the request has. */
+static void
+identify(const char *authorization, const char *api_key)
 {
-	const char *values[REQUEST_HEADER_COUNT];
-	const char *token;
-	const char *api_key;
-	SaasHeader *answer;
-	SaasArena  *arena;
-	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, REQUEST_ARENA_SIZE, &arena);
+	const char *token = bearer_token(authorization);
 
-	(void) fcinfo;
-	read_request_headers(arena, values);
-	answer = SaasResponseHeaders(arena);
-	set_answer_headers(&answer, arena, values[HEADER_REQUEST_ID]);
-
-	token = bearer_token(values[HEADER_AUTHORIZATION]);
-	api_key = values[HEADER_API_KEY] && values[HEADER_API_KEY][0] ? values[HEADER_API_KEY] : NULL;
+	if (api_key && api_key[0] == '\0')
+		api_key = NULL;
 	if (token && api_key)
 		SaasRaise("PT400", "a request has one identity", NULL,
 				  "Send either Authorization: Bearer or X-API-Key.");
@@ -174,7 +164,81 @@ pg_saas_pre_request(PG_FUNCTION_ARGS)
 		SaasAuthenticateToken(cstring_to_text(api_key));
 		become_user();
 	}
-	take_request(&answer, arena);
+}
+
+/* Whether the error is an answer to the client, not the server's own trouble. */
+static bool
+is_refusal(int sqlstate)
+{
+	return sqlstate == MAKE_SQLSTATE('P', 'G', 'R', 'S', 'T') ||
+		sqlstate == MAKE_SQLSTATE('P', 'T', '4', '0', '0') ||
+		sqlstate == MAKE_SQLSTATE('P', 'T', '4', '0', '1');
+}
+
+/*
+ * The address has been counted before, whatever becomes of the request.  Good
+ * tokens are taken back, so that nobody is held up by others behind the same
+ * address; who has asked too often with bad ones is no longer told so.
+ */
+static void
+identify_counted(const char *const *values, const SaasClientAddress *client, const SaasRateVerdict *verdict)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		identify(values[HEADER_AUTHORIZATION], values[HEADER_API_KEY]);
+	}
+	PG_CATCH();
+	{
+		if (!verdict->allowed && is_refusal(geterrcode()))
+		{
+			MemoryContextSwitchTo(caller);
+			FlushErrorState();
+			refuse_address(client, verdict);
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (!SaasIdentityGet()->is_set && !verdict->allowed)
+		refuse_address(client, verdict);
+	if (SaasIdentityGet()->is_set && verdict->allowed)
+		SaasRateLimitGiveBackAddress(client);
+}
+
+/*
+ * The claims that an HTTP layer verified are in a setting, which any SQL can
+ * set: they are not looked at.  Headers first, so that an error carries them.
+ * An address that everybody has, a proxy's, is not counted.
+ */
+Datum
+pg_saas_pre_request(PG_FUNCTION_ARGS)
+{
+	const char *values[REQUEST_HEADER_COUNT];
+	SaasHeader *answer;
+	SaasClientAddress client;
+	SaasRateVerdict verdict;
+	bool		is_readable;
+	bool		is_counted;
+	SaasArena  *arena;
+	MemoryContext context = SaasArenaContextCreate(CurrentMemoryContext, REQUEST_ARENA_SIZE, &arena);
+
+	(void) fcinfo;
+	/* Headers that cannot be read are no credentials: the request stays anonymous. */
+	is_readable = SaasRequestHeaders(arena, request_headers, REQUEST_HEADER_COUNT, values);
+	SaasClientGetForwarded(values[HEADER_FORWARDED_FOR], is_readable, &client);
+	is_counted = client.kind == SAAS_CLIENT_KNOWN;
+	if (is_counted)
+		SaasRateLimitTakeAddress(&client, &verdict);
+	answer = SaasResponseHeaders(arena);
+	set_answer_headers(&answer, arena, values[HEADER_REQUEST_ID], is_counted ? &verdict : NULL);
+
+	if (is_counted)
+		identify_counted(values, &client, &verdict);
+	else
+		identify(values[HEADER_AUTHORIZATION], values[HEADER_API_KEY]);
+	if (SaasIdentityGet()->is_set)
+		take_request(&answer, arena);
 	MemoryContextDelete(context);
 	PG_RETURN_VOID();
 }

@@ -180,7 +180,7 @@ is_signed_with(const SaasIdentity *identity, const struct varlena *sealed, const
 	uint8_t		expected[SAAS_DIGEST_LENGTH];
 	Size		length;
 	char	   *secret = SaasUnseal(&identity->org_id, sealed, SIGNING_PURPOSE,
-									uuid_text(&identity->api_key_id), &length);
+									SaasUuidText(&identity->api_key_id), &length);
 	bool		ok = SaasHmacSha256(secret, length, text->data, text->len, expected);
 
 	SaasWipe(secret, length);

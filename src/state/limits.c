@@ -269,6 +269,27 @@ SaasRateTake(const char *kind, const void *subject, size_t length, int limit, in
 	LWLockRelease(lock);
 }
 
+void
+SaasRateGiveBack(const char *kind, const void *subject, size_t length)
+{
+	SaasKey		key = key_of(kind, subject, length);
+	LWLock	   *lock = SaasKeyedLock(&tables[RATES], &key, LW_EXCLUSIVE);
+	RateEntry  *entry = SaasKeyedFind(&tables[RATES], &key, GetCurrentTimestamp());
+
+	/* Not always from the step that it was counted in: the newest that has any. */
+	for (int age = 0; entry && age < RATE_STEPS; age++)
+	{
+		uint32	   *count = &entry->counts[(entry->newest + RATE_STEPS - age) % RATE_STEPS];
+
+		if (*count == 0)
+			continue;
+		(*count)--;
+		entry->total--;
+		break;
+	}
+	LWLockRelease(lock);
+}
+
 /* How long after the last of count attempts the next one may come. */
 static int64
 attempt_wait(int64 count, int free_attempts, int64 base_wait, int64 max_wait)

@@ -49,6 +49,12 @@ extern void SaasRateTake(const char *kind, const void *subject, size_t length, i
 						 SaasRateVerdict *verdict);
 
 /*
+ * Takes one counted request back: it was none, or another limit has refused
+ * it.
+ */
+extern void SaasRateGiveBack(const char *kind, const void *subject, size_t length);
+
+/*
  * Counts an attempt before it is verified: 0 to go on, else the seconds to
  * wait.  The first `free` attempts go on; each further one waits after the one
  * before for base_wait, doubled per attempt, at most max_wait.  An attempt

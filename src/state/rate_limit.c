@@ -1,16 +1,16 @@
 /*
  * rate_limit.c
- *	  Which limit a request counts against, and noting who exceeds it.
+ *	  Which limits a request counts against, and noting who exceeds one.
  */
 #include "postgres.h"
 
-#include <sys/socket.h>
-
+#include "base/http.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "server/plan.h"
 #include "server/run_as.h"
+#include "state/client.h"
 #include "state/identity.h"
 #include "state/journal.h"
 #include "state/limits.h"
@@ -20,23 +20,31 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
-/* A change of saas.rate_limit counts within this time. */
+/* A change of a limit counts within this time. */
 #define REREAD_AFTER_MS		2000
 #define CACHED_LIMITS		64
-#define MAPPED_V4_OFFSET	12
-#define V6_NETWORK_BYTES	8
-#define V4_BYTES			4
+
+/* In bytes; a note has 480. */
+#define LONGEST_METHOD		20
 #define LONGEST_PATH		160
 
 /* If the operator has deleted the row. */
 #define DEFAULT_REQUESTS	1000
 #define DEFAULT_WINDOW_S	900
 
+/* Whose limit it is; what does not identify it is zero. */
+typedef struct LimitOf
+{
+	SaasLimited scope;
+	pg_uuid_t	org_id;
+	pg_uuid_t	api_key_id;
+} LimitOf;
+
 typedef struct CachedLimit
 {
 	bool		is_valid;
-	bool		is_org;			/* else of addresses, org_id all zero */
-	pg_uuid_t	org_id;			/* all zero: organizations without a limit of their own */
+	LimitOf		of;
+	bool		exists;			/* a key may have none */
 	int			max_requests;
 	int			window_s;
 	TimestampTz read_at;
@@ -48,172 +56,284 @@ typedef struct Requester
 	const char *kind;
 	const void *subject;
 	size_t		length;
-	bool		is_org;
-	pg_uuid_t	org_id;
+	LimitOf		limit;
 } Requester;
 
-static const char *const limit_query =
+static const char *const limit_queries[] = {
+	[SAAS_LIMITED_ORGANIZATION] =
 	"select l.max_requests, extract(epoch from l.window_length)::integer"
-	"  from saas.rate_limit l"
-	" where l.scope = $1 and (l.org_id is null or l.org_id = $2)"
-	" order by l.org_id is null limit 1";
+	"  from saas_private.organization_limit($1) l",
+	[SAAS_LIMITED_KEY] =
+	"select l.max_requests, extract(epoch from l.window_length)::integer"
+	"  from saas_private.api_key_limit($1, $2) l",
+	[SAAS_LIMITED_ADDRESS] =
+	"select l.max_requests, extract(epoch from l.window_length)::integer"
+	"  from saas.rate_limit l where l.scope = 'address'"
+};
 
-static SPIPlanPtr limit_plan = NULL;
+static SPIPlanPtr limit_plans[lengthof(limit_queries)];
 static CachedLimit cache[CACHED_LIMITS];
 
 static void
-run_query(bool is_org, const pg_uuid_t *org_id)
+run_query(const LimitOf *of)
 {
-	Oid			types[2] = {TEXTOID, UUIDOID};
-	Datum		values[2] = {CStringGetTextDatum(is_org ? "organization" : "address"), UUIDPGetDatum(org_id)};
+	Oid			types[2] = {UUIDOID, UUIDOID};
+	Datum		values[2] = {UUIDPGetDatum(&of->org_id), UUIDPGetDatum(&of->api_key_id)};
 
-	SaasPlanKeep(&limit_plan, limit_query, lengthof(types), types, 0);
-	if (SPI_execute_plan(limit_plan, values, NULL, false, 1) != SPI_OK_SELECT)
+	SaasPlanKeep(&limit_plans[of->scope], limit_queries[of->scope], lengthof(types), types, 0);
+	if (SPI_execute_plan(limit_plans[of->scope], values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up a rate limit");
+}
+
+/* False without a row, and when the function that was asked knows of none. */
+static bool
+take_row(CachedLimit *limit)
+{
+	HeapTuple	row;
+	bool		is_null;
+
+	if (SPI_processed != 1)
+		return false;
+	row = SPI_tuptable->vals[0];
+	limit->max_requests = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
+	if (is_null)
+		return false;
+	limit->window_s = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null));
+	return !is_null;
 }
 
 static void
 read_limit(CachedLimit *limit)
 {
 	SaasRunAs	state;
-	bool		is_null;
 
 	/* First: the entry stands for another key already. */
 	limit->is_valid = false;
 	SaasRequireInstalled();
 	SaasRunAsBegin(&state, "saas_service");
-	run_query(limit->is_org, &limit->org_id);
-	limit->max_requests = DEFAULT_REQUESTS;
-	limit->window_s = DEFAULT_WINDOW_S;
-	if (SPI_processed == 1)
-	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-
-		limit->max_requests = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
-		limit->window_s = DatumGetInt32(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null));
-	}
+	run_query(&limit->of);
+	limit->exists = take_row(limit);
 	SaasRunAsEnd(&state);
+	if (!limit->exists && limit->of.scope != SAAS_LIMITED_KEY)
+	{
+		limit->exists = true;
+		limit->max_requests = DEFAULT_REQUESTS;
+		limit->window_s = DEFAULT_WINDOW_S;
+	}
 	limit->read_at = GetCurrentTimestamp();
 	limit->is_valid = true;
 }
 
+static bool
+is_same(const LimitOf *one, const LimitOf *other)
+{
+	return one->scope == other->scope && memcmp(&one->org_id, &other->org_id, UUID_LEN) == 0 &&
+		memcmp(&one->api_key_id, &other->api_key_id, UUID_LEN) == 0;
+}
+
 static const CachedLimit *
-limit_of(const Requester *requester)
+limit_of(const LimitOf *of)
 {
 	/* The last byte of a version 7 UUID is random. */
-	CachedLimit *limit = &cache[(requester->org_id.data[UUID_LEN - 1] + requester->is_org) % CACHED_LIMITS];
+	CachedLimit *limit = &cache[(of->org_id.data[UUID_LEN - 1] + of->api_key_id.data[UUID_LEN - 1] +
+								 of->scope) % CACHED_LIMITS];
 
-	if (limit->is_valid && limit->is_org == requester->is_org &&
-		memcmp(&limit->org_id, &requester->org_id, UUID_LEN) == 0 &&
+	if (limit->is_valid && is_same(&limit->of, of) &&
 		!TimestampDifferenceExceeds(limit->read_at, GetCurrentTimestamp(), REREAD_AFTER_MS))
 		return limit;
-	limit->is_org = requester->is_org;
-	limit->org_id = requester->org_id;
+	limit->of = *of;
 	read_limit(limit);
 	return limit;
 }
 
-/* NULL for a Unix socket and for a process without a client. */
-static const inet *
-connection_address(void)
+static Requester
+requester_of_address(const SaasClientAddress *client)
 {
-	LOCAL_FCINFO(fcinfo, 0);
-	Datum		address;
+	char	   *subject = SaasClientSubject(client);
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 0, InvalidOid, NULL, NULL);
-	address = inet_client_addr(fcinfo);
-	return fcinfo->isnull ? NULL : DatumGetInetPP(address);
+	return (Requester)
+	{
+		.kind = "address", .subject = subject, .length = strlen(subject), .limit.scope = SAAS_LIMITED_ADDRESS
+	};
+}
+
+static Requester
+requester_of_identity(const SaasIdentity *identity)
+{
+	Requester	requester = {.kind = "user", .subject = identity->user_id.data, .length = UUID_LEN};
+
+	if (identity->has_org)
+	{
+		requester.kind = "organization";
+		requester.subject = identity->org_id.data;
+		requester.limit.org_id = identity->org_id;
+	}
+	return requester;
+}
+
+static Requester
+requester_of_key(const SaasIdentity *identity)
+{
+	return (Requester)
+	{
+		.kind = "key", .subject = identity->api_key_id.data, .length = UUID_LEN,
+		.limit = {SAAS_LIMITED_KEY, identity->org_id, identity->api_key_id}
+	};
+}
+
+/* False, and nothing counted, when there is no limit. */
+static bool
+take(const Requester *requester, SaasRateVerdict *verdict)
+{
+	const CachedLimit *limit = limit_of(&requester->limit);
+
+	if (!limit->exists)
+		return false;
+	SaasRateTake(requester->kind, requester->subject, requester->length, limit->max_requests,
+				 limit->window_s, verdict);
+	return true;
+}
+
+static void
+give_back(const Requester *requester)
+{
+	SaasRateGiveBack(requester->kind, requester->subject, requester->length);
 }
 
 /*
- * Whoever has an IPv6 address has its /64 too.  An IPv4 address mapped into
- * IPv6 counts as what it is.
+ * A field of the note, from a setting of PostgREST's, cut where a query string
+ * begins: that may hold anything.  What JSON would write longer becomes a
+ * question mark, so that no client makes the note too long to keep.
  */
 static void
-take_address(Requester *requester, const inet *address)
-{
-	static const uint8 mapped[MAPPED_V4_OFFSET] = {[10] = 0xff, [11] = 0xff};
-
-	requester->kind = "address";
-	if (address == NULL)
-	{
-		requester->subject = "local";
-		requester->length = strlen("local");
-		return;
-	}
-	requester->subject = ip_addr(address);
-	requester->length = V4_BYTES;
-	if (ip_family(address) != PGSQL_AF_INET6)
-		return;
-	if (memcmp(ip_addr(address), mapped, MAPPED_V4_OFFSET) == 0)
-		requester->subject = ip_addr(address) + MAPPED_V4_OFFSET;
-	else
-		requester->length = V6_NETWORK_BYTES;
-}
-
-static void
-take_identity(Requester *requester, const SaasIdentity *identity)
-{
-	requester->is_org = true;
-	requester->kind = identity->has_org ? "organization" : "user";
-	requester->subject = identity->has_org ? identity->org_id.data : identity->user_id.data;
-	requester->length = UUID_LEN;
-	if (identity->has_org)
-		requester->org_id = identity->org_id;
-}
-
-/* A field of the note, from a setting of PostgREST's. */
-static void
-append_setting(StringInfo payload, const char *field, const char *setting)
+append_setting(StringInfo payload, const char *field, const char *setting, int longest)
 {
 	const char *value = GetConfigOption(setting, true, false);
-	char		clipped[LONGEST_PATH + 1];
-	int			length;
+	char	   *clean;
 
 	if (value == NULL || value[0] == '\0')
 		return;
-	length = pg_mbcliplen(value, (int) strlen(value), LONGEST_PATH);
-	memcpy(clipped, value, length);
-	clipped[length] = '\0';
+	clean = pnstrdup(value, pg_mbcliplen(value, (int) strcspn(value, "?#"), longest));
+	for (char *c = clean; *c;)
+	{
+		int			control = *c == '"' || *c == '\\' ? 1 : SaasControlLength(c);
+
+		memset(c, '?', control);
+		c += Max(control, 1);
+	}
 	appendStringInfo(payload, ", \"%s\": ", field);
-	escape_json(payload, clipped);
+	escape_json(payload, clean);
 }
 
 static void
-note_refusal(const Requester *requester, const inet *address, const SaasRateVerdict *verdict)
+append_text(StringInfo payload, const char *field, Datum (*out) (PG_FUNCTION_ARGS), Datum value)
+{
+	appendStringInfo(payload, ", \"%s\": \"%s\"", field, DatumGetCString(DirectFunctionCall1(out, value)));
+}
+
+static void
+note_refusal(const Requester *requester, const SaasClientAddress *client, const SaasRateVerdict *verdict)
 {
 	const SaasIdentity *identity = SaasIdentityGet();
 	const pg_uuid_t *subject = identity->has_org ? &identity->org_id : &identity->user_id;
+	inet	   *address = SaasClientInet(client);
 	StringInfoData payload;
 
 	initStringInfo(&payload);
 	appendStringInfo(&payload, "{\"by\": \"%s\", \"limit\": %d", requester->kind, verdict->limit);
+	if (requester->limit.scope == SAAS_LIMITED_KEY)
+		append_text(&payload, "api_key_id", uuid_out, UUIDPGetDatum(&requester->limit.api_key_id));
 	if (address)
-		appendStringInfo(&payload, ", \"address\": \"%s\"",
-						 DatumGetCString(DirectFunctionCall1(inet_out, InetPGetDatum(address))));
-	append_setting(&payload, "method", "request.method");
-	append_setting(&payload, "path", "request.path");
+		append_text(&payload, "address", inet_out, InetPGetDatum(address));
+	append_setting(&payload, "method", "request.method", LONGEST_METHOD);
+	append_setting(&payload, "path", "request.path", LONGEST_PATH);
 	appendStringInfoChar(&payload, '}');
 	SaasNoteDown("rate_limited", identity->is_set ? subject : NULL, payload.data);
 	pfree(payload.data);
 }
 
-void
+static void
+get_client(const inet *address, SaasClientAddress *client)
+{
+	if (address)
+		SaasClientOfInet(address, client);
+	else
+		SaasClientGet(client);
+}
+
+/* The one that refuses is noted. */
+static void
+note_news(const Requester *requester, const inet *address, const SaasRateVerdict *verdict)
+{
+	SaasClientAddress client;
+
+	if (!verdict->is_news)
+		return;
+	get_client(address, &client);
+	note_refusal(requester, &client, verdict);
+}
+
+static SaasLimited
+check_identity(const SaasIdentity *identity, const inet *address, SaasRateVerdict *verdict)
+{
+	Requester	organization = requester_of_identity(identity);
+	Requester	key = requester_of_key(identity);
+	SaasRateVerdict of_key;
+	bool		has_key = identity->source == SAAS_IDENTITY_API_KEY && take(&key, &of_key);
+
+	if (has_key && !of_key.allowed)
+	{
+		note_news(&key, address, &of_key);
+		*verdict = of_key;
+		return SAAS_LIMITED_KEY;
+	}
+	(void) take(&organization, verdict);
+	note_news(&organization, address, verdict);
+	if (has_key && !verdict->allowed)
+		give_back(&key);
+	else if (has_key && of_key.remaining <= verdict->remaining)
+	{
+		*verdict = of_key;
+		return SAAS_LIMITED_KEY;
+	}
+	return SAAS_LIMITED_ORGANIZATION;
+}
+
+SaasLimited
 SaasRateLimitCheck(const inet *address, SaasRateVerdict *verdict)
 {
 	const SaasIdentity *identity = SaasIdentityGet();
-	Requester	requester = {0};
-	const CachedLimit *limit;
+	SaasClientAddress client;
 
-	if (address == NULL)
-		address = connection_address();
 	if (identity->is_set)
-		take_identity(&requester, identity);
-	else
-		take_address(&requester, address);
-	limit = limit_of(&requester);
-	SaasRateTake(requester.kind, requester.subject, requester.length, limit->max_requests,
-				 limit->window_s, verdict);
+		return check_identity(identity, address, verdict);
+	get_client(address, &client);
+	SaasRateLimitTakeAddress(&client, verdict);
+	SaasRateLimitNoteAddress(&client, verdict);
+	return SAAS_LIMITED_ADDRESS;
+}
+
+void
+SaasRateLimitTakeAddress(const SaasClientAddress *client, SaasRateVerdict *verdict)
+{
+	Requester	requester = requester_of_address(client);
+
+	(void) take(&requester, verdict);
+}
+
+void
+SaasRateLimitGiveBackAddress(const SaasClientAddress *client)
+{
+	Requester	requester = requester_of_address(client);
+
+	give_back(&requester);
+}
+
+void
+SaasRateLimitNoteAddress(const SaasClientAddress *client, const SaasRateVerdict *verdict)
+{
+	Requester	requester = requester_of_address(client);
+
 	if (verdict->is_news)
-		note_refusal(&requester, address, verdict);
+		note_refusal(&requester, client, verdict);
 }

@@ -88,6 +88,43 @@ assign_allowed_networks(const char *newval, void *extra)
 	allowed_networks = extra ? (const SaasNetworkList *) extra : &no_networks;
 }
 
+static char *trusted_proxies_text = NULL;
+static const SaasProxies no_proxies;
+static const SaasProxies *trusted_proxies = &no_proxies;
+
+const SaasProxies *
+SaasTrustedProxies(void)
+{
+	return trusted_proxies;
+}
+
+static bool
+check_trusted_proxies(char **newval, void **extra, GucSource source)
+{
+	SaasProblem problem = {0};
+	SaasProxies *proxies = SaasGucAlloc(sizeof(SaasProxies));
+
+	(void) source;
+	if (proxies == NULL)
+		return false;
+	if (!SaasProxiesParse(*newval ? *newval : "", proxies, &problem))
+	{
+		SaasGucFree(proxies);
+		GUC_check_errdetail("%s", problem.detail);
+		GUC_check_errhint("Give addresses and CIDR blocks separated by commas, and local for Unix sockets, such as \"10.0.0.7, local\".");
+		return false;
+	}
+	*extra = proxies;
+	return true;
+}
+
+static void
+assign_trusted_proxies(const char *newval, void *extra)
+{
+	(void) newval;
+	trusted_proxies = extra ? (const SaasProxies *) extra : &no_proxies;
+}
+
 static void
 define_identity_settings(void)
 {
@@ -199,6 +236,12 @@ define_poller_settings(void)
 static void
 define_limit_settings(void)
 {
+	DefineCustomStringVariable("saas.trusted_proxies",
+							   "Proxies whose X-Forwarded-For names the client: addresses, CIDR blocks, and local for Unix sockets.",
+							   "Name every proxy between clients and database, HTTP layers included, and nothing else: whoever connects from there may name any client.",
+							   &trusted_proxies_text, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_trusted_proxies, assign_trusted_proxies, NULL);
 	DefineCustomIntVariable("saas.limit_entries",
 							"Entries of each memory of the server: requests, attempts, things used once, nonces, ended sessions, refreshed sessions.",
 							"When one is full, requests forget who has asked longest ago, attempts who has made the fewest; the others refuse what is new. An organization takes an eighth of the nonces at most.",

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "pure/address.h"
+#include "pure/client_address.h"
 
 extern char *saas_master_key_file;
 extern int	saas_bcrypt_cost;
@@ -53,6 +54,9 @@ extern char *saas_base_url;
 
 /* saas.allowed_networks, parsed. */
 extern const SaasNetworkList *SaasAllowedNetworks(void);
+
+/* saas.trusted_proxies, parsed. */
+extern const SaasProxies *SaasTrustedProxies(void);
 
 extern void SaasSettingsInit(void);
 

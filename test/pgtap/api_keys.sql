@@ -65,7 +65,8 @@ select matches(pg_temp.key('first'), '^saas_[0-9A-Za-z]{49}$', 'a key has a pref
 select is((select answer - 'key' - 'id' - 'created_at' - 'prefix' from made where label = 'first'),
           jsonb_build_object('org_id', :'org_a', 'name', 'key first', 'permissions', '["delete_data", "view_dashboard"]'::jsonb,
                              'requires_signature', false, 'status', 'active', 'created_by', :'ada', 'expires_at', null,
-                             'rotated_at', null, 'overlap_until', null, 'revoked_at', null, 'last_used_at', null),
+                             'rotated_at', null, 'overlap_until', null, 'revoked_at', null, 'last_used_at', null,
+                             'max_requests', null, 'window_length', null),
           'with it comes what the view shows');
 select is((select answer ->> 'prefix' from made where label = 'first'), left(pg_temp.key('first'), 12), 'and how it begins');
 select results_eq($$select key_hash, valid_until from saas_private.api_key_hash where api_key_id = pg_temp.id('first')$$,

@@ -39,6 +39,7 @@ select set_eq(
           'saas.rate_limit',               -- the platform's, for all organizations or one
           'saas_private.security_event',   -- of people and organizations, before it is known whose
           'saas.organization',             -- the tenants themselves
+          'saas.plan',                     -- the platform's
           'saas_private.second_factor',    -- of people
           'saas_private.recovery_code',    -- of people
           'saas_private.sign_in_challenge', -- of people

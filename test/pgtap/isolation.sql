@@ -32,6 +32,9 @@ begin
     values (person.org_id, api_key_id, sha256(name::bytea));
     insert into saas.rate_limit (scope, org_id, max_requests, window_length)
     values ('organization', person.org_id, 1000, '15 minutes');
+    insert into saas.rate_limit (scope, org_id, api_key_id, max_requests, window_length)
+    values ('key', person.org_id, api_key_id, 500, '15 minutes');
+    update saas.api_key k set max_requests = 400, window_length = '15 minutes' where k.id = api_key_id;
     perform saas_private.write_note('rate_limited', person.org_id, now(), '{}');
     insert into saas_private.api_key_signing (org_id, api_key_id, signing_secret)
     values (person.org_id, api_key_id, saas_private.seal_signing_secret(person.org_id, api_key_id, name || ' secret'));
@@ -78,7 +81,7 @@ select ok(attack.count_rows(r.relation, s.mark, true) > 0 and attack.count_rows(
  where r.kind in ('r', 'p')
    -- The platform's own: no organization has a row in them.
    and r.relation::text not in ('saas.schema_migration', 'saas_private.installation', 'saas_private.jwt_key',
-                                    'saas_private.hash_key', 'saas_private.common_password')
+                                    'saas_private.hash_key', 'saas_private.common_password', 'saas.plan')
  order by r.relation::text;
 
 select cmp_ok((select count(*) from attack.relation where is_partition), '>=', 3::bigint,
@@ -109,6 +112,8 @@ select format('select is(h.holes, '''', %L) from attack.reference_holes(%s, %L) 
   from pg_constraint k, unnest(array['saas_user', 'saas_owner']) as role (name)
  where k.contype = 'f' and k.conparentid = 0
    and k.conrelid in (select relation from attack.relation)
+   -- The platform's own tells nothing of an organization.
+   and k.confrelid <> 'saas.plan'::regclass
  order by role.name, k.conrelid::regclass::text, k.conname
 \gexec
 

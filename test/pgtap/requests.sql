@@ -85,6 +85,10 @@ select is(pg_temp.envelope($$do $do$ begin
                              end $do$ $$),
           '{"status": 404, "headers": {"X-Kept": "v"}}', 'an error keeps the headers but those that speak of the answer not given');
 select is(pg_temp.envelope($$select saas_private.raise_error('PT429', 'x')$$), '{"status": 429, "headers": {"Retry-After": "1"}}', '429 says when to try again');
+select is(pg_temp.envelope('select saas_private.raise_wait(' || seconds || ')'), format('{"status": 429, "headers": {"Retry-After": "%s"}}', expected)::jsonb,
+          'throttles do too: ' || seconds)
+  from (values (77, 77), (0, 1)) as w (seconds, expected);
+select is(pg_temp.caught('select saas_private.raise_wait(77)'), 'PT429 Too many attempts', 'outside a request it is a plain error');
 select is(pg_temp.envelope($$do $do$ begin
                                  perform saas.set_header('retry-after', '77'), saas.set_header('www-authenticate', 'Basic');
                                  perform saas_private.raise_error('PT429', 'x');

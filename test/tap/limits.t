@@ -63,6 +63,30 @@ my $sum = 0;
 $sum += $_ foreach @allowed;
 is($sum, 400000, 'of 800,000 requests of 8 sessions at once the limit\'s 400,000 are allowed') or diag("@allowed");
 
+# A key besides its organization, each the tighter one once.
+my $initech = SaasTenant->create($node, 'postgres', 'Initech');
+my ($key, $key_id) = split /\|/, $initech->sql(q{select k ->> 'key', k ->> 'id' from saas_api.create_api_key('bot', array['view_dashboard']) k});
+my $org_id = $initech->org_id;
+my $with_key = sub {
+	return qq{begin; do \$\$ begin perform saas.authenticate('$key'); end \$\$; select count(*) filter (where (v).allowed) from
+		(select saas_private.check_rate_limit() as v from generate_series(1, $_[0]) offset 0) c; rollback};
+};
+sql("select saas.set_rate_limit('organization', '$org_id', 50000, '1 day')");
+sql("select saas.set_rate_limit('key', '$org_id', 20000, '1 day', api_key_id => '$key_id')");
+@allowed = at_once(8, $with_key->(5000));
+$sum = 0;
+$sum += $_ foreach @allowed;
+is($sum, 20000, 'of 40,000 requests with a key in 8 sessions at once its 20,000 are allowed') or diag("@allowed");
+sql("select saas.set_rate_limit('key', '$org_id', 100000, '1 day', api_key_id => '$key_id')");
+@allowed = at_once(8, $with_key->(5000));
+$sum = 0;
+$sum += $_ foreach @allowed;
+is($sum, 30000, 'and with more for the key what is left of the organization\'s 50,000') or diag("@allowed");
+my $remaining = $with_key->(1) =~ s/count\(\*\).*allowed\)/max((v).remaining)/r;
+is(sql($remaining), 0, 'nothing is left of it');
+sql("select saas.set_rate_limit('organization', '$org_id', 200000, '1 day')");
+is(sql($remaining), 100000 - 50001, 'and what the organization refused was not counted for the key');
+
 my @first = at_once(8, q{select count(*) filter (where saas_private.use_once('race', n::text, '1 day')) from generate_series(1, 60) n});
 $sum = 0;
 $sum += $_ foreach @first;
