@@ -364,6 +364,18 @@ SaasUseOnce(const char *kind, const void *subject, size_t length, int64 valid_fo
 	return use_in(&tables[USES], kind, subject, length, valid_for);
 }
 
+static bool
+is_in(SaasKeyedTable *table, const char *kind, const void *subject, size_t length)
+{
+	SaasKey		key = key_of(kind, subject, length);
+	TimestampTz now = GetCurrentTimestamp();
+	LWLock	   *lock = SaasKeyedLock(table, &key, LW_SHARED);
+	bool		is_used = SaasKeyedFind(table, &key, now) != NULL;
+
+	LWLockRelease(lock);
+	return is_used;
+}
+
 /* What the rate bounds within fifteen sixteenths of its window are all that are kept. */
 bool
 SaasUseNonce(const pg_uuid_t *org_id, const char *nonce, size_t length, int valid_for_s,
@@ -371,6 +383,10 @@ SaasUseNonce(const pg_uuid_t *org_id, const char *nonce, size_t length, int vali
 {
 	int			window_s = valid_for_s * RATE_STEPS / (RATE_STEPS - 1) + 1;
 
+	/* Whoever replays a request uses up nothing of the organization's. */
+	verdict->allowed = true;
+	if (is_in(&tables[NONCES], "nonce", nonce, length))
+		return false;
 	SaasRateTake("nonces", org_id->data, UUID_LEN, saas_limit_entries / NONCE_SHARES, window_s, verdict);
 	return verdict->allowed &&
 		use_in(&tables[NONCES], "nonce", nonce, length, valid_for_s * USECS_PER_SEC);
@@ -379,13 +395,7 @@ SaasUseNonce(const pg_uuid_t *org_id, const char *nonce, size_t length, int vali
 bool
 SaasIsUsed(const char *kind, const void *subject, size_t length)
 {
-	SaasKey		key = key_of(kind, subject, length);
-	TimestampTz now = GetCurrentTimestamp();
-	LWLock	   *lock = SaasKeyedLock(&tables[USES], &key, LW_SHARED);
-	bool		is_used = SaasKeyedFind(&tables[USES], &key, now) != NULL;
-
-	LWLockRelease(lock);
-	return is_used;
+	return is_in(&tables[USES], kind, subject, length);
 }
 
 static SaasKey

@@ -160,10 +160,31 @@ sub signed
 		             replace(gen_random_uuid()::text, '-', '') as n from generate_series(1, $times)) as request});
 }
 my $other = SaasTenant->create($node, 'postgres', 'Other');
+sql(q{create function replay(key text, secret text, times integer) returns bigint language plpgsql as $$
+	declare
+		headers jsonb;
+		done bigint := 0;
+	begin
+		headers := jsonb_build_object('x-api-key', key, 'x-saas-timestamp', extract(epoch from now())::bigint::text,
+			'x-saas-nonce', 'one-nonce-for-all-of-them', 'x-saas-signature', encode(hmac(concat_ws(E'\n', 'GET', '/', '',
+				extract(epoch from now())::bigint::text, 'one-nonce-for-all-of-them', encode(sha256(''), 'hex')), secret, 'sha256'), 'hex'));
+		for n in 1..times loop
+			begin
+				perform saas.verify_request('GET', '/', null, null, headers);
+				done := done + 1;
+			exception when sqlstate 'PT401' then
+				null;
+			end;
+		end loop;
+		return done;
+	end $$});
+my ($key, $secret) = split /\|/, $other->sql(q{select k ->> 'key', s ->> 'signing_secret'
+	from saas_api.create_api_key('replayed', '{view_dashboard}') k, saas_api.create_signing_secret((k ->> 'id')::uuid) s});
+is(sql("select replay('$key', '$secret', 200)"), 1, 'a replayed request is refused');
 is(signed($tenant, 128), 128, 'an eighth of the nonces is for one organization');
 ok(!eval { signed($tenant, 1) }, 'and no more');
 like($@, qr/Too many signed requests from your organization/, 'whatever key signs');
-is(signed($other, 128), 128, 'there is room for others');
+is(signed($other, 127), 127, 'there is room for others, and replays took none');
 
 # No worker looks at a database without the extension's tables.
 sql('create database unwatched');
