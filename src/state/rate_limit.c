@@ -226,7 +226,7 @@ append_setting(StringInfo payload, const char *field, const char *setting, int l
 }
 
 static void
-append_text(StringInfo payload, const char *field, Datum (*out) (PG_FUNCTION_ARGS), Datum value)
+append_text(StringInfo payload, const char *field, PGFunction out, Datum value)
 {
 	appendStringInfo(payload, ", \"%s\": \"%s\"", field, DatumGetCString(DirectFunctionCall1(out, value)));
 }
