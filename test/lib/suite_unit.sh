@@ -57,6 +57,7 @@ suite_unit() {
 	fi
 	if [ "${#fuzzers[@]}" -gt 0 ]; then
 		unit_build test/lib/fuzz.mk "${fuzzers[@]}"
-		FUZZ_SECONDS=$((${SAAS_FUZZ_SECONDS:-60} / ${#fuzzers[@]})) unit_run test/lib/run-fuzz
+		# Rounded up: libFuzzer takes 0 for no end.
+		FUZZ_SECONDS=$(((${SAAS_FUZZ_SECONDS:-60} + ${#fuzzers[@]} - 1) / ${#fuzzers[@]})) unit_run test/lib/run-fuzz
 	fi
 }
