@@ -26,7 +26,7 @@ grant select, insert, update, delete on saas.rate_limit to saas_service;
 -- The owner is bound by the policies too.
 alter table saas.rate_limit no force row level security;
 insert into saas.rate_limit (scope, max_requests, window_length)
-values ('organization', 1000, interval '15 minutes'), ('address', 300, interval '15 minutes');
+values ('organization', 1000, interval '15 minutes'), ('address', 1000, interval '15 minutes');
 alter table saas.rate_limit force row level security;
 
 create table saas_private.security_event (

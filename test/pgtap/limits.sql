@@ -158,9 +158,9 @@ select is(count(*), 0::bigint, 'and no others') from saas_private.security_event
 -- Rate limits
 --
 select results_eq('select scope, org_id, max_requests, window_length from saas.rate_limit order by scope',
-                  $$values ('address', null::uuid, 300, interval '15 minutes'), ('organization', null, 1000, '15 minutes')$$,
+                  $$values ('address', null::uuid, 1000, interval '15 minutes'), ('organization', null, 1000, '15 minutes')$$,
                   'organizations and addresses have limits from the start');
-select is((l.allowed, l.max_requests, l.remaining, l.retry_after), (true, 300, 299, 0), 'the first request of an address')
+select is((l.allowed, l.max_requests, l.remaining, l.retry_after), (true, 1000, 999, 0), 'the first request of an address')
   from saas_private.check_rate_limit('192.0.2.1') l;
 begin read only;
 select l.remaining, l.reset_seconds between 899 and 901 as resets
