@@ -137,7 +137,8 @@ select is(pg_temp.refusal(format('select saas.authenticate(%L)', :'mias_key')), 
 select saas.deactivate_user(:'mia') as ok \gset
 select is(pg_temp.refusal(format('select saas.authenticate(%L)', :'mias_key')), 'PT401 Invalid or expired API key', 'that of a deactivated one is not, at once');
 select saas.activate_user(:'mia') as ok \gset
-select is(pg_temp.refusal(format('select saas.authenticate(%L)', :'mias_key')), 'accepted', 'until they are back');
+select is(pg_temp.refusal(format('select saas.authenticate(%L)', :'mias_key')), 'PT401 Invalid or expired API key', 'nor when they are back');
+select tenants.answer('saas_api.create_api_key(''k2'', ''{view_dashboard}'')', :'mia', :'works')::jsonb ->> 'key' as mias_key \gset
 select pg_temp.sign_in('mia') as mias \gset
 
 --
