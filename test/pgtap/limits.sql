@@ -167,14 +167,14 @@ select l.remaining, l.reset_seconds between 899 and 901 as resets
   from saas_private.check_rate_limit('192.0.2.1') l \gset
 select pg_current_xact_id_if_assigned() is null as has_no_id \gset
 rollback;
-select is(:remaining, 298, 'the second one counts in a READ ONLY transaction');
+select is(:remaining, 998, 'the second one counts in a READ ONLY transaction');
 select ok(:'resets', 'and all are there again after the window');
 select ok(:'has_no_id', 'without a transaction id');
-select is(l.remaining, 297, 'also as an address mapped into IPv6') from saas_private.check_rate_limit('::ffff:192.0.2.1') l;
-select is(l.remaining, 299, 'others have their own') from saas_private.check_rate_limit('192.0.2.2') l;
+select is(l.remaining, 997, 'also as an address mapped into IPv6') from saas_private.check_rate_limit('::ffff:192.0.2.1') l;
+select is(l.remaining, 999, 'others have their own') from saas_private.check_rate_limit('192.0.2.2') l;
 select is(array(select (saas_private.check_rate_limit(a::inet)).remaining
                   from unnest(array['2001:db8:0:1::1', '2001:db8:0:1:ffff::2', '2001:db8:0:2::1']) a),
-          array[299, 298, 299], 'an IPv6 address counts with its network');
+          array[999, 998, 999], 'an IPv6 address counts with its network');
 
 -- This session has read no limit of organizations yet.
 select saas.set_rate_limit('organization', o.id, 3, '1 hour') from saas.organization o;
