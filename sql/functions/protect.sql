@@ -176,9 +176,9 @@ set search_path = pg_catalog, pg_temp
 as $$
     select exists (
         select from saas_private.conditions(binds_organization.expression) as c
-         where regexp_replace(c, '\( SELECT (saas\.[a-z_]+\([^()]*\)) AS [a-z_]+\)', '\1')
-               ~ ('^((\w+\.)?org_id = saas\.(org_if\(''[^'']*''::text\)|current_org_id\(\))'
-                  || '|saas\.(org_if\(''[^'']*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$'))
+         where regexp_replace(c, '\( SELECT (saas\.[a-z_]+\((''([^'']|'''')*''::text)?\)) AS [a-z_]+\)', '\1')
+               ~ ('^((\w+\.)?org_id = saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\))'
+                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$'))
 $$;
 comment on function saas_private.binds_organization(text) is
 'Whether a policy''s expression holds only for rows of the identity''s organization.';
@@ -383,19 +383,19 @@ create function saas_private.protect_columns(relation oid) returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- Partitions and inheriting tables follow the table itself.
+    -- A new column reaches every part; a part may have had its own before.
     select s.statement
-      from (values (relation)) as t (relation)
+      from saas_private.relation_tree(protect_columns.relation) t
       left join pg_attribute a on a.attrelid = t.relation and a.attname = 'org_id' and not a.attisdropped
      cross join lateral (values
-            (1, case when a.attnum is null
+            (1, case when a.attnum is null and t.depth = 0
                      then format('alter table %s add column org_id uuid not null default saas.current_org_id();', t.relation::regclass) end),
-            (2, case when a.attnum is not null and not a.atthasdef
+            (2, case when not a.atthasdef
                      then format('alter table %s alter column org_id set default saas.current_org_id();', t.relation::regclass) end),
             (3, case when not a.attnotnull
                      then format('alter table %s alter column org_id set not null;', t.relation::regclass) end)) as s (n, statement)
      where s.statement is not null
-     order by s.n
+     order by t.depth, t.relation::regclass::text, s.n
 $$;
 comment on function saas_private.protect_columns(oid) is
 'The statements that give a table its org_id.';
@@ -812,6 +812,8 @@ declare
     checks_rows constant text := current_setting('row_security');
     statements text[];
     statement text;
+    part record;
+    part_rows bigint;
     rows_without bigint;
 begin
     if (select c.relkind in ('r', 'p') and c.relpersistence <> 't' from pg_class c where c.oid = protect.relation) then
@@ -821,12 +823,21 @@ begin
         -- A count that policies would shorten is an error instead, and unknown.
         perform set_config('row_security', 'off', true);
         begin
-            if exists (select from pg_attribute a
-                        where a.attrelid = protect.relation and a.attname = 'org_id' and not a.attisdropped) then
-                execute format('select count(*) from %s where org_id is null', protect.relation) into rows_without;
-            else
-                execute format('select count(*) from %s', protect.relation) into rows_without;
-            end if;
+            for part in
+                with recursive tree (relation) as (
+                    select protect.relation::oid
+                    union
+                    select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
+                )
+                select t.relation::regclass as name, a.attnum is not null as has_org_id
+                  from tree t
+                  join pg_class c on c.oid = t.relation and c.relkind = 'r'
+                  left join pg_attribute a on a.attrelid = t.relation and a.attname = 'org_id' and not a.attisdropped
+            loop
+                execute format('select count(*) from only %s %s', part.name, case when part.has_org_id then 'where org_id is null' end)
+                   into part_rows;
+                rows_without := coalesce(rows_without, 0) + part_rows;
+            end loop;
         exception when insufficient_privilege then
             rows_without := null;
         end;
