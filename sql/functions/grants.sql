@@ -159,3 +159,15 @@ grant execute on function
     to saas_service;
 -- Whose migration makes the trigger.
 grant execute on function saas_private.check_new_table() to saas_owner;
+grant execute on function saas.check_isolation() to saas_operator;
+grant execute on function
+    saas_private.isolation_findings(), saas_private.tenant_members(), saas_private.tenant_roles(), saas_private.tenant_tables(),
+    saas_private.tenants_holding(oid, text), saas_private.is_of_extension(regclass, oid), saas_private.functions_in(text),
+    saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
+    saas_private.check_keys(), saas_private.check_views(), saas_private.check_functions(),
+    saas_private.check_privileges(), saas_private.check_roles(), saas_private.check_settings(),
+    saas_private.relation_tree(oid), saas_private.column_names(oid, smallint[]), saas_private.bare_expression(text),
+    saas_private.conditions(text), saas_private.binds_organization(text), saas_private.widening_policies(oid),
+    saas_private.delete_set_columns(oid), saas_private.reveals_values(oid), saas_private.bypasses_row_security(oid),
+    saas_private.views_on(oid), saas_private.is_invoker_view(oid)
+    to saas_owner;

@@ -174,11 +174,13 @@ create function saas_private.binds_organization(expression text) returns boolean
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (
+    -- Nearly every policy is this one.
+    select case when binds_organization.expression ~ '^\(org_id = saas\.(org_if\(''[a-z0-9_]+''::text\)|current_org_id\(\))\)$' then true
+                else exists (
         select from saas_private.conditions(binds_organization.expression) as c
          where regexp_replace(c, '\( SELECT (saas\.[a-z_]+\((''([^'']|'''')*''::text)?\)) AS [a-z_]+\)', '\1')
                ~ ('^((\w+\.)?org_id = saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\))'
-                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$'))
+                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$')) end
 $$;
 comment on function saas_private.binds_organization(text) is
 'Whether a policy''s expression holds only for rows of the identity''s organization.';
@@ -648,13 +650,20 @@ create function saas_private.reveals_values(index oid) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    -- A random uuid cannot be guessed; everything else can be tried.
+    -- A random uuid cannot be guessed, unless it names what organizations share;
+    -- everything else can be tried.
     select (i.indisunique or i.indisexclusion)
            and not exists (select from pg_attribute a where a.attrelid = i.indrelid and a.attname = 'org_id'
                               and a.attnum = any ((i.indkey::smallint[])[0:i.indnkeyatts - 1]))
            and not (i.indexprs is null
-                    and 'uuid'::regtype = all (select a.atttypid from pg_attribute a where a.attrelid = i.indrelid
-                                                  and a.attnum = any ((i.indkey::smallint[])[0:i.indnkeyatts - 1])))
+                    and exists (select from pg_attribute a
+                                 where a.attrelid = i.indrelid and a.atttypid = 'uuid'::regtype
+                                   and a.attnum = any ((i.indkey::smallint[])[0:i.indnkeyatts - 1])
+                                   and not exists (
+                                        select from pg_constraint k
+                                         where k.conrelid = i.indrelid and k.contype = 'f' and a.attnum = any (k.conkey)
+                                           and not exists (select from pg_attribute o where o.attrelid = k.confrelid
+                                                              and o.attname = 'org_id' and not o.attisdropped))))
       from pg_index i where i.indexrelid = reveals_values.index
 $$;
 comment on function saas_private.reveals_values(oid) is
