@@ -134,7 +134,7 @@ comment on function saas_private.bare_expression(text) is
 -- The parts that must all hold.  pg_get_expr puts every AND and OR into
 -- parentheses of its own, so at the outermost level there is one kind only.
 create function saas_private.conditions(expression text) returns setof text
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -171,16 +171,19 @@ comment on function saas_private.conditions(text) is
 'The conditions of an expression that must all hold, each without parentheses; an OR or CASE is one condition.';
 
 create function saas_private.binds_organization(expression text) returns boolean
-language sql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     -- Nearly every policy is this one.
     select case when binds_organization.expression ~ '^\(org_id = saas\.(org_if\(''[a-z0-9_]+''::text\)|current_org_id\(\))\)$' then true
                 else exists (
         select from saas_private.conditions(binds_organization.expression) as c
          where regexp_replace(c, '\( SELECT (saas\.[a-z_]+\((''([^'']|'''')*''::text)?\)) AS [a-z_]+\)', '\1')
                ~ ('^((\w+\.)?org_id = saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\))'
-                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$')) end
+                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$')) end);
+end
 $$;
 comment on function saas_private.binds_organization(text) is
 'Whether a policy''s expression holds only for rows of the identity''s organization.';
@@ -188,16 +191,19 @@ comment on function saas_private.binds_organization(text) is
 -- A permissive policy adds rows: each must bind them to the organization, but
 -- for those that only service roles have.
 create function saas_private.widening_policies(relation oid) returns table (policy oid, name name, expression text)
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return query
     select p.oid, p.polname, concat_ws(' / ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
       from pg_policy p
      where p.polrelid = widening_policies.relation and p.polpermissive
        and not p.polroles <@ array(select r.oid from pg_roles r where r.rolname in ('saas_service', 'saas_poller'))
        and (p.polqual is not null and not saas_private.binds_organization(pg_get_expr(p.polqual, p.polrelid))
             or p.polwithcheck is not null and not saas_private.binds_organization(pg_get_expr(p.polwithcheck, p.polrelid)))
-     order by p.polname
+     order by p.polname;
+end
 $$;
 comment on function saas_private.widening_policies(oid) is
 'Permissive policies of a table that let rows of other organizations through.';
