@@ -833,7 +833,27 @@ declare
 begin
     if (select c.relkind in ('r', 'p') and c.relpersistence <> 't' from pg_class c where c.oid = protect.relation) then
         if not protect.dry_run then
-            execute format('lock table %s in access exclusive mode', protect.relation);
+            -- Those that foreign keys connect may be on their way to protection too:
+            -- all in one order, so that two do not wait for each other.
+            for part in
+                with recursive tree (relation) as (
+                    select protect.relation::oid
+                    union
+                    select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
+                )
+                select u.relation::regclass as name, u.relation = protect.relation as is_itself
+                  from (select protect.relation::oid
+                        union
+                        select r.oid
+                          from pg_constraint k cross join lateral unnest(array[k.conrelid, k.confrelid]) as r (oid)
+                         where k.contype = 'f'
+                           and (k.conrelid in (select t.relation from tree t) or k.confrelid in (select t.relation from tree t))
+                           and has_table_privilege(r.oid, 'SELECT')) as u (relation)
+                 order by u.relation
+            loop
+                execute format('lock table %s in %s mode', part.name,
+                               case when part.is_itself then 'access exclusive' else 'access share' end);
+            end loop;
         end if;
         -- A count that policies would shorten is an error instead, and unknown.
         perform set_config('row_security', 'off', true);
