@@ -5,7 +5,7 @@
 -- In PL/pgSQL, which keeps plans: these are called for every table.
 -- Whoever tenants' requests run as: saas_user, saas_anon and all that may become them.
 create function saas_private.tenant_members() returns table (role oid, name name)
-language plpgsql stable
+language plpgsql stable rows 5
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -24,7 +24,7 @@ comment on function saas_private.tenant_members() is
 -- A superuser or service role among them is a finding of its own, not one for
 -- each thing that it may do.
 create function saas_private.tenant_roles() returns table (role oid, name name)
-language plpgsql stable
+language plpgsql stable rows 5
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -43,7 +43,7 @@ comment on function saas_private.tenant_roles() is
 create function saas_private.tenant_tables()
 returns table (relation oid, name text, kind "char", is_partition boolean, org_column smallint, is_mandatory boolean,
                is_enabled boolean, is_forced boolean, owner oid)
-language sql stable
+language sql stable rows 50
 set search_path = pg_catalog, pg_temp
 as $$
     select c.oid, c.oid::regclass::text, c.relkind, c.relispartition, a.attnum, a.attnotnull,
@@ -60,7 +60,7 @@ comment on function saas_private.tenant_tables() is
 create function saas_private.tenants_holding(relation oid, privilege text) returns text
 language plpgsql stable
 -- Asked last, of what other conditions left.
-cost 10000
+cost 1000
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -170,7 +170,7 @@ comment on function saas_private.check_tables() is
 
 -- The functions behind an expression, as its tree names them: those of operators too.
 create function saas_private.functions_in(tree text) returns table (function oid)
-language sql immutable
+language sql immutable rows 3
 set search_path = pg_catalog, pg_temp
 as $$
     select distinct m[1]::oid

@@ -8,7 +8,7 @@
 -- What may hold rows of a relation: itself, its partitions and inheriting tables.
 create function saas_private.relation_tree(relation oid)
 returns table (relation oid, kind "char", is_partition boolean, depth integer)
-language sql stable
+language sql stable rows 2
 set search_path = pg_catalog, pg_temp
 as $$
     with recursive tree (oid, depth) as (
@@ -134,7 +134,7 @@ comment on function saas_private.bare_expression(text) is
 -- The parts that must all hold.  pg_get_expr puts every AND and OR into
 -- parentheses of its own, so at the outermost level there is one kind only.
 create function saas_private.conditions(expression text) returns setof text
-language plpgsql stable
+language plpgsql stable rows 2
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -191,7 +191,7 @@ comment on function saas_private.binds_organization(text) is
 -- A permissive policy adds rows: each must bind them to the organization, but
 -- for those that only service roles have.
 create function saas_private.widening_policies(relation oid) returns table (policy oid, name name, expression text)
-language plpgsql stable
+language plpgsql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -310,7 +310,7 @@ comment on function saas_private.require_organizations(oid, bigint) is
 -- without org_id between two tables of tenants.  problem: why one stays as it is.
 create function saas_private.tenant_foreign_keys(relation oid)
 returns table (oid oid, name name, child oid, parent oid, child_columns name[], parent_columns name[], problem text)
-language sql stable
+language sql stable rows 2
 set search_path = pg_catalog, pg_temp
 as $$
     with part as (
@@ -687,7 +687,7 @@ comment on function saas_private.bypasses_row_security(oid) is
 
 -- Views and materialized views that read a relation, through other views too.
 create function saas_private.views_on(relation oid) returns table (view oid)
-language sql stable
+language sql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
     with recursive reader (oid) as (
