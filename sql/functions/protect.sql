@@ -132,7 +132,8 @@ comment on function saas_private.bare_expression(text) is
 'An expression without the parentheses that enclose all of it.';
 
 -- The parts that must all hold.  pg_get_expr puts every AND and OR into
--- parentheses of its own, so at the outermost level there is one kind only.
+-- parentheses of its own, so at the outermost level there is one kind only, and
+-- an OR stays in one piece.
 create function saas_private.conditions(expression text) returns setof text
 language plpgsql stable rows 2
 set search_path = pg_catalog, pg_temp
@@ -158,9 +159,6 @@ begin
         elsif depth = 0 and substr(bare, i, 5) = ' AND ' then
             parts := parts || substr(bare, start, i - start);
             start := i + 5;
-        elsif depth = 0 and (substr(bare, i, 4) = ' OR ' or substr(bare, i, 5) in ('CASE ', 'CASE' || chr(10))) then
-            return next bare;
-            return;
         end if;
     end loop;
     return query select saas_private.bare_expression(p)
@@ -168,7 +166,7 @@ begin
 end
 $$;
 comment on function saas_private.conditions(text) is
-'The conditions of an expression that must all hold, each without parentheses; an OR or CASE is one condition.';
+'The conditions of an expression that must all hold, each without parentheses; an OR is one condition.';
 
 create function saas_private.binds_organization(expression text) returns boolean
 language plpgsql stable
