@@ -146,7 +146,7 @@ SKIP:
 	foreach my $case (
 		[ 'sign_in', 'sign_in_client', { password => 'wrong' }, $credentials, 'token_type' ],
 		[ 'request_password_reset', 'mail_client', {}, $undone, 'message' ],
-		[ 'verify_email_code', 'code_client', { code => '123456' }, $no_code, 'message' ])
+		[ 'verify_email_code', 'verify_client', { code => '123456' }, $no_code, 'message' ])
 	{
 		my ($function, $kind, $body, $expected, $field) = @$case;
 		foreach my $n (1 .. 50)
