@@ -180,7 +180,7 @@ sub totp
 my $cy      = person('cy');
 my $cys     = bearer(sign_in($cy)->{access_token});
 my $cys_id  = user_id($cy);
-my $secret  = call('begin_second_factor', {}, $cys)->{secret};
+my $secret  = call('begin_second_factor', { password => $password }, $cys)->{secret};
 is(undone('confirm_second_factor', 'recovery_codes', { code => totp($secret) }, $cys), $undone, 'a confirmation, undone');
 is(call('second_factor', {}, $cys)->{is_on}, JSON::PP::false, 'turns nothing on');
 # As if the step were over.
