@@ -4,18 +4,13 @@
 create function saas_private.audit(action text, object_type text, object_id text, before jsonb default null,
                                    after jsonb default null, org_id uuid default null)
 returns void
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into saas.audit_event (org_id, actor_id, source, api_key_id, session_id, login, action, object_type,
-                                  object_id, before, after, ip)
-    values (coalesce(audit.org_id, saas.current_org_id(), '00000000-0000-0000-0000-000000000000'),
-            saas.current_user_id(), coalesce(saas_private.identity_source(), 'database'),
-            saas.current_api_key_id(), saas.current_session_id(), session_user, audit.action, audit.object_type,
-            audit.object_id, audit.before, audit.after, saas_private.client_address());
-end
-$$;
-alter function saas_private.audit(text, text, text, jsonb, jsonb, uuid) owner to saas_service;
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_audit';
 comment on function saas_private.audit(text, text, text, jsonb, jsonb, uuid) is
-'Appends one event to the audit of org_id; NULL: of the identity''s organization, without one of the platform. Call it after the change, in its transaction. action is object.verb in lower case and past tense: member.role_changed. For the functions of saas_owner and saas_service.';
+'Appends one event to the audit of org_id; NULL: of the identity''s organization, without one of the platform. Call it after the change, in its transaction. action is object.verb in lower case and past tense: member.role_changed. before and after are masked (saas_private.mask_secrets), and object_id is cut at 255 bytes. Errors: 22023, 23514 for another action or object type. For the functions of saas_owner and saas_service.';
+
+create function saas_private.mask_secrets(value jsonb) returns jsonb
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_mask';
+comment on function saas_private.mask_secrets(jsonb) is
+'The value as the audit keeps it: "(masked)" in place of what looks like a key, token, password''s hash, sealed value or private key, and of everything but booleans and null below a name that says password, secret, token and the like, at any depth. Strings above 1 kB show their beginning and length, values above 8 kB the names of their members only. For saas_owner''s and saas_service''s functions.';

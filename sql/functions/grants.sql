@@ -167,4 +167,6 @@ grant execute on function
     to saas_owner, saas_service;
 
 -- Audit.
-grant execute on function saas_private.audit(text, text, text, jsonb, jsonb, uuid) to saas_owner, saas_service;
+grant execute on function
+    saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_private.mask_secrets(jsonb)
+    to saas_owner, saas_service;
