@@ -217,3 +217,35 @@ $$;
 alter function saas_private.my_activity() owner to saas_service;
 comment on function saas_private.my_activity() is
 'The newest thousand events of the organization''s audit without what they changed, newest first; none without view_dashboard.';
+
+-- What concerns a person concerns each organization that they belong to.
+create function saas_private.audit_user(action text, user_id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.audit(audit_user.action, 'user', audit_user.user_id::text, null, null, c.org_id)
+       from (select m.org_id from saas.membership m where m.user_id = audit_user.user_id
+             union all
+             select '00000000-0000-0000-0000-000000000000') as c (org_id);
+end
+$$;
+alter function saas_private.audit_user(text, uuid) owner to saas_service;
+comment on function saas_private.audit_user(text, uuid) is
+'Appends an event about a user to the audit of each of their organizations and to the platform''s. For saas_service''s functions only.';
+
+create function saas_private.audit_limit(action text, scope text, org_id uuid, plan text, api_key_id uuid,
+                                         before jsonb, after jsonb)
+returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.audit(audit_limit.action, 'rate_limit',
+        concat_ws(' ', audit_limit.scope, audit_limit.plan, audit_limit.api_key_id), audit_limit.before, audit_limit.after,
+        coalesce(audit_limit.org_id, '00000000-0000-0000-0000-000000000000'));
+end
+$$;
+alter function saas_private.audit_limit(text, text, uuid, text, uuid, jsonb, jsonb) owner to saas_service;
+comment on function saas_private.audit_limit(text, text, uuid, text, uuid, jsonb, jsonb) is
+'Appends an event about a limit of requests to the audit of its organization, or to the platform''s. For saas_service''s functions only.';
