@@ -58,6 +58,7 @@ begin
     insert into saas.organization_branding (org_id, product_name) values (person.org_id, name || ' brand');
     insert into saas_private.email_change (user_id, new_email, token_hash, expires_at)
     values (person.user_id, name || '.new@example.com', sha256(name::bytea), now() + interval '1 day');
+    perform saas_private.audit('thing.made', 'thing', name, null, jsonb_build_object('name', name), person.org_id);
 end
 $$;
 select attack.settle('attacker');
@@ -66,6 +67,7 @@ select attack.settle('victim');
 -- The victim knows of the lock-out already: no mail about the attacks on it.
 select saas_private.use_once('sign_in_lockout', saas_private.email_subject('victim@example.com'), '1 day');
 call saas.poll();
+call saas.seal_audit();
 insert into attack.scene
 select a.user_id, a.org_id, v.org_id,
        (select '[Vv]ictim|' || string_agg(id, '|')
@@ -82,7 +84,8 @@ select ok(attack.count_rows(r.relation, s.mark, true) > 0 and attack.count_rows(
    -- The platform's own: no organization has a row in them.
    and r.relation::text not in ('saas.schema_migration', 'saas_private.installation', 'saas_private.jwt_key',
                                     'saas_private.hash_key', 'saas_private.common_password', 'saas.plan',
-                                    'saas.guarded_schema', 'saas_private.unguarded_table')
+                                    'saas.guarded_schema', 'saas_private.unguarded_table',
+                                    'saas_private.audit_key', 'saas_private.audit_sealing')
  order by r.relation::text;
 
 select cmp_ok((select count(*) from attack.relation where is_partition), '>=', 3::bigint,

@@ -1,0 +1,112 @@
+/*
+ * sealer.c
+ *	  Sealing the audit behind its writers.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "server/guarded.h"
+#include "store/audit_chain.h"
+#include "utils/timestamp.h"
+#include "worker/sealer.h"
+
+#define BATCH				1000
+#define LOCK_WAIT_MS		50
+#define RETRY_MS			60000
+
+typedef struct Step
+{
+	int			(*run) (int limit, int wait_ms);
+	int			wait_ms;
+	int			count;
+} Step;
+
+static TimestampTz retry_at = 0;
+
+static void
+run_step(void *arg)
+{
+	Step	   *step = arg;
+
+	step->count = step->run(BATCH, step->wait_ms);
+}
+
+static void
+look(void *arg)
+{
+	*(bool *) arg = SaasAuditSealIsDue();
+}
+
+/* Batch by batch, each committed. */
+static void
+repeat(const SaasEngineHost *host, int (*run) (int limit, int wait_ms), int wait_ms)
+{
+	Step		step = {run, wait_ms, BATCH};
+
+	while (step.count == BATCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		host->begin();
+		run_step(&step);
+		host->commit();
+	}
+}
+
+void
+SaasSealAll(const SaasEngineHost *host, int wait_ms)
+{
+	bool		due;
+
+	host->begin();
+	due = SaasAuditSealIsDue();
+	host->commit();
+	if (due)
+		repeat(host, SaasAuditSeal, wait_ms);
+	repeat(host, SaasAuditBury, wait_ms);
+}
+
+/* False when it failed. */
+static bool
+repeat_guarded(const SaasEngineHost *host, int (*run) (int limit, int wait_ms))
+{
+	Step		step = {run, LOCK_WAIT_MS, BATCH};
+	SaasProblem problem = {0};
+	bool		ok = true;
+
+	while (ok && step.count == BATCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		host->begin();
+		ok = SaasGuardedRun(run_step, &step, &problem);
+		host->commit();
+	}
+	/* Who seals in a session at the moment does our work. */
+	if (!ok && strcmp(problem.sqlstate, "55P03") == 0)
+		return true;
+	if (!ok)
+		ereport(LOG,
+				(errmsg("could not seal the audit: %s", problem.message)));
+	return ok;
+}
+
+static bool
+is_due(const SaasEngineHost *host)
+{
+	SaasProblem problem = {0};
+	bool		due = false;
+
+	host->begin();
+	if (!SaasGuardedRun(look, &due, &problem))
+		due = false;
+	host->commit();
+	return due;
+}
+
+void
+SaasSealSometimes(const SaasEngineHost *host)
+{
+	if (GetCurrentTimestamp() < retry_at || !is_due(host))
+		return;
+	if (!repeat_guarded(host, SaasAuditSeal) || !repeat_guarded(host, SaasAuditBury))
+		retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+}
