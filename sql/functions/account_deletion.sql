@@ -27,6 +27,12 @@ begin
     insert into saas_private.deleted_organization (id, deleted_at, reason)
     values (remove_organization.org_id, now(), remove_organization.reason)
     on conflict do nothing;
+    update saas.app_user u set last_org_id = null
+      from saas.membership m
+     where m.org_id = remove_organization.org_id and u.id = m.user_id and u.last_org_id = m.org_id;
+    update saas_private.session s set active_org_id = null
+      from saas.membership m
+     where m.org_id = remove_organization.org_id and s.user_id = m.user_id and s.active_org_id = m.org_id;
     delete from saas.membership m where m.org_id = remove_organization.org_id;
     delete from saas.organization o where o.id = remove_organization.org_id;
     delete from saas.reading r where r.org_id = remove_organization.org_id;

@@ -103,7 +103,7 @@ alter table saas_private.salesforce_default_secret force row level security;
 create policy "holders of manage_settings replace default secrets" on saas_private.salesforce_default_secret
     using (org_id = saas.org_if('manage_settings'))
     with check (org_id = saas.org_if('manage_settings'));
-create policy "holders of manage_connections see which default secrets there are" on saas_private.salesforce_default_secret
+create policy "holders of manage_connections see default secrets" on saas_private.salesforce_default_secret
     for select using (org_id = saas.org_if('manage_connections'));
 create policy "the poller reads every default secret" on saas_private.salesforce_default_secret
     for select to saas_poller using (true);
