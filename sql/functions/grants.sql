@@ -206,4 +206,4 @@ grant execute on function
     saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_api.require_second_factor(boolean)
     to saas_owner;
 grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
-grant execute on function saas_private.purge_protected(uuid, integer) to saas_service;
+grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json() to saas_service;
