@@ -7,12 +7,12 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
-#include "pure/permissions.h"
 #include "server/plan.h"
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "state/limits.h"
 #include "state/lookup.h"
+#include "state/registry.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/uuid.h"
@@ -91,7 +91,7 @@ permission_mask(Datum permissions)
 		if (nulls[i])
 			continue;
 		name = DatumGetTextPP(items[i]);
-		mask |= SaasPermissionBit(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		mask |= SaasRegistryBit(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 	}
 	return mask;
 }
@@ -160,7 +160,7 @@ take_membership(SaasIdentity *identity, char *status, Size status_size)
 		return;
 	}
 	identity->rank = builtin->rank;
-	identity->permissions = builtin->permissions;
+	identity->permissions = SaasRegistryOfRole(builtin);
 }
 
 static bool
