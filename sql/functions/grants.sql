@@ -165,3 +165,6 @@ grant execute on function
     saas_private.my_mail_templates(), saas_private.require_field_email(text, text),
     saas_private.render_mail(text, text, text, jsonb, text, text, text, text, text, text, text)
     to saas_owner, saas_service;
+
+-- Audit.
+grant execute on function saas_private.audit(text, text, text, jsonb, jsonb, uuid) to saas_owner, saas_service;
