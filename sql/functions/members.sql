@@ -5,15 +5,18 @@
 -- What a role holds changes while a transaction waits, and its identity does not.
 create function saas_private.member_rights(org_id uuid, user_id uuid, out role text, out rank integer,
                                            out permissions text[], out is_active boolean)
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     select m.role, r.rank, coalesce(b.permissions, r.permissions), u.is_active
+      into member_rights.role, member_rights.rank, member_rights.permissions, member_rights.is_active
       from saas.membership m
       join saas.app_user u on u.id = m.user_id
       join saas.role r on r.org_id = m.org_id and r.name = m.role
       left join saas.builtin_roles() b on r.is_builtin and b.name = r.name
-     where m.org_id = member_rights.org_id and m.user_id = member_rights.user_id
+     where m.org_id = member_rights.org_id and m.user_id = member_rights.user_id;
+end
 $$;
 alter function saas_private.member_rights(uuid, uuid) owner to saas_service;
 comment on function saas_private.member_rights(uuid, uuid) is
