@@ -119,13 +119,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into saas.role (org_id, name, is_builtin, permissions, rank)
-    values (add_role.org_id, add_role.name, false, add_role.permissions, add_role.rank)
-    on conflict do nothing;
-    if not found then
+    if exists (select from saas.role r where r.org_id = add_role.org_id and r.name = add_role.name) then
         perform saas_private.raise_error('23505', format('role "%s" exists already', add_role.name), null,
             'Choose another name.');
     end if;
+    insert into saas.role (org_id, name, is_builtin, permissions, rank)
+    values (add_role.org_id, add_role.name, false, add_role.permissions, add_role.rank);
     perform saas_private.audit('role.created', 'role', add_role.name, null,
         jsonb_build_object('permissions', add_role.permissions, 'rank', add_role.rank));
     return saas_private.role_json(add_role.name);
