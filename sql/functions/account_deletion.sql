@@ -18,11 +18,21 @@ comment on function saas_private.require_session() is
 
 -- The organization goes first: a poll that is writing has finished then, or
 -- finds its connection gone, so that no reading comes after.
-create function saas_private.remove_organization(org_id uuid) returns void
+create function saas_private.remove_organization(org_id uuid, reason text) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- What is left in tables of the application is then the worker's to remove.
+    insert into saas_private.deleted_organization (id, deleted_at, reason)
+    values (remove_organization.org_id, now(), remove_organization.reason)
+    on conflict do nothing;
+    update saas.app_user u set last_org_id = null
+      from saas.membership m
+     where m.org_id = remove_organization.org_id and u.id = m.user_id and u.last_org_id = m.org_id;
+    update saas_private.session s set active_org_id = null
+      from saas.membership m
+     where m.org_id = remove_organization.org_id and s.user_id = m.user_id and s.active_org_id = m.org_id;
     delete from saas.membership m where m.org_id = remove_organization.org_id;
     delete from saas.organization o where o.id = remove_organization.org_id;
     delete from saas.reading r where r.org_id = remove_organization.org_id;
@@ -30,9 +40,9 @@ begin
      where d.org_id = remove_organization.org_id and d.org_id <> '00000000-0000-0000-0000-000000000000';
 end
 $$;
-alter function saas_private.remove_organization(uuid) owner to saas_service;
-comment on function saas_private.remove_organization(uuid) is
-'Deletes an organization with every row of it, and its data keys: what was sealed for it, in backups too, opens only with the keys of a backup. For saas_service''s functions only.';
+alter function saas_private.remove_organization(uuid, text) owner to saas_service;
+comment on function saas_private.remove_organization(uuid, text) is
+'Deletes an organization with every row of it in our tables, and its data keys: what was sealed for it, in backups too, opens only with the keys of a backup. Its tombstone says why; saas.purge_organizations() removes its rows in tables of the application. For saas_service''s functions only.';
 
 create function saas_private.end_keys_of(user_id uuid) returns void
 language plpgsql volatile security definer
@@ -70,9 +80,11 @@ begin
          order by o.id
     loop
         if left_empty.is_personal then
-            perform saas_private.remove_organization(left_empty.id);
+            perform saas_private.remove_organization(left_empty.id, 'account');
         else
-            update saas.organization o set status = 'deleting', updated_at = now()
+            update saas.organization o
+               set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
+                   purge_after = now() + interval '30 days', updated_at = now()
              where o.id = left_empty.id and o.status = 'active';
         end if;
     end loop;
@@ -80,7 +92,7 @@ end
 $$;
 alter function saas_private.leave_empty_organizations(uuid) owner to saas_service;
 comment on function saas_private.leave_empty_organizations(uuid) is
-'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting": nobody can enter them, and polling stops.';
+'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting": nobody can enter them, polling stops, and 30 days later they are removed.';
 
 create function saas_private.remove_account(user_id uuid) returns void
 language plpgsql volatile security definer

@@ -188,7 +188,7 @@ begin
     end if;
     update saas.organization o set slug = drafted.slug
      where o.id = drafted.id and o.slug ~ '-[0-9a-f]{6}$' and left(o.slug, -7) = left(drafted.slug, 48)
-       and not exists (select from saas.organization t where t.slug = drafted.slug);
+       and not saas_private.is_taken_label(drafted.slug, null);
 exception when unique_violation then
     null;  -- somebody else was faster
 end
@@ -215,7 +215,8 @@ begin
             candidate := saas_private.draft_slug(base);
         end if;
         insert into saas.organization (id, name, slug, is_personal)
-        values (new_org_id, add_organization.name, candidate, add_organization.is_personal)
+        select new_org_id, add_organization.name, candidate, add_organization.is_personal
+         where not saas_private.is_taken_label(candidate, null)
         on conflict do nothing;
         added := found;
         if not added and add_organization.slug is not null then

@@ -48,6 +48,7 @@ declare
     org uuid;
     new_id uuid := saas.uuidv7();
     given_name text;
+    completed record;
     checked record;
     every interval;
 begin
@@ -69,8 +70,11 @@ begin
         perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
     end if;
     every := saas_private.require_poll_interval(create_connection.kind, create_connection.poll_interval);
-    checked := saas_private.check_connection(create_connection.kind, create_connection.config,
-                                             coalesce(create_connection.secrets, '{}'));
+    completed := saas_private.with_salesforce_defaults(create_connection.kind, create_connection.config,
+                                                       create_connection.secrets);
+    checked := saas_private.check_connection(create_connection.kind, completed.config_to_check,
+                                             completed.secrets_to_check);
+    perform saas_private.require_login_origin(checked.origin, completed.login_origin);
     insert into saas.connection (org_id, id, kind, name, account_key, external_account_id, config, origin,
                                  environment, tags, poll_interval, created_by)
     values (org, new_id, create_connection.kind, given_name, checked.account_key, checked.external_account_id,
@@ -91,7 +95,7 @@ end
 $$;
 alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) owner to saas_owner;
 comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) is
-'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus or http_json; config and secrets by kind (docs/connections.md). Secrets are sealed before they are stored and never come out again. Errors: PT401, PT403, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
+'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus or http_json; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. Errors: PT401, PT403, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
 
 create function saas_private.require_poll_interval(kind text, given interval) returns interval
 language plpgsql stable
@@ -121,6 +125,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     target record;
+    completed record;
 begin
     perform saas.require_permission('manage_connections');
     select c.org_id, c.id, c.kind, c.config, c.origin into target
@@ -130,8 +135,9 @@ begin
     if target.id is null then
         perform saas_private.raise_error('PT404', 'connection not found');
     end if;
-    perform saas_private.check_connection(target.kind, target.config,
-                                          coalesce(set_connection_secrets.secrets, '{}'));
+    completed := saas_private.with_salesforce_defaults(target.kind, target.config, set_connection_secrets.secrets);
+    perform saas_private.check_connection(target.kind, target.config, completed.secrets_to_check);
+    perform saas_private.require_login_origin(target.origin, completed.login_origin);
     delete from saas_private.connection_secret s
      where s.org_id = target.org_id and s.connection_id = target.id;
     insert into saas_private.connection_secret (org_id, connection_id, name, value)

@@ -194,3 +194,42 @@ grant execute on function
     saas_private.role_json(text), saas_private.custom_role(uuid, text), saas_private.role_is_used(uuid, text),
     saas_private.role_templates()
     to saas_owner;
+
+-- Organizations.
+grant execute on function
+    saas_api.resolve_organization(text), saas_api.organization_logo(text)
+    to saas_anon, saas_user;
+grant execute on function
+    saas_api.update_organization(jsonb), saas_api.set_logo(bytea), saas_api.update_organization_settings(jsonb),
+    saas_api.delete_organization(text), saas_api.restore_organization(uuid),
+    saas_api.complete_onboarding_step(text, boolean), saas_api.set_preferences(jsonb),
+    saas_api.complete_tour(text, boolean), saas_private.my_preferences(),
+    saas_api.update_configuration(jsonb), saas_api.set_field_mapping(text, text), saas_api.score_deal(jsonb)
+    to saas_user;
+grant execute on function
+    saas.default_risk_rules(), saas.default_priority_weights(),
+    saas.deal_risks(jsonb, jsonb, timestamptz), saas.deal_priority(jsonb, jsonb, numeric, timestamptz)
+    to saas_owner, saas_service, saas_operator, saas_user;
+grant execute on function saas_private.deal_number(jsonb, text, numeric), saas_private.deal_time(jsonb, text)
+    to saas_owner;
+grant execute on function
+    saas.suspend_organization(uuid, text), saas.activate_organization(uuid), saas.purge_organizations(integer),
+    saas.domain_claims(), saas.confirm_domain(uuid, text)
+    to saas_operator;
+grant execute on function saas.purge_organizations(integer) to saas_poller;
+grant execute on function
+    saas_private.require_patch(jsonb, text[]), saas_private.patch_text(jsonb, text),
+    saas_private.patch_boolean(jsonb, text), saas_private.patch_texts(jsonb, text, integer),
+    saas_private.require_networks(text, text[]), saas_private.require_session_age(text, text),
+    saas_private.require_domains(text, text[]), saas_private.merge_notifications(text, jsonb, jsonb),
+    saas_private.is_taken_label(text, uuid), saas_private.require_subdomain(text, uuid),
+    saas_private.require_domain(text), saas_private.set_salesforce_defaults(uuid, jsonb),
+    saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
+    saas_private.patch_profile(uuid, jsonb), saas_private.patch_names(uuid, jsonb),
+    saas_private.require_risk_rules(jsonb, jsonb), saas_private.require_weights(jsonb, jsonb),
+    saas_private.require_mappings(jsonb), saas_private.store_configuration(uuid, jsonb, jsonb, jsonb),
+    saas_private.is_reserved_slug(text), saas_private.random_token(), saas_private.require_field_email(text, text),
+    saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_api.require_second_factor(boolean)
+    to saas_owner;
+grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
+grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json() to saas_service;

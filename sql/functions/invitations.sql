@@ -97,6 +97,7 @@ declare
 begin
     perform saas_private.require_below(mine.role, mine.rank,
                                        saas_private.require_role(mine.org_id, invite_member.role));
+    perform saas_private.require_allowed_email(mine.org_id, address);
     perform saas_private.count_invitation(mine.org_id, address);
     if exists (select from saas.membership m join saas.app_user u on u.id = m.user_id
                 where m.org_id = mine.org_id and lower(u.email) = lower(address)) then
@@ -123,7 +124,7 @@ end
 $$;
 alter function saas_api.invite_member(text, text) owner to saas_service;
 comment on function saas_api.invite_member(text, text) is
-'Mails an invitation into the current organization to an address, with a role below my own (owners: any). Its link is good once, for whoever has proven that address, for saas.invitation_lifetime, and as long as I may invite to that role. Answers the row of saas_api.invitations. Errors: PT401, PT403 (a role not below mine; with an API key), 22023 with the field email or role, 23505 for a member and for somebody invited already, PT402 when all seats are taken, PT429. For saas_user with manage_members.';
+'Mails an invitation into the current organization to an address, with a role below my own (owners: any). Its link is good once, for whoever has proven that address, for saas.invitation_lifetime, and as long as I may invite to that role. Answers the row of saas_api.invitations. Errors: PT401, PT403 (a role not below mine, a domain that the organization does not allow; with an API key), 22023 with the field email or role, 23505 for a member and for somebody invited already, PT402 when all seats are taken, PT429. For saas_user with manage_members.';
 
 create function saas_private.pending_invitation(org_id uuid, invitation_id uuid, out email text, out role text)
 language plpgsql volatile security definer
@@ -253,6 +254,7 @@ begin
                    where m.org_id = invited.org_id and m.user_id = take_invitation.user_id) then
         perform saas_private.raise_error('23505', 'is a member of the organization already');
     end if;
+    perform saas_private.require_allowed_email(invited.org_id, address);
     perform saas_private.require_seat(invited.org_id);
     insert into saas.membership (org_id, user_id, role, invited_by)
     values (invited.org_id, take_invitation.user_id, invited.role, invited.invited_by);
@@ -300,7 +302,7 @@ end
 $$;
 alter function saas_api.accept_invitation(text) owner to saas_service;
 comment on function saas_api.accept_invitation(text) is
-'Makes me a member of the organization that the mailed token invites my verified address to: {organization, membership}; switch_organization enters it. A token is good once; one that has expired, was used or revoked, is another address'' or whose sender may no longer invite is answered alike. Who has no account yet gives the token to sign_up. Errors: PT401, PT403 (a suspended organization; with an API key), 22023, 23505 for a member, PT402 when all seats are taken, PT429 after many tries. For saas_user.';
+'Makes me a member of the organization that the mailed token invites my verified address to: {organization, membership}; switch_organization enters it. A token is good once; one that has expired, was used or revoked, is another address'' or whose sender may no longer invite is answered alike. Who has no account yet gives the token to sign_up. Errors: PT401, PT403 (a suspended organization, a domain that it does not allow; with an API key), 22023, 23505 for a member, PT402 when all seats are taken, PT429 after many tries. For saas_user.';
 
 create function saas_api.decline_invitation(token text) returns jsonb
 language plpgsql volatile security definer

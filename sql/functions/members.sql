@@ -1,6 +1,6 @@
 -- The members of an organization: list, roles, leaving, ownership, seats.
 -- Definer functions of saas_service, which name the identity's organization
--- themselves.  Leans on organizations, api_keys, logins, audit.
+-- themselves.  Leans on organization_settings, api_keys, logins, audit.
 
 -- What a role holds changes while a transaction waits, and its identity does not.
 create function saas_private.member_rights(org_id uuid, user_id uuid, out role text, out rank integer,
@@ -193,6 +193,11 @@ begin
         perform saas_private.raise_error('PT403', 'nobody changes their own role', null,
             'An owner hands the organization over with transfer_ownership.');
     end if;
+    if mine.role <> 'owner' and exists (select from saas.organization_settings s
+                                         where s.org_id = mine.org_id and s.role_changes_by_owners) then
+        perform saas_private.raise_error('PT403', 'only owners change roles in this organization', null,
+            'Ask an owner. An owner can turn role_changes_by_owners off.');
+    end if;
     new_rank := saas_private.require_role(mine.org_id, change_member_role.role);
     -- An owner stays one: whoever touches an owner is another owner.
     perform saas_private.require_below(mine.role, mine.rank, greatest(other.rank, new_rank));
@@ -206,7 +211,7 @@ end
 $$;
 alter function saas_api.change_member_role(uuid, text) owner to saas_service;
 comment on function saas_api.change_member_role(uuid, text) is
-'Gives another member of the current organization a role, from their next transaction on. Both roles must be below my own, but owners may give and take every role. Answers the row of saas_api.members. Errors: PT401, PT403 (my own role, a role not below mine; with an API key), PT404, 22023 with the field role. For saas_user with manage_members.';
+'Gives another member of the current organization a role, from their next transaction on. Both roles must be below my own, but owners may give and take every role, and only they do so under the setting role_changes_by_owners. Answers the row of saas_api.members. Errors: PT401, PT403 (my own role, a role not below mine, role_changes_by_owners; with an API key), PT404, 22023 with the field role. For saas_user with manage_members.';
 
 create function saas_private.end_membership(org_id uuid, user_id uuid) returns void
 language plpgsql volatile security definer

@@ -76,18 +76,24 @@ begin
     if session_id is null then
         perform saas_private.raise_error('PT403', 'switching the organization needs a session');
     end if;
-    select o.id, o.status, o.requires_second_factor into found_org
+    select o.id, o.status, o.status_reason, o.requires_second_factor, o.max_session_age, o.allowed_networks into found_org
       from saas.membership m join saas.organization o on o.id = m.org_id
      where m.user_id = saas.current_user_id() and (o.slug = lower(wanted) or o.id::text = lower(wanted));
     if found_org.id is null then
         perform saas_private.raise_error('PT404', 'organization not found');
     elsif found_org.status <> 'active' then
-        perform saas_private.raise_error('PT403', format('organization is %s', found_org.status));
+        perform saas_private.raise_error('PT403', format('organization is %s', found_org.status), found_org.status_reason);
+    elsif not saas_private.client_is_within(found_org.allowed_networks) then
+        perform saas_private.raise_error('PT403', 'the organization does not allow requests from this address', null,
+            'An owner can allow its network in the organization''s settings.');
     elsif found_org.requires_second_factor
           and not exists (select from saas_private.session s
                            where s.id = session_id and s.second_factor_at is not null) then
         perform saas_private.raise_error('PT403', 'Second factor required', null,
             'Sign in with a second factor, or turn one on with begin_second_factor.');
+    elsif exists (select from saas_private.session s
+                   where s.id = session_id and s.created_at + found_org.max_session_age <= now()) then
+        perform saas_private.raise_error('PT401', 'Session is too old for this organization', null, 'Sign in again.');
     end if;
     update saas_private.session s set active_org_id = found_org.id, last_used_at = now() where s.id = session_id;
     update saas.app_user u set last_org_id = found_org.id where u.id = saas.current_user_id();

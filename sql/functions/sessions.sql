@@ -63,7 +63,8 @@ alter function saas_private.add_refresh_token(uuid, timestamptz, integer) owner 
 comment on function saas_private.add_refresh_token(uuid, timestamptz, integer) is
 'A new refresh token of a session; only its hash is kept.';
 
-create function saas_private.session_org(user_id uuid, preferred_id uuid, second_factor_at timestamptz)
+create function saas_private.session_org(user_id uuid, preferred_id uuid, second_factor_at timestamptz,
+                                         started_at timestamptz default now())
 returns uuid
 language sql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -73,12 +74,14 @@ as $$
       join saas.organization o on o.id = m.org_id and o.status = 'active'
      where m.user_id = session_org.user_id
        and (not o.requires_second_factor or session_org.second_factor_at is not null)
+       and (o.max_session_age is null or session_org.started_at + o.max_session_age > now())
+       and saas_private.client_is_within(o.allowed_networks)
      order by m.org_id = session_org.preferred_id desc nulls last, m.joined_at, m.org_id
      limit 1
 $$;
-alter function saas_private.session_org(uuid, uuid, timestamptz) owner to saas_service;
-comment on function saas_private.session_org(uuid, uuid, timestamptz) is
-'The organization that a session works in: the preferred one, else that of the oldest membership, of those that its second factor or the lack of one opens; NULL without any.';
+alter function saas_private.session_org(uuid, uuid, timestamptz, timestamptz) owner to saas_service;
+comment on function saas_private.session_org(uuid, uuid, timestamptz, timestamptz) is
+'The organization that a session works in: the preferred one, else that of the oldest membership, of those that its second factor or the lack of one, its age and the client''s address open; NULL without any.';
 
 -- What follows once the person is proven, by a password or otherwise.
 create function saas_private.start_session(user_id uuid, remember_me boolean, second_factor_at timestamptz default null)
@@ -336,7 +339,7 @@ begin
         for update of s, t;
     select t.id, t.session_id, t.rotated_at, t.expires_at, t.generation,
            s.user_id, s.active_org_id, s.is_remembered, s.expires_at as session_expires_at,
-           s.second_factor_at
+           s.second_factor_at, s.created_at
       into found_token
       from saas_private.refresh_token t
       join saas_private.session s on s.id = t.session_id
@@ -356,7 +359,13 @@ begin
         perform saas_private.raise_error('PT401', 'Invalid or expired token', null, 'Sign in again.');
     end if;
     chosen_org := saas_private.session_org(found_token.user_id, found_token.active_org_id,
-                                           found_token.second_factor_at);
+                                           found_token.second_factor_at, found_token.created_at);
+    -- Told, so that the person signs in again instead of working nowhere.
+    if chosen_org is null and found_token.active_org_id is not null
+       and saas_private.session_org(found_token.user_id, found_token.active_org_id,
+                                    found_token.second_factor_at) is not null then
+        perform saas_private.raise_error('PT401', 'Session is too old for this organization', null, 'Sign in again.');
+    end if;
     sliding_until := case when found_token.is_remembered
                           then now() + interval '30 days' else found_token.session_expires_at end;
     -- With the token go its siblings, which were made for lost answers.
@@ -371,7 +380,7 @@ end
 $$;
 alter function saas_api.refresh_session(text) owner to saas_service;
 comment on function saas_api.refresh_session(text) is
-'Exchanges a refresh token for a new pair; the given one is used up, but for ten seconds in which a lost answer can be asked for again. Any other use of a used-up token ends the session at once. Both hold even when the caller rolls back. The answer is sign_in''s. Errors: PT401 "Invalid or expired token", PT503 on a standby. For saas_anon and saas_user.';
+'Exchanges a refresh token for a new pair; the given one is used up, but for ten seconds in which a lost answer can be asked for again. Any other use of a used-up token ends the session at once. Both hold even when the caller rolls back. The answer is sign_in''s. Errors: PT401 "Invalid or expired token", PT401 "Session is too old for this organization" when no other takes it, PT503 on a standby. For saas_anon and saas_user.';
 
 create function saas_api.sign_out(scope text default 'current') returns jsonb
 language plpgsql volatile security definer

@@ -33,6 +33,7 @@ PG_FUNCTION_INFO_V1(pg_saas_check_rate_limit);
 PG_FUNCTION_INFO_V1(pg_saas_limits_status);
 PG_FUNCTION_INFO_V1(pg_saas_client_address);
 PG_FUNCTION_INFO_V1(pg_saas_client_subject);
+PG_FUNCTION_INFO_V1(pg_saas_client_is_within);
 
 /* The kind and subject that begin each function's arguments. */
 typedef struct Subject
@@ -207,6 +208,12 @@ pg_saas_client_address(PG_FUNCTION_ARGS)
 	if (address == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_INET_P(address);
+}
+
+Datum
+pg_saas_client_is_within(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(PG_ARGISNULL(0) || SaasClientIsWithin(PG_GETARG_ARRAYTYPE_P(0)));
 }
 
 Datum

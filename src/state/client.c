@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 
+#include "catalog/pg_type.h"
 #include "server/arena_context.h"
 #include "server/request.h"
 #include "state/client.h"
@@ -121,4 +122,31 @@ SaasClientSubject(const SaasClientAddress *client)
 		return address_text(client->address, true);
 	memcpy(network, client->address, V6_NETWORK_BYTES);
 	return psprintf("%s/64", address_text(network, false));
+}
+
+static void
+take_network(const inet *cidr, SaasNetwork *network)
+{
+	take_inet(cidr, network->address);
+	network->prefix = ip_bits(cidr) + (ip_family(cidr) == PGSQL_AF_INET6 ? 0 : 8 * MAPPED_V4_OFFSET);
+}
+
+bool
+SaasClientIsWithin(ArrayType *networks)
+{
+	SaasClientAddress client;
+	SaasNetworkList list;
+	Datum	   *items;
+	bool	   *nulls;
+	int			count;
+
+	SaasClientGet(&client);
+	if (client.kind != SAAS_CLIENT_KNOWN)
+		return false;
+	deconstruct_array(networks, CIDROID, -1, false, TYPALIGN_INT, &items, &nulls, &count);
+	list.count = 0;
+	for (int i = 0; i < count && list.count < lengthof(list.items); i++)
+		if (!nulls[i])
+			take_network(DatumGetInetPP(items[i]), &list.items[list.count++]);
+	return SaasNetworkListHas(&list, client.address);
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "pure/client_address.h"
+#include "utils/array.h"
 #include "utils/inet.h"
 
 /*
@@ -33,5 +34,12 @@ extern char *SaasClientSubject(const SaasClientAddress *client);
 
 /* Of an address that SQL gives. */
 extern void SaasClientOfInet(const inet *address, SaasClientAddress *client);
+
+/*
+ * Whether the request's client has an address in one of the networks, an array
+ * of cidr.  A Unix socket has none, and neither has whoever is behind a proxy
+ * that is not named or does not say who its client is.
+ */
+extern bool SaasClientIsWithin(ArrayType *networks);
 
 #endif							/* SAAS_CLIENT_H */

@@ -10,11 +10,13 @@
 #include "server/plan.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "state/client.h"
 #include "state/limits.h"
 #include "state/lookup.h"
 #include "state/registry.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/uuid.h"
 
 /*
@@ -23,10 +25,12 @@
  * columns of SaasColumn come first in each of the two look-ups.
  */
 static const char *const user_query =
-	"select u.is_active, o.status, m.role,"
+	"select u.is_active, o.status, m.role, o.status_reason, o.allowed_networks,"
 	"       s.id is not null and s.ended_at is null"
 	"           and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp(),"
-	"       o.requires_second_factor and s.id is not null and s.second_factor_at is null"
+	"       o.requires_second_factor and s.id is not null and s.second_factor_at is null,"
+	"       s.created_at operator(pg_catalog.+) o.max_session_age"
+	"           operator(pg_catalog.<=) pg_catalog.clock_timestamp()"
 	"  from saas.app_user u"
 	"  left join saas_private.session s"
 	"    on s.id operator(pg_catalog.=) $2 and s.user_id operator(pg_catalog.=) u.id"
@@ -36,7 +40,7 @@ static const char *const user_query =
 	" where u.id operator(pg_catalog.=) $1";
 
 static const char *const api_key_query =
-	"select u.is_active, o.status, m.role,"
+	"select u.is_active, o.status, m.role, o.status_reason, o.allowed_networks,"
 	"       k.created_by, k.org_id, k.id, k.permissions, k.requires_signature"
 	"  from saas_private.api_key_hash h"
 	"  join saas.api_key k"
@@ -59,11 +63,14 @@ typedef enum SaasColumn
 	USER_IS_ACTIVE = 1,
 	ORGANIZATION_STATUS,
 	MEMBER_ROLE,
+	STATUS_REASON,
+	ALLOWED_NETWORKS,
 	/* of user_query */
 	SESSION_IS_GOOD,
 	SESSION_LACKS_FACTOR,
+	SESSION_IS_TOO_OLD,
 	/* of api_key_query */
-	KEY_CREATED_BY = 4,
+	KEY_CREATED_BY = 6,
 	KEY_ORG_ID,
 	KEY_ID,
 	KEY_PERMISSIONS,
@@ -142,16 +149,46 @@ take_custom_role(SaasIdentity *identity)
 	identity->permissions = is_null ? 0 : permission_mask(permissions);
 }
 
-/* Of the organization: its status, and the member's role with what it may do. */
-static void
-take_membership(SaasIdentity *identity, char *status, Size status_size)
+/* What the organization has against the request, whoever makes it. */
+typedef struct Gate
 {
-	const SaasBuiltinRole *builtin;
+	char		status[16];
+	char	   *reason;			/* why it is not active, or NULL */
+	bool		is_elsewhere;	/* the client is in none of its networks */
+	bool		lacks_factor;	/* the session has not seen the second factor that it requires */
+	bool		is_too_old;		/* the session began too long ago */
+} Gate;
+
+/* An operator's own address is not the member's. */
+static bool
+is_bound_to_networks(const SaasIdentity *identity)
+{
+	return identity->source != SAAS_IDENTITY_OPERATOR && identity->source != SAAS_IDENTITY_SUPERUSER;
+}
+
+static void
+take_gate(const SaasIdentity *identity, Gate *gate)
+{
 	bool		is_null;
 	Datum		value = column(ORGANIZATION_STATUS, &is_null);
 
-	strlcpy(status, is_null ? "" : TextDatumGetCString(value), status_size);
-	value = column(MEMBER_ROLE, &is_null);
+	strlcpy(gate->status, is_null ? "" : TextDatumGetCString(value), sizeof(gate->status));
+	value = column(STATUS_REASON, &is_null);
+	/* Must outlive SPI's memory; only an error reads it. */
+	gate->reason = is_null ? NULL : MemoryContextStrdup(CurTransactionContext, TextDatumGetCString(value));
+	value = column(ALLOWED_NETWORKS, &is_null);
+	gate->is_elsewhere = !is_null && is_bound_to_networks(identity) &&
+		!SaasClientIsWithin(DatumGetArrayTypeP(value));
+}
+
+/* The member's role with what it may do. */
+static void
+take_role(SaasIdentity *identity)
+{
+	const SaasBuiltinRole *builtin;
+	bool		is_null;
+	Datum		value = column(MEMBER_ROLE, &is_null);
+
 	strlcpy(identity->role, is_null ? "" : TextDatumGetCString(value), sizeof(identity->role));
 	builtin = SaasBuiltinRoleFind(identity->role);
 	if (builtin == NULL)
@@ -188,13 +225,9 @@ run_user_query(const SaasIdentity *identity)
 	run_plan(&user_plan, user_query, lengthof(types), types, values, nulls);
 }
 
-/*
- * NULL when the rows stand, else the error's message; status is the
- * organization's, lacks_factor whether it requires a second factor that the
- * session has not seen.
- */
+/* NULL when the rows stand, else the error's message. */
 static const char *
-take_user(SaasIdentity *identity, char *status, Size status_size, bool *lacks_factor)
+take_user(SaasIdentity *identity, Gate *gate)
 {
 	if (SPI_processed != 1 || !column_is_true(USER_IS_ACTIVE))
 		return "User not found or inactive";
@@ -204,9 +237,11 @@ take_user(SaasIdentity *identity, char *status, Size status_size, bool *lacks_fa
 		return NULL;
 	if (!is_member())
 		return "Invalid organization access";
+	take_gate(identity, gate);
+	gate->lacks_factor = column_is_true(SESSION_LACKS_FACTOR);
+	gate->is_too_old = column_is_true(SESSION_IS_TOO_OLD);
 	/* The role's own query replaces the row. */
-	*lacks_factor = column_is_true(SESSION_LACKS_FACTOR);
-	take_membership(identity, status, status_size);
+	take_role(identity);
 	return NULL;
 }
 
@@ -219,11 +254,21 @@ clear_rights(SaasIdentity *identity)
 }
 
 static void
-require_active(const char *status)
+require_open(const Gate *gate)
 {
-	if (strcmp(status, "active") != 0)
-		SaasRaise("PT403", psprintf("Organization is %s", status), NULL,
-				  "Contact the operator of this service.");
+	if (strcmp(gate->status, "active") != 0)
+		SaasRaise("PT403", psprintf("Organization is %s", gate->status), gate->reason,
+				  strcmp(gate->status, "deleting") == 0
+				  ? "An owner can restore it for 30 days: restore_organization."
+				  : "Contact the operator of this service.");
+	if (gate->is_elsewhere)
+		SaasRaise("PT403", "the organization does not allow requests from this address", NULL,
+				  "An owner can allow its network in the organization's settings.");
+	if (gate->lacks_factor)
+		SaasRaise("PT403", "Second factor required", NULL,
+				  "Refresh the session to work in another organization, or sign in with a second factor.");
+	if (gate->is_too_old)
+		SaasRaise("PT401", "Session is too old for this organization", NULL, "Sign in again.");
 }
 
 static void
@@ -244,8 +289,7 @@ SaasLookupIdentity(SaasIdentity *identity)
 {
 	SaasRunAs	state;
 	const char *refusal;
-	char		status[32] = "";
-	bool		lacks_factor = false;
+	Gate		gate;
 	bool		is_ended;
 
 	SaasRequireInstalled();
@@ -255,7 +299,7 @@ SaasLookupIdentity(SaasIdentity *identity)
 	is_ended = identity->has_session && SaasSessionIsEnded(&identity->session_id);
 	SaasRunAsBeginQualified(&state, "saas_service");
 	run_user_query(identity);
-	refusal = take_user(identity, status, sizeof(status), &lacks_factor);
+	refusal = take_user(identity, &gate);
 	SaasRunAsEnd(&state);
 
 	if (is_ended)
@@ -263,10 +307,7 @@ SaasLookupIdentity(SaasIdentity *identity)
 	if (refusal)
 		refuse(identity, refusal);
 	if (identity->has_org)
-		require_active(status);
-	if (lacks_factor)
-		SaasRaise("PT403", "Second factor required", NULL,
-				  "Refresh the session to work in another organization, or sign in with a second factor.");
+		require_open(&gate);
 	identity->is_set = true;
 }
 
@@ -284,7 +325,7 @@ run_api_key_query(const uint8_t hash[SAAS_DIGEST_LENGTH])
 
 /* False when no good key has that hash or its creator may no longer use it. */
 static bool
-take_api_key(SaasIdentity *identity, bool *requires_signature, char *status, Size status_size)
+take_api_key(SaasIdentity *identity, bool *requires_signature, Gate *gate)
 {
 	bool		is_null;
 	uint64		allowed;
@@ -297,8 +338,9 @@ take_api_key(SaasIdentity *identity, bool *requires_signature, char *status, Siz
 	identity->has_org = true;
 	*requires_signature = column_is_true(KEY_REQUIRES_SIGNATURE);
 	allowed = permission_mask(column(KEY_PERMISSIONS, &is_null));
+	take_gate(identity, gate);
 	/* The role's own query replaces the row. */
-	take_membership(identity, status, status_size);
+	take_role(identity);
 	identity->permissions &= allowed;
 	/* A key manages nobody: it works by its permissions only. */
 	identity->rank = 0;
@@ -310,7 +352,7 @@ void
 SaasLookupApiKey(const uint8_t hash[SAAS_DIGEST_LENGTH], SaasIdentity *identity, bool *requires_signature)
 {
 	SaasRunAs	state;
-	char		status[32] = "";
+	Gate		gate = {.status = ""};
 	bool		found;
 
 	SaasRequireInstalled();
@@ -319,11 +361,11 @@ SaasLookupApiKey(const uint8_t hash[SAAS_DIGEST_LENGTH], SaasIdentity *identity,
 
 	SaasRunAsBeginQualified(&state, "saas_service");
 	run_api_key_query(hash);
-	found = take_api_key(identity, requires_signature, status, sizeof(status));
+	found = take_api_key(identity, requires_signature, &gate);
 	SaasRunAsEnd(&state);
 
 	if (!found)
 		SaasRaise("PT401", "Invalid or expired API key", NULL, NULL);
-	require_active(status);
+	require_open(&gate);
 	identity->is_set = true;
 }

@@ -44,6 +44,7 @@ int			saas_smtp_timeout = 60000;
 char	   *saas_mail_from = NULL;
 char	   *saas_product_name = NULL;
 char	   *saas_base_url = NULL;
+char	   *saas_base_domain = NULL;
 
 /* The algorithms that keys are made for. */
 static const struct config_enum_entry jwt_algorithms[] = {
@@ -297,6 +298,21 @@ check_mail_from(char **newval, void **extra, GucSource source)
 	return is_valid;
 }
 
+static bool
+check_base_domain(char **newval, void **extra, GucSource source)
+{
+	const char *text = *newval;
+	size_t		length = text ? strlen(text) : 0;
+
+	(void) extra;
+	(void) source;
+	if (length == 0 || (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-") == length &&
+						length <= 189 && text[0] != '.' && text[length - 1] != '.'))
+		return true;
+	GUC_check_errdetail("It is a domain in lower case without a dot around it.");
+	return false;
+}
+
 static void
 define_mail_settings(void)
 {
@@ -337,6 +353,11 @@ define_mail_settings(void)
 							   "Where the links in mails lead, such as https://app.example.com.",
 							   NULL, &saas_base_url, "",
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.base_domain",
+							   "The domain below which slugs and subdomains of organizations are hosts, such as app.example.com.",
+							   "Empty: none are.",
+							   &saas_base_domain, "",
+							   PGC_SIGHUP, 0, check_base_domain, NULL, NULL);
 }
 
 void

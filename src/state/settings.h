@@ -52,6 +52,7 @@ extern int	saas_smtp_timeout;	/* ms */
 extern char *saas_mail_from;
 extern char *saas_product_name;
 extern char *saas_base_url;
+extern char *saas_base_domain;
 
 /* saas.allowed_networks, parsed. */
 extern const SaasNetworkList *SaasAllowedNetworks(void);

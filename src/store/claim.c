@@ -70,9 +70,19 @@ static SaasStatement claim_given = {
 };
 
 static SaasStatement read_secrets = {
-	"select s.org_id, s.connection_id, s.name, s.value"
+	"select s.org_id, s.connection_id, s.name, s.value, null::text"
 	"  from unnest($1, $2) as k (org_id, connection_id)"
-	"  join saas_private.connection_secret s on s.org_id = k.org_id and s.connection_id = k.connection_id",
+	"  join saas_private.connection_secret s on s.org_id = k.org_id and s.connection_id = k.connection_id"
+	" union all"
+	/* The organization's own, for what brings none and asks for tokens where they may go. */
+	" select d.org_id, k.connection_id, d.name, d.value, f.origin"
+	"  from unnest($1, $2) as k (org_id, connection_id)"
+	"  join saas.connection c on c.org_id = k.org_id and c.id = k.connection_id and c.kind = 'salesforce'"
+	"  join saas.salesforce_default f on f.org_id = k.org_id and f.origin = split_part(c.origin, ' ', 2)"
+	"  join saas_private.salesforce_default_secret d on d.org_id = k.org_id"
+	" where not exists (select from saas_private.connection_secret o"
+	"                    where o.org_id = k.org_id and o.connection_id = k.connection_id"
+	"                      and o.name in ('client_id', 'client_secret'))",
 	2, {UUIDARRAYOID, UUIDARRAYOID}
 };
 
@@ -183,13 +193,18 @@ find_job(SaasJob *jobs, const pg_uuid_t *org_id, const pg_uuid_t *connection_id)
 	return NULL;
 }
 
-/* Opens one secret into the job's arena. */
+/*
+ * Opens one secret into the job's arena.  default_origin is where one of the
+ * organization may go, which is of no connection; NULL for the connection's.
+ */
 static void
-open_secret(SaasJob *job, const char *name, const struct varlena *sealed)
+open_secret(SaasJob *job, const char *name, const struct varlena *sealed, const char *default_origin)
 {
+	static const pg_uuid_t no_connection = {{0}};
+	char	   *context = default_origin ? SaasSecretContext(&no_connection, name, default_origin) :
+		SaasSecretContext(&job->connection_id, name, job->origin);
 	Size		length;
-	char	   *value = SaasUnseal(&job->org_id, sealed, SAAS_SECRET_PURPOSE,
-								   SaasSecretContext(&job->connection_id, name, job->origin), &length);
+	char	   *value = SaasUnseal(&job->org_id, sealed, SAAS_SECRET_PURPOSE, context, &length);
 	SaasSecret *secret = SaasArenaAlloc(job->poll.arena, sizeof(SaasSecret));
 
 	if (secret)
@@ -209,6 +224,7 @@ typedef struct OpenSecret
 	SaasJob    *job;
 	const char *name;
 	const struct varlena *sealed;
+	const char *default_origin;
 } OpenSecret;
 
 static void
@@ -216,7 +232,7 @@ open_secret_step(void *arg)
 {
 	OpenSecret *step = arg;
 
-	open_secret(step->job, step->name, step->sealed);
+	open_secret(step->job, step->name, step->sealed, step->default_origin);
 }
 
 /*
@@ -224,9 +240,9 @@ open_secret_step(void *arg)
  * the others from being polled: a failure ends this job alone.
  */
 static void
-open_secret_guarded(SaasJob *job, const char *name, const struct varlena *sealed)
+open_secret_guarded(SaasJob *job, const char *name, const struct varlena *sealed, const char *default_origin)
 {
-	OpenSecret	step = {job, name, sealed};
+	OpenSecret	step = {job, name, sealed, default_origin};
 	SaasProblem problem = {0};
 
 	if (SaasGuardedRun(open_secret_step, &step, &problem))
@@ -263,13 +279,16 @@ open_secrets(SaasJob *jobs, int count)
 		bool		is_null;
 		pg_uuid_t  *org_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 1, &is_null));
 		pg_uuid_t  *connection_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 2, &is_null));
+		bool		is_own;
+		Datum		origin = SPI_getbinval(tuple, table->tupdesc, 5, &is_own);
 
 		/* The secrets of one connection come together mostly. */
 		if (last == NULL || find_job(last, org_id, connection_id) != last)
 			last = find_job(jobs, org_id, connection_id);
 		if (last && last->poll.problem.sqlstate[0] == '\0')
 			open_secret_guarded(last, TextDatumGetCString(SPI_getbinval(tuple, table->tupdesc, 3, &is_null)),
-								PG_DETOAST_DATUM(SPI_getbinval(tuple, table->tupdesc, 4, &is_null)));
+								PG_DETOAST_DATUM(SPI_getbinval(tuple, table->tupdesc, 4, &is_null)),
+								is_own ? NULL : TextDatumGetCString(origin));
 	}
 	SPI_freetuptable(table);
 }

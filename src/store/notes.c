@@ -26,6 +26,10 @@ static SaasStatement prune_outbox = {
 	"select saas_private.prune_outbox()"
 };
 
+static SaasStatement purge_organizations = {
+	"select saas.purge_organizations()"
+};
+
 static void
 begin(SaasRunAs *state)
 {
@@ -105,4 +109,10 @@ bool
 SaasNotesPruneOutbox(void)
 {
 	return delete_batch(&prune_outbox);
+}
+
+bool
+SaasNotesPurgeOrganizations(void)
+{
+	return delete_batch(&purge_organizations);
 }

@@ -24,4 +24,7 @@ extern bool SaasNotesPrune(void);
 /* The same of mails; those that failed and are too old to send lose their tokens. */
 extern bool SaasNotesPruneOutbox(void);
 
+/* One step on with removing organizations whose time to be restored is over; whether there was one. */
+extern bool SaasNotesPurgeOrganizations(void);
+
 #endif							/* SAAS_NOTES_H */

@@ -58,6 +58,12 @@ prune_outbox(void *arg)
 	*(bool *) arg = SaasNotesPruneOutbox();
 }
 
+static void
+purge_organizations(void *arg)
+{
+	*(bool *) arg = SaasNotesPurgeOrganizations();
+}
+
 /* One that cannot be written would come back for ever. */
 static void
 write_each(const Notes *notes)
@@ -174,6 +180,8 @@ prune_sometimes(const SaasEngineHost *host)
 	SaasProblem outbox = {0};
 	bool		events_deleted = false;
 	bool		mails_deleted = false;
+	SaasProblem organizations = {0};
+	bool		organizations_purged = false;
 
 	if (!prune_is_due())
 		return;
@@ -185,8 +193,14 @@ prune_sometimes(const SaasEngineHost *host)
 		ereport(LOG,
 				(errmsg("could not delete old mails: %s", outbox.message)));
 	host->commit();
+	/* Its transaction acts for one organization. */
+	host->begin();
+	if (!SaasGuardedRun(purge_organizations, &organizations_purged, &organizations))
+		ereport(LOG,
+				(errmsg("could not remove deleted organizations: %s", organizations.message)));
+	host->commit();
 	/* After a batch there may be more: a flood of sign-ins notes more than one an hour. */
-	pruned_at = events_deleted || mails_deleted ? 0 : GetCurrentTimestamp();
+	pruned_at = events_deleted || mails_deleted || organizations_purged ? 0 : GetCurrentTimestamp();
 }
 
 /* A full list goes on; anything less is all there was. */

@@ -231,7 +231,7 @@ select is(pg_temp.refusal(format('select saas.delete_user(%L)', :'bob')), 'PT409
 delete from saas.membership where user_id = :'guest';
 select isnt(pg_temp.rows_with(:'bob_org'), '', 'without one');
 select is(pg_temp.refusal(format('select saas.delete_user(%L)', :'bob')), 'accepted', 'it goes with the owner');
-select is(pg_temp.rows_with(:'bob_org') || pg_temp.rows_with(:'bob', 'saas_private.security_event'), '', 'with every row and key');
+select is(pg_temp.rows_with(:'bob_org', 'saas_private.deleted_organization') || pg_temp.rows_with(:'bob', 'saas_private.security_event'), '', 'with every row and key');
 select results_eq(format('select count(*) from saas_private.data_key where org_id = %L', :'ada_org'), array[1::bigint], 'others keep theirs');
 select results_eq(format('select user_id from saas.membership where org_id = %L', :'ada_org'), array[:'ada'::uuid], 'another organization loses a member');
 select is((select count(*) from saas_private.data_key where org_id = '00000000-0000-0000-0000-000000000000'), 1::bigint, 'the platform keeps its key');
@@ -242,5 +242,5 @@ select results_eq(format('select status from saas.organization where id = %L', :
 select is_empty(format('select from saas.membership where org_id = %L', :'works'), 'nobody is in it');
 update saas.organization set status = 'suspended' where id = :'ada_org';
 select saas.delete_user(:'ada') as ok \gset
-select is(pg_temp.rows_with(:'ada_org'), '', 'a suspended personal one goes too');
+select is(pg_temp.rows_with(:'ada_org', 'saas_private.deleted_organization'), '', 'a suspended personal one goes too');
 select * from finish();

@@ -40,6 +40,8 @@ select set_eq(
           'saas_private.security_event',   -- of people and organizations, before it is known whose
           'saas.organization',             -- the tenants themselves
           'saas.plan',                     -- the platform's
+          'saas.user_preference',          -- of people
+          'saas_private.deleted_organization', -- the platform's, of organizations that are gone
           'saas_private.second_factor',    -- of people
           'saas_private.recovery_code',    -- of people
           'saas_private.sign_in_challenge', -- of people
@@ -315,18 +317,18 @@ select is_empty(
          and f.name not in ('saas_private.sealed_in(cstring)', 'saas_private.sealed_out(saas.sealed)',
                             'saas_private.sealed_recv(internal)', 'saas_private.sealed_send(saas.sealed)',
                             'saas_private.my_organizations()',
-                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()',
+                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()', 'saas_private.my_preferences()',
                             'saas_private.my_mail_templates()')$$,
     'functions in saas_private are for service roles, but for those of the type and those behind views');
 select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g
        where g.grantee = 'saas_anon'::regrole and f.pronamespace = 'saas_api'::regnamespace$$,
     array['saas_api.sign_up(text,text,text,text,text)', 'saas_api.verify_email(text)',
-          'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()',
+          'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()', 'saas_api.resolve_organization(text)', 'saas_api.organization_logo(text)',
           'saas_api.verify_second_factor(text,text)',
           'saas_api.verify_email_code(text,text)', 'saas_api.resend_verification(text)',
           'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)', 'saas_api.confirm_email_change(text)'],
-    'saas_anon may sign up, verify, sign in, refresh and recover, and read the public keys');
+    'saas_anon may sign up, verify, sign in, refresh and recover, and read the public keys and whose host it is');
 select is_empty(
     $$select name from catalog.function
        where pronamespace = 'saas_api'::regnamespace and not has_function_privilege('saas_user', oid, 'execute')$$,

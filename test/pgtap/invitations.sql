@@ -129,6 +129,13 @@ select is(pg_temp.acme(:'ada', format('saas_api.%s(%L)', call, :'owner_invitatio
   from unnest(array['resend_invitation', 'revoke_invitation']) call;
 select is(pg_temp.invite(:'ada', 'owner@example.com', 'owner'), 'pending', 'the person may be invited again');
 
+-- Domains that the organization allows
+update saas.organization_settings set allowed_email_domains = '{example.org}' where org_id = :'acme';
+insert into saas.organization_settings (org_id, allowed_email_domains) values (:'acme', '{example.org}') on conflict do nothing;
+select is(pg_temp.invite(:'abe', 'y@example.com', 'viewer'), E'PT403\nthe organization does not allow addresses at this domain', 'nobody of another domain is invited');
+select is(pg_temp.accept(:'bob', :'bobs', :'token'), E'PT403\nthe organization does not allow addresses at this domain', 'and who was before does not get in');
+update saas.organization_settings set allowed_email_domains = null where org_id = :'acme';
+
 -- Accepting
 select lives_ok(format('select saas.set_seats(%L, 3)', :'acme'), 'with three seats for three members');
 select is(pg_temp.accept(:'bob', :'bobs', :'token'), E'PT402\nall seats of the organization are taken\n{"seats": 3}', 'a good token finds no seat');

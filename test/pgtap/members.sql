@@ -77,6 +77,13 @@ select is(:'before' || ' ' || saas.has_permission('manage_workflows'), 't false'
 commit;
 select is(pg_temp.change(:'abe', :'mia', 'member'), 'member', 'and is given back');
 
+-- The setting that leaves role changes to owners
+insert into saas.organization_settings (org_id, role_changes_by_owners) values (:'acme', true);
+select is(pg_temp.change(:'abe', :'mia', 'viewer'), E'PT403\nonly owners change roles in this organization', 'an admin changes no role then');
+select is(pg_temp.change(:'ada', :'mia', 'viewer'), 'viewer', 'an owner does');
+update saas.organization_settings set role_changes_by_owners = false;
+select is(pg_temp.change(:'abe', :'mia', 'member'), 'member', 'and everybody else again without the setting');
+
 -- Removal, and what ends with it
 begin;
 select saas.assume_identity(:'mia', :'acme') as ok \gset
