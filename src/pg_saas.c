@@ -13,6 +13,7 @@
 #include "state/keyring.h"
 #include "state/limits.h"
 #include "state/login.h"
+#include "state/registry.h"
 #include "state/settings.h"
 #include "state/shared.h"
 #include "store/layout.h"
@@ -42,6 +43,7 @@ _PG_init(void)
 	SaasLayoutInit();
 	SaasPartitionInit();
 	SaasUtilityHookInit();
+	SaasRegistryInit();
 	SaasLoginInit();
 	SaasLoginHookInit();
 	/* pg_upgrade runs the old server once more: nothing may act or write there. */

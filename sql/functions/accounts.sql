@@ -276,7 +276,7 @@ comment on function saas_private.reclaim_account(uuid, text, text, text, text) i
 'Gives an account whose address was never proven, and that nobody has signed in to, the names of a new sign-up, and its organization too.';
 
 create function saas_api.sign_up(email text, password text, first_name text, last_name text,
-                                 organization_name text default null)
+                                 organization_name text default null, invitation_token text default null)
 returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -300,6 +300,9 @@ begin
     end if;
     perform saas_private.require_strong_password(sign_up.password);
     perform saas_private.count_mail_request(given_email);
+    if sign_up.invitation_token is not null then
+        perform saas_private.find_invitation(sign_up.invitation_token, given_email);
+    end if;
     -- Before the look-up, so that a known address takes the same time.
     password_hash := saas_private.hash_password(sign_up.password);
     hashed_at := clock_timestamp();
@@ -307,7 +310,9 @@ begin
     insert into saas.app_user (id, email, first_name, last_name)
     values (person_id, given_email, given_first, given_last)
     on conflict do nothing;
-    if found then
+    if found and sign_up.invitation_token is not null and given_org is null then
+        null;  -- the invitation's organization is the person's first
+    elsif found then
         org_name := coalesce(given_org, left(format('%s %s''s Organization', given_first, given_last), 255));
         perform saas_private.add_organization(person_id, org_name,
             case when current_setting('saas.require_verified_email')::boolean then saas_private.draft_slug(org_name) end,
@@ -321,7 +326,9 @@ begin
         perform saas_private.reclaim_account(person_id, given_email, given_first, given_last, given_org)
           where person_id is not null;
     end if;
-    if person_id is not null then
+    if sign_up.invitation_token is not null then
+        return saas_private.join_invited(person_id, password_hash, sign_up.invitation_token);
+    elsif person_id is not null then
         perform saas_private.set_password(person_id, password_hash);
         perform saas_private.mail_verification(person_id);
     else
@@ -330,9 +337,9 @@ begin
     return saas_private.answer_alike(hashed_at, 'Check your email to verify your account.');
 end
 $$;
-alter function saas_api.sign_up(text, text, text, text, text) owner to saas_service;
-comment on function saas_api.sign_up(text, text, text, text, text) is
-'Creates an account and its organization (a personal one without organization_name), the user as its owner, and mails a verification link and code. The organization gets the slug of its name when the address is verified, if it is free then. An account whose address nobody has verified gets the new password and names and another mail. The answer is the same for an address that has an account already. Errors: 22023 with fields, PT403 when sign-up is turned off, PT429 after too many mails to the address. For saas_anon and saas_user.';
+alter function saas_api.sign_up(text, text, text, text, text, text) owner to saas_service;
+comment on function saas_api.sign_up(text, text, text, text, text, text) is
+'Creates an account and its organization (a personal one without organization_name), the user as its owner, and mails a verification link and code. The organization gets the slug of its name when the address is verified, if it is free then. An account whose address nobody has verified gets the new password and names and another mail. The answer is the same for an address that has an account already. With invitation_token, from an invitation to the same address, the address is proven, the person a member there, and without organization_name there is no other organization: {message, organization, membership}. Errors: 22023 with fields, 22023 for a token that accept_invitation would refuse, with a good one 23505 for an address that has an account and what accept_invitation answers, PT403 when sign-up is turned off, PT429 after too many mails to the address. For saas_anon and saas_user.';
 
 create function saas.confirm_user(user_id uuid) returns void
 language plpgsql volatile security definer

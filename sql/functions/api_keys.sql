@@ -49,7 +49,7 @@ begin
     end if;
     select array_agg(distinct p.name) into wanted from unnest(require_key_permissions.permissions) as p (name);
     if array_position(wanted, null) is not null
-       or not wanted <@ (select b.permissions from saas.builtin_roles() b where b.name = 'owner') then
+       or not wanted <@ (select array_agg(k.name) from saas_private.known_permissions() k) then
         perform saas_private.raise_fields('invalid input', 'permissions', 'must be permissions that exist');
     end if;
     perform saas.require_permission(p.name) from unnest(wanted) as p (name);

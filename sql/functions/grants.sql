@@ -15,7 +15,7 @@ grant execute on function
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
 
 grant execute on function
-    saas_api.sign_up(text, text, text, text, text), saas_api.verify_email(text),
+    saas_api.sign_up(text, text, text, text, text, text), saas_api.verify_email(text),
     saas_api.sign_in(text, text, boolean), saas_api.refresh_session(text), saas_api.jwks()
     to saas_anon, saas_user;
 
@@ -219,6 +219,32 @@ grant execute on function
     saas.verify_audit(uuid, jsonb), saas.audit_checkpoint(uuid), saas.prune_audit(uuid, timestamptz)
     to saas_operator;
 grant execute on procedure saas.seal_audit() to saas_operator;
+
+-- Teams.
+grant execute on function
+    saas_api.invite_member(text, text), saas_api.resend_invitation(uuid), saas_api.revoke_invitation(uuid),
+    saas_api.accept_invitation(text), saas_api.decline_invitation(text),
+    saas_api.change_member_role(uuid, text), saas_api.remove_member(uuid), saas_api.leave_organization(),
+    saas_api.transfer_ownership(uuid), saas_api.set_member_attributes(uuid, jsonb), saas_api.seats(),
+    saas_api.create_role(text, text[], integer), saas_api.update_role(text, text[], integer),
+    saas_api.delete_role(text), saas_api.create_roles_from_template(text),
+    saas_private.my_members(), saas_private.known_permissions()
+    to saas_user;
+grant execute on function saas.explain_access(uuid, text, uuid) to saas_user, saas_operator;
+grant execute on function saas.set_seats(uuid, integer), saas.register_permission(text, text, text[]) to saas_operator;
+grant execute on function saas_private.permissions_changed() to saas_service;
+grant execute on function
+    saas_private.check_line(text, boolean, text, text), saas_private.invitation_json(uuid, uuid)
+    to saas_service;
+grant execute on function
+    saas_private.known_permissions(), saas_private.manage_team(text),
+    saas_private.require_below(text, integer, integer)
+    to saas_owner, saas_service;
+grant execute on function
+    saas_private.require_role_permissions(text[], text[]), saas_private.require_rank(text, integer, integer),
+    saas_private.role_json(text), saas_private.custom_role(uuid, text), saas_private.role_is_used(uuid, text),
+    saas_private.role_templates()
+    to saas_owner;
 
 -- Organizations.
 grant execute on function

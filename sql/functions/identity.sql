@@ -74,10 +74,10 @@ comment on function saas_private.has_open_ticket(uuid) is
 
 create function saas.builtin_roles(out name text, out rank integer, out permissions text[])
 returns setof record
-language c immutable parallel safe
+language c stable parallel safe
 as 'MODULE_PATHNAME', 'pg_saas_builtin_roles';
 comment on function saas.builtin_roles() is
-'The four built-in roles with their rank and permissions. They cannot be changed.';
+'The four built-in roles with their rank and permissions. They cannot be changed, but saas.register_permission() gives them those of applications.';
 
 create function saas_private.issue_access_token(user_id uuid, session_id uuid, org_id uuid, lifetime integer default null)
 returns jsonb

@@ -1,6 +1,6 @@
 /*
  * permissions.h
- *	  The thirteen permissions and the four built-in roles.
+ *	  The thirteen built-in permissions and the four built-in roles.
  */
 #ifndef SAAS_PERMISSIONS_H
 #define SAAS_PERMISSIONS_H
@@ -22,7 +22,7 @@ typedef struct SaasBuiltinRole
 /* The name of permission number n, 0 to SAAS_PERMISSION_COUNT - 1. */
 extern const char *SaasPermissionName(int number);
 
-/* The bit of a permission, 0 when there is none of that name. */
+/* The bit of a built-in permission, 0 when there is none of that name. */
 extern uint64_t SaasPermissionBit(const char *name, size_t length);
 
 /* The built-in role of that name, or NULL. */

@@ -10,8 +10,8 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
-#include "pure/permissions.h"
 #include "state/identity.h"
+#include "state/registry.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -31,6 +31,7 @@ PG_FUNCTION_INFO_V1(pg_saas_org_if);
 PG_FUNCTION_INFO_V1(pg_saas_is_authenticated);
 PG_FUNCTION_INFO_V1(pg_saas_require_permission);
 PG_FUNCTION_INFO_V1(pg_saas_builtin_roles);
+PG_FUNCTION_INFO_V1(pg_saas_permissions_changed);
 
 Datum
 pg_saas_clear_identity(PG_FUNCTION_ARGS)
@@ -132,13 +133,15 @@ pg_saas_current_rank(PG_FUNCTION_ARGS)
 static ArrayType *
 permission_array(uint64 permissions)
 {
-	Datum		names[SAAS_PERMISSION_COUNT];
+	Datum		names[SAAS_LAST_REGISTERED + 1];
 	int			count = 0;
 
-	for (int i = 0; i < SAAS_PERMISSION_COUNT; i++)
+	for (int i = 0; i <= SAAS_LAST_REGISTERED; i++)
 	{
-		if ((permissions >> i) & 1)
-			names[count++] = CStringGetTextDatum(SaasPermissionName(i));
+		const char *name = (permissions >> i) & 1 ? SaasRegistryName(i) : NULL;
+
+		if (name != NULL)
+			names[count++] = CStringGetTextDatum(name);
 	}
 	return construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT);
 }
@@ -152,7 +155,10 @@ pg_saas_current_permissions(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(permission_array(identity->has_org ? identity->permissions : 0));
 }
 
-/* The name is a constant in every policy: its bit is looked up once per plan. */
+/*
+ * The name is a constant in every policy: its bit is looked up once per plan.
+ * One that is unknown may become known while the state lives.
+ */
 typedef struct PermissionCache
 {
 	bool		is_constant;
@@ -183,8 +189,8 @@ permission_bit(FunctionCallInfo fcinfo)
 	if (cache != NULL && cache->is_constant)
 		return cache->bit;
 	name = PG_GETARG_TEXT_PP(0);
-	bit = SaasPermissionBit(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-	if (flinfo != NULL && cache == NULL)
+	bit = SaasRegistryBit(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	if (flinfo != NULL && cache == NULL && bit != 0)
 	{
 		cache = MemoryContextAlloc(flinfo->fn_mcxt, sizeof(PermissionCache));
 		cache->is_constant = argument_is_constant(flinfo);
@@ -247,8 +253,16 @@ pg_saas_builtin_roles(PG_FUNCTION_ARGS)
 
 		values[0] = CStringGetTextDatum(role->name);
 		values[1] = Int32GetDatum(role->rank);
-		values[2] = PointerGetDatum(permission_array(role->permissions));
+		values[2] = PointerGetDatum(permission_array(SaasRegistryOfRole(role)));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+Datum
+pg_saas_permissions_changed(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	SaasRegistryChanged();
+	PG_RETURN_VOID();
 }

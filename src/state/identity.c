@@ -7,10 +7,10 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "compat.h"
-#include "pure/permissions.h"
 #include "server/raise.h"
 #include "server/uuidv7.h"
 #include "state/identity.h"
+#include "state/registry.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -270,7 +270,7 @@ SaasIdentityOrgIf(uint64 permission_bit)
 void
 SaasIdentityRequire(const char *permission)
 {
-	uint64		bit = SaasPermissionBit(permission, strlen(permission));
+	uint64		bit = SaasRegistryBit(permission, strlen(permission));
 
 	if (!current.is_set)
 		SaasRaise("PT401", "Access token required", NULL, NULL);

@@ -35,7 +35,7 @@ typedef struct SaasIdentity
 	pg_uuid_t	session_id;
 	pg_uuid_t	api_key_id;		/* for SAAS_IDENTITY_API_KEY */
 	int			rank;			/* 0 without an organization and for API keys */
-	uint64		permissions;	/* bits of pure/permissions.h */
+	uint64		permissions;	/* bits of state/registry.h */
 	char		role[NAMEDATALEN];	/* "" without an organization and for API keys */
 	char		actor[NAMEDATALEN]; /* database role of an operator or mapped login, else "" */
 } SaasIdentity;

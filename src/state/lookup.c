@@ -7,13 +7,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/parsenodes.h"
-#include "pure/permissions.h"
 #include "server/plan.h"
 #include "server/raise.h"
 #include "server/run_as.h"
 #include "state/client.h"
 #include "state/limits.h"
 #include "state/lookup.h"
+#include "state/registry.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -98,7 +98,7 @@ permission_mask(Datum permissions)
 		if (nulls[i])
 			continue;
 		name = DatumGetTextPP(items[i]);
-		mask |= SaasPermissionBit(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+		mask |= SaasRegistryBit(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 	}
 	return mask;
 }
@@ -197,7 +197,7 @@ take_role(SaasIdentity *identity)
 		return;
 	}
 	identity->rank = builtin->rank;
-	identity->permissions = builtin->permissions;
+	identity->permissions = SaasRegistryOfRole(builtin);
 }
 
 static bool

@@ -14,6 +14,7 @@
 char	   *saas_master_key_file = NULL;
 int			saas_bcrypt_cost = 11;
 int			saas_access_token_lifetime = 900;
+int			saas_invitation_lifetime = 172800;
 char	   *saas_jwt_issuer = NULL;
 char	   *saas_jwt_audience = NULL;
 int			saas_jwt_algorithm = SAAS_JWT_ES256;
@@ -141,6 +142,10 @@ define_identity_settings(void)
 	DefineCustomIntVariable("saas.access_token_lifetime",
 							"How long an access token is good.",
 							NULL, &saas_access_token_lifetime, 900, 60, 86400,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.invitation_lifetime",
+							"How long an invitation to an organization is good.",
+							NULL, &saas_invitation_lifetime, 172800, 3600, 2592000,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomStringVariable("saas.jwt_issuer",
 							   "Claim \"iss\" of the access tokens.",

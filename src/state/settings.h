@@ -17,6 +17,7 @@ extern char *saas_jwt_issuer;
 extern char *saas_jwt_audience;
 extern int	saas_jwt_algorithm;	/* a SaasJwtAlgorithm */
 extern char *saas_second_factor_issuer;
+extern int	saas_invitation_lifetime; /* s */
 extern bool saas_sign_up_enabled;
 extern bool saas_require_verified_email;
 extern int	saas_sign_in_floor; /* ms */
