@@ -94,6 +94,16 @@ push_member(JsonbParseState **state, char *name, JsonbValue *value)
 }
 
 static void
+push_count(JsonbParseState **state, char *name, int count)
+{
+	JsonbValue	value;
+
+	value.type = jbvNumeric;
+	value.val.numeric = DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(count)));
+	push_member(state, name, &value);
+}
+
+static void
 push_names(JsonbParseState **state, Jsonb *json)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
@@ -127,17 +137,11 @@ summarize(Jsonb *json)
 	value.type = jbvBool;
 	value.val.boolean = true;
 	push_member(&state, "summarized", &value);
-	value.type = jbvNumeric;
-	value.val.numeric = DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(VARSIZE(json))));
-	push_member(&state, "bytes", &value);
+	push_count(&state, "bytes", VARSIZE(json));
 	if (JB_ROOT_IS_OBJECT(json))
 		push_names(&state, json);
 	else if (!JB_ROOT_IS_SCALAR(json))
-	{
-		value.type = jbvNumeric;
-		value.val.numeric = DatumGetNumeric(DirectFunctionCall1(int4_numeric, Int32GetDatum(JB_ROOT_COUNT(json))));
-		push_member(&state, "elements", &value);
-	}
+		push_count(&state, "elements", JB_ROOT_COUNT(json));
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 

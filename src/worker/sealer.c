@@ -37,19 +37,17 @@ look(void *arg)
 	*(bool *) arg = SaasAuditSealIsDue();
 }
 
-/* Batch by batch, each committed. */
+/* Batch by batch, each committed, while they are as large as that. */
 static void
-repeat(const SaasEngineHost *host, int (*run) (int limit, int wait_ms), int wait_ms)
+repeat(const SaasEngineHost *host, Step step, int full)
 {
-	Step		step = {run, wait_ms, BATCH};
-
-	while (step.count == BATCH)
+	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		host->begin();
 		run_step(&step);
 		host->commit();
-	}
+	} while (step.count >= full);
 }
 
 void
@@ -61,25 +59,25 @@ SaasSealAll(const SaasEngineHost *host, int wait_ms)
 	due = SaasAuditSealIsDue();
 	host->commit();
 	if (due)
-		repeat(host, SaasAuditSeal, wait_ms);
-	repeat(host, SaasAuditBury, wait_ms);
+		repeat(host, (Step) {SaasAuditSeal, wait_ms, 0}, BATCH);
+	/* One chain at a time. */
+	repeat(host, (Step) {SaasAuditBury, wait_ms, 0}, 1);
 }
 
 /* False when it failed. */
 static bool
-repeat_guarded(const SaasEngineHost *host, int (*run) (int limit, int wait_ms))
+repeat_guarded(const SaasEngineHost *host, Step step, int full)
 {
-	Step		step = {run, LOCK_WAIT_MS, BATCH};
 	SaasProblem problem = {0};
-	bool		ok = true;
+	bool		ok;
 
-	while (ok && step.count == BATCH)
+	do
 	{
 		CHECK_FOR_INTERRUPTS();
 		host->begin();
 		ok = SaasGuardedRun(run_step, &step, &problem);
 		host->commit();
-	}
+	} while (ok && step.count >= full);
 	/* Who seals in a session at the moment does our work. */
 	if (!ok && strcmp(problem.sqlstate, "55P03") == 0)
 		return true;
@@ -107,6 +105,7 @@ SaasSealSometimes(const SaasEngineHost *host)
 {
 	if (GetCurrentTimestamp() < retry_at || !is_due(host))
 		return;
-	if (!repeat_guarded(host, SaasAuditSeal) || !repeat_guarded(host, SaasAuditBury))
+	if (!repeat_guarded(host, (Step) {SaasAuditSeal, LOCK_WAIT_MS, 0}, BATCH) ||
+		!repeat_guarded(host, (Step) {SaasAuditBury, LOCK_WAIT_MS, 0}, 1))
 		retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 }
