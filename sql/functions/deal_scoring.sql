@@ -136,10 +136,12 @@ begin
     end if;
     return (
         with part (name, value) as (values
-            ('dealSize', least(1, ln(1 + amount) / ln(1 + 1000000.0))),
-            ('closeProximity', greatest(0, least(1, 1 - close_in_days / 90))),
+            -- least() would take a fact that is missing for the best.
+            ('dealSize', case when amount is not null then least(1, ln(1 + amount) / ln(1 + 1000000.0)) end),
+            ('closeProximity', case when close_in_days is not null
+                                    then greatest(0, least(1, 1 - close_in_days / 90)) end),
             ('riskScore', deal_priority.risk),
-            ('engagementLevel', least(1, activities / 10)),
+            ('engagementLevel', case when activities is not null then least(1, activities / 10) end),
             ('strategicValue', strategic)
         ), weighed as (
             select p.name, round(coalesce(p.value, 0), 4) as value, p.value is null as is_missing,
@@ -147,7 +149,7 @@ begin
               from part p
         )
         select jsonb_build_object(
-                   'priority', round(least(1, sum(w.value * w.weight)), 4),
+                   'priority', least(1, sum(round(w.value * w.weight, 4))),
                    'parts', jsonb_object_agg(w.name, jsonb_build_object('value', w.value, 'weight', w.weight,
                                                                         'points', round(w.value * w.weight, 4))),
                    'missing', coalesce(jsonb_agg(w.name order by w.name) filter (where w.is_missing), '[]'))

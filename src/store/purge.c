@@ -20,7 +20,7 @@
 #include "store/statement.h"
 #include "utils/builtins.h"
 
-/* The tables of a row of which another is a reference come after that one. */
+/* A table that others refer to comes after them. */
 static SaasStatement list_tables = {
 	"with recursive candidate as ("
 	"    select c.oid, c.relowner, format('%I.%I', n.nspname, c.relname) as name"
@@ -77,9 +77,11 @@ read_tables(int *count)
 	for (int i = 0; i < *count; i++)
 	{
 		bool		is_null;
+		Datum		name = SaasStatementColumn(i, 1, &is_null);
+		Datum		owner = SaasStatementColumn(i, 2, &is_null);
 
-		tables[i].name = MemoryContextStrdup(caller, TextDatumGetCString(SaasStatementColumn(i, 1, &is_null)));
-		tables[i].owner = MemoryContextStrdup(caller, TextDatumGetCString(SaasStatementColumn(i, 2, &is_null)));
+		tables[i].name = MemoryContextStrdup(caller, TextDatumGetCString(name));
+		tables[i].owner = MemoryContextStrdup(caller, TextDatumGetCString(owner));
 	}
 	SaasRunAsEnd(&state);
 	return tables;
