@@ -242,7 +242,7 @@ grant execute on function
     to saas_owner, saas_service;
 grant execute on function
     saas_private.require_role_permissions(text[], text[]), saas_private.require_rank(text, integer, integer),
-    saas_private.role_json(text), saas_private.custom_role(uuid, text), saas_private.role_is_used(uuid, text),
+    saas_private.role_json(text), saas_private.custom_role(uuid, text), saas_private.remove_role(uuid, text),
     saas_private.role_templates()
     to saas_owner;
 

@@ -219,21 +219,25 @@ alter function saas_api.update_role(text, text[], integer) owner to saas_owner;
 comment on function saas_api.update_role(text, text[], integer) is
 'Changes permissions and rank of a custom role, for its members from their next transaction on; what is NULL stays. The role, and its new rank, must be below mine, and the new permissions mine. Answers the row of saas_api.roles. Errors: PT401, PT403 (a permission that I lack, in DETAIL; a rank not below mine; with an API key), PT404, PT409 for a built-in role, 22023 with fields. For saas_user with manage_settings.';
 
-create function saas_private.role_is_used(org_id uuid, name text) returns boolean
-language plpgsql stable security definer
+create function saas_private.remove_role(org_id uuid, name text) returns void
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return exists (select from saas.membership m
-                    where m.org_id = role_is_used.org_id and m.role = role_is_used.name)
-        or exists (select from saas.invitation i
-                    where i.org_id = role_is_used.org_id and i.role = role_is_used.name
-                      and i.status = 'pending' and i.expires_at > now());
+    if exists (select from saas.membership m
+                where m.org_id = remove_role.org_id and m.role = remove_role.name)
+       or exists (select from saas.invitation i
+                   where i.org_id = remove_role.org_id and i.role = remove_role.name
+                     and i.status = 'pending' and i.expires_at > now()) then
+        perform saas_private.raise_error('PT409', 'the role is in use', null,
+            'Give its members another role, and end the invitations to it, first.');
+    end if;
+    delete from saas.role r where r.org_id = remove_role.org_id and r.name = remove_role.name;
 end
 $$;
-alter function saas_private.role_is_used(uuid, text) owner to saas_service;
-comment on function saas_private.role_is_used(uuid, text) is
-'Whether a role has members, or a good invitation promises it.';
+alter function saas_private.remove_role(uuid, text) owner to saas_service;
+comment on function saas_private.remove_role(uuid, text) is
+'Deletes a role, PT409 when it has members or a good invitation promises it. For delete_role only.';
 
 create function saas_api.delete_role(name text) returns jsonb
 language plpgsql volatile security definer
@@ -244,11 +248,7 @@ declare
     target record := saas_private.custom_role(mine.org_id, delete_role.name);
 begin
     perform saas_private.require_below(mine.role, mine.rank, target.rank);
-    if saas_private.role_is_used(mine.org_id, delete_role.name) then
-        perform saas_private.raise_error('PT409', 'the role is in use', null,
-            'Give its members another role, and end the invitations to it, first.');
-    end if;
-    delete from saas.role r where r.org_id = mine.org_id and r.name = delete_role.name;
+    perform saas_private.remove_role(mine.org_id, delete_role.name);
     perform saas_private.audit('role.deleted', 'role', delete_role.name,
         jsonb_build_object('permissions', target.permissions, 'rank', target.rank));
     return jsonb_build_object('message', 'Role deleted.');

@@ -23,8 +23,9 @@ create policy "holders of manage_settings add roles" on saas.role
 create policy "holders of manage_settings change roles" on saas.role
     for update using (org_id = saas.org_if('manage_settings'))
     with check (org_id = saas.org_if('manage_settings'));
-create policy "holders of manage_settings remove roles" on saas.role
-    for delete using (org_id = saas.org_if('manage_settings'));
+create policy "the service removes roles" on saas.role
+    for delete to saas_service using (true);
+grant delete on saas.role to saas_service;
 
 alter table saas.organization add column seats integer check (seats >= 1);
 comment on column saas.organization.seats is

@@ -377,10 +377,11 @@ $$;
 create function attack.forget_attempts(given text) returns void
 language sql as $$
     select saas_private.forget_attempts(kind.name, subject.name)
-      from unnest(array['sign_in', 'mail', 'verify_email_code', 'own_password', 'second_factor']) as kind (name),
+      from unnest(array['sign_in', 'mail', 'verify_email_code', 'own_password', 'second_factor',
+                      'invitation', 'invite']) as kind (name),
            attack.scene s,
            unnest(array[saas_private.email_subject(given), saas_private.email_subject('sample_metric'),
-                        s.user_id::text]) as subject (name)
+                        s.user_id::text, s.org_id::text]) as subject (name)
 $$;
 
 -- What a function answers, with everything replaced that differs between two

@@ -432,7 +432,7 @@ select set_eq('select pg_temp.callable_by(''saas_anon'')', array[
     'saas.current_role_name()', 'saas.current_session_id()', 'saas.current_permissions()', 'saas.has_permission(text)',
     'saas.org_if(text)', 'saas.is_authenticated()', 'saas.require_permission(text)', 'saas.require_membership(uuid,text)',
     'saas.builtin_roles()', 'saas.uuidv7()', 'saas.version()',
-    'saas_api.sign_up(text,text,text,text,text)', 'saas_api.verify_email(text)', 'saas_api.sign_in(text,text,boolean)',
+    'saas_api.sign_up(text,text,text,text,text,text)', 'saas_api.verify_email(text)', 'saas_api.sign_in(text,text,boolean)',
     'saas_api.verify_second_factor(text,text)',
     'saas_api.confirm_email_change(text)', 'saas.full_name(text,text)',
     'saas_api.refresh_session(text)', 'saas_api.jwks()', 'saas_api.verify_email_code(text,text)',

@@ -40,6 +40,7 @@ select set_eq(
           'saas_private.security_event',   -- of people and organizations, before it is known whose
           'saas.organization',             -- the tenants themselves
           'saas.plan',                     -- the platform's
+          'saas.permission',               -- the platform's
           'saas.user_preference',          -- of people
           'saas_private.deleted_organization', -- the platform's, of organizations that are gone
           'saas_private.second_factor',    -- of people
@@ -326,12 +327,13 @@ select is_empty(
                             'saas_private.sealed_recv(internal)', 'saas_private.sealed_send(saas.sealed)',
                             'saas_private.my_organizations()',
                             'saas_private.my_sessions()', 'saas_private.my_sign_ins()', 'saas_private.my_preferences()',
-                            'saas_private.my_mail_templates()', 'saas_private.my_activity()')$$,
+                            'saas_private.my_mail_templates()', 'saas_private.my_members()',
+                            'saas_private.known_permissions()', 'saas_private.my_activity()')$$,
     'functions in saas_private are for service roles, but for those of the type and those behind views');
 select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g
        where g.grantee = 'saas_anon'::regrole and f.pronamespace = 'saas_api'::regnamespace$$,
-    array['saas_api.sign_up(text,text,text,text,text)', 'saas_api.verify_email(text)',
+    array['saas_api.sign_up(text,text,text,text,text,text)', 'saas_api.verify_email(text)',
           'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()', 'saas_api.resolve_organization(text)', 'saas_api.organization_logo(text)',
           'saas_api.verify_second_factor(text,text)',
           'saas_api.verify_email_code(text,text)', 'saas_api.resend_verification(text)',

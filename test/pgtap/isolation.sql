@@ -17,6 +17,7 @@ declare
     person record := tenants.found(name);
     connection_id uuid;
     api_key_id uuid := saas.uuidv7();
+    invitation_id uuid := saas.uuidv7();
     layout_id uuid;
 begin
     insert into attack.tenant values (name, person.user_id, person.org_id);
@@ -26,6 +27,10 @@ begin
     values (person.org_id, name || '_auditor', false, array['view_dashboard'], 15);
     insert into saas.outbox (org_id, recipient, template)
     values (person.org_id, name || '@example.com', 'invitation');
+    insert into saas.invitation (org_id, id, email, role, invited_by, expires_at)
+    values (person.org_id, invitation_id, name || '.guest@example.com', 'member', person.user_id, now() + interval '1 day');
+    insert into saas_private.invitation_token (org_id, invitation_id, token_hash, mail_id)
+    values (person.org_id, invitation_id, sha256(name::bytea), saas.uuidv7());
     insert into saas.api_key (org_id, id, name, prefix, permissions, created_by)
     values (person.org_id, api_key_id, name || ' key', 'saas_' || left(name || '0000000', 7), array['view_dashboard'], person.user_id);
     insert into saas_private.api_key_hash (org_id, api_key_id, key_hash)
@@ -95,7 +100,7 @@ select ok(attack.count_rows(r.relation, s.mark, true) > 0 and attack.count_rows(
  where r.kind in ('r', 'p')
    -- The platform's own: no organization has a row in them.
    and r.relation::text not in ('saas.schema_migration', 'saas_private.installation', 'saas_private.jwt_key',
-                                    'saas_private.hash_key', 'saas_private.common_password', 'saas.plan',
+                                    'saas_private.hash_key', 'saas_private.common_password', 'saas.plan', 'saas.permission',
                                     'saas.guarded_schema', 'saas_private.unguarded_table',
                                     'saas_private.audit_key', 'saas_private.audit_sealing',
                                     'saas_private.deleted_organization')
