@@ -165,3 +165,39 @@ grant execute on function
     saas_private.my_mail_templates(), saas_private.require_field_email(text, text),
     saas_private.render_mail(text, text, text, jsonb, text, text, text, text, text, text, text)
     to saas_owner, saas_service;
+
+-- Isolation of the application's tables.
+grant execute on function
+    saas.protect(regclass, text, text, boolean, boolean), saas.unprotect(regclass),
+    saas.protection_plan(regclass, text, text, boolean, bigint), saas.unprotection_plan(regclass)
+    to saas_operator;
+grant execute on function
+    saas_private.plan_protection(oid, text, text, boolean, bigint), saas_private.plan_unprotection(oid),
+    saas_private.relation_tree(oid), saas_private.column_names(oid, smallint[]), saas_private.column_list(name[]),
+    saas_private.has_unique_index(oid, name[]), saas_private.has_leading_index(oid),
+    saas_private.object_name(oid, text), saas_private.bare_expression(text), saas_private.conditions(text),
+    saas_private.binds_organization(text), saas_private.widening_policies(oid), saas_private.protection_note(oid),
+    saas_private.require_protectable(oid, text, text), saas_private.require_organizations(oid, bigint),
+    saas_private.tenant_foreign_keys(oid), saas_private.foreign_key_text(oid, name[], name[], name[], boolean),
+    saas_private.delete_set_columns(oid), saas_private.protect_columns(oid), saas_private.protect_keys(oid),
+    saas_private.protect_foreign_keys(oid), saas_private.has_trigger(oid, text),
+    saas_private.protect_triggers(oid, boolean), saas_private.describe_unprotected(oid),
+    saas_private.protect_policies(oid, text, text), saas_private.with_force_lifted(oid, text[]),
+    saas_private.reveals_values(oid), saas_private.bypasses_row_security(oid), saas_private.views_on(oid),
+    saas_private.is_invoker_view(oid), saas_private.protection_reports(oid, text, text),
+    saas_private.without_secrets(jsonb, oid), saas_private.is_bounded(oid)
+    to saas_service;
+-- Whose migration makes the trigger.
+grant execute on function saas_private.check_new_table() to saas_owner;
+grant execute on function saas.check_isolation() to saas_operator;
+grant execute on function
+    saas_private.isolation_findings(), saas_private.tenant_members(), saas_private.tenant_roles(), saas_private.tenant_tables(),
+    saas_private.tenants_holding(oid, text), saas_private.is_of_extension(regclass, oid), saas_private.functions_in(text),
+    saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
+    saas_private.check_keys(), saas_private.check_views(), saas_private.check_functions(),
+    saas_private.check_privileges(), saas_private.check_roles(), saas_private.check_settings(),
+    saas_private.relation_tree(oid), saas_private.column_names(oid, smallint[]), saas_private.bare_expression(text),
+    saas_private.conditions(text), saas_private.binds_organization(text), saas_private.widening_policies(oid),
+    saas_private.delete_set_columns(oid), saas_private.reveals_values(oid), saas_private.bypasses_row_security(oid),
+    saas_private.views_on(oid), saas_private.is_invoker_view(oid)
+    to saas_owner;

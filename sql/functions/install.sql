@@ -173,6 +173,8 @@ begin
         perform saas_private.raise_error('22023', 'the confirmation does not match', null,
             'All data of pg_saas in this database are removed: confirm with the database''s name.');
     end if;
+    perform saas_private.require_nothing_protected();
+    drop event trigger if exists saas_guard;
     -- The migrations made everything that is in our schemas and not the
     -- extension's own; views first, then tables with what hangs on them.
     for item in
@@ -197,7 +199,7 @@ begin
 end
 $$;
 comment on function saas.uninstall(text) is
-'Removes every table and view of pg_saas from this database, with all their data. confirm must be the database''s name. Errors: PT403, 22023, 55000.';
+'Removes every table and view of pg_saas from this database, with all their data. confirm must be the database''s name. Errors: PT403, 22023, 55000 before saas.install() and while tables are protected by saas.protect.';
 
 create function saas.adopt() returns void
 language plpgsql volatile

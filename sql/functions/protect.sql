@@ -1,0 +1,1197 @@
+-- Isolation for tables of the application's own: saas.protect gives a table
+-- org_id, forced row-level security, one policy per command and keys that carry
+-- org_id; saas.unprotect takes them away again.  What was there before stands in
+-- comments on the objects made, so that dumps and renames keep it.  The plan is
+-- made from the catalogs by functions of ours and run with the caller's rights.
+-- Leans on identity and errors.
+
+-- What may hold rows of a relation: itself, its partitions and inheriting tables.
+create function saas_private.relation_tree(relation oid)
+returns table (relation oid, kind "char", is_partition boolean, depth integer)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive tree (oid, depth) as (
+        select relation_tree.relation, 0
+        union all
+        select i.inhrelid, t.depth + 1 from tree t join pg_inherits i on i.inhparent = t.oid
+    )
+    select c.oid, c.relkind, c.relispartition, min(t.depth)
+      from tree t join pg_class c on c.oid = t.oid
+     group by c.oid, c.relkind, c.relispartition
+$$;
+comment on function saas_private.relation_tree(oid) is
+'A table with its partitions and inheriting tables at every level; depth 0 is the table itself.';
+
+create function saas_private.column_names(relation oid, numbers smallint[]) returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(array_agg(a.attname order by u.n), '{}')
+      from unnest(column_names.numbers) with ordinality as u (attnum, n)
+      join pg_attribute a on a.attrelid = column_names.relation and a.attnum = u.attnum
+$$;
+comment on function saas_private.column_names(oid, smallint[]) is
+'The names of columns by number, in the order given; expressions (number 0) are left out.';
+
+create function saas_private.column_list(names name[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(quote_ident(u.name::text), ', ' order by u.n)
+      from unnest(column_list.names) with ordinality as u (name, n)
+$$;
+comment on function saas_private.column_list(name[]) is
+'Column names as SQL: quoted where they need it, with commas.';
+
+create function saas_private.has_unique_index(relation oid, names name[]) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_index i
+         where i.indrelid = has_unique_index.relation and i.indisunique and i.indisvalid and i.indimmediate
+           and i.indpred is null and i.indexprs is null and i.indnkeyatts = cardinality(has_unique_index.names)
+           and saas_private.column_names(i.indrelid, (i.indkey::smallint[])[0:i.indnkeyatts - 1]) @> has_unique_index.names)
+$$;
+comment on function saas_private.has_unique_index(oid, name[]) is
+'Whether a unique index that a foreign key can refer to holds exactly these columns, in any order.';
+
+create function saas_private.has_leading_index(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_index i
+          join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+         where i.indrelid = has_leading_index.relation and i.indisvalid and i.indpred is null and a.attname = 'org_id')
+$$;
+comment on function saas_private.has_leading_index(oid) is
+'Whether a whole index of the table leads with org_id.';
+
+create function saas_private.object_name(relation oid, suffix text) returns name
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    base text := (select c.relname from pg_class c where c.oid = object_name.relation);
+begin
+    if octet_length(base || object_name.suffix) > 63 then
+        -- Tables whose long names begin alike keep names of their own.
+        suffix := '_' || left(md5(base), 6) || object_name.suffix;
+        while octet_length(base || object_name.suffix) > 63 loop
+            base := left(base, -1);
+        end loop;
+    end if;
+    return base || object_name.suffix;
+end
+$$;
+comment on function saas_private.object_name(oid, text) is
+'A name for something that belongs to a table: the table''s with a suffix, shortened to 63 bytes where it must be.';
+
+-- Expressions, as pg_get_expr writes them, without the parentheses around them.
+create function saas_private.bare_expression(expression text) returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    depth integer;
+    quote text;
+    c text;
+    is_wrapped boolean;
+begin
+    loop
+        expression := btrim(bare_expression.expression);
+        exit when expression !~ '^\(.*\)$';
+        depth := 0;
+        quote := '';
+        is_wrapped := true;
+        for i in 1 .. length(expression) loop
+            c := substr(expression, i, 1);
+            if quote <> '' then
+                quote := case when c = quote then '' else quote end;
+            elsif c in ('''', '"') then
+                quote := c;
+            elsif c = '(' then
+                depth := depth + 1;
+            elsif c = ')' then
+                depth := depth - 1;
+                if depth = 0 and i < length(expression) then
+                    is_wrapped := false;
+                    exit;
+                end if;
+            end if;
+        end loop;
+        exit when not is_wrapped;
+        expression := substr(expression, 2, length(expression) - 2);
+    end loop;
+    return expression;
+end
+$$;
+comment on function saas_private.bare_expression(text) is
+'An expression without the parentheses that enclose all of it.';
+
+-- The parts that must all hold.  pg_get_expr puts every AND and OR into
+-- parentheses of its own, so at the outermost level there is one kind only.
+create function saas_private.conditions(expression text) returns setof text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    bare text := saas_private.bare_expression(conditions.expression);
+    depth integer := 0;
+    quote text := '';
+    start integer := 1;
+    parts text[] := '{}';
+    c text;
+begin
+    for i in 1 .. coalesce(length(bare), 0) loop
+        c := substr(bare, i, 1);
+        if quote <> '' then
+            quote := case when c = quote then '' else quote end;
+        elsif c in ('''', '"') then
+            quote := c;
+        elsif c in ('(', '[') then
+            depth := depth + 1;
+        elsif c in (')', ']') then
+            depth := depth - 1;
+        elsif depth = 0 and substr(bare, i, 5) = ' AND ' then
+            parts := parts || substr(bare, start, i - start);
+            start := i + 5;
+        elsif depth = 0 and (substr(bare, i, 4) = ' OR ' or substr(bare, i, 5) in ('CASE ', 'CASE' || chr(10))) then
+            return next bare;
+            return;
+        end if;
+    end loop;
+    return query select saas_private.bare_expression(p)
+                   from unnest(parts || substr(bare, start)) as p where p is not null;
+end
+$$;
+comment on function saas_private.conditions(text) is
+'The conditions of an expression that must all hold, each without parentheses; an OR or CASE is one condition.';
+
+create function saas_private.binds_organization(expression text) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Nearly every policy is this one.
+    select case when binds_organization.expression ~ '^\(org_id = saas\.(org_if\(''[a-z0-9_]+''::text\)|current_org_id\(\))\)$' then true
+                else exists (
+        select from saas_private.conditions(binds_organization.expression) as c
+         where regexp_replace(c, '\( SELECT (saas\.[a-z_]+\((''([^'']|'''')*''::text)?\)) AS [a-z_]+\)', '\1')
+               ~ ('^((\w+\.)?org_id = saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\))'
+                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$')) end
+$$;
+comment on function saas_private.binds_organization(text) is
+'Whether a policy''s expression holds only for rows of the identity''s organization.';
+
+-- A permissive policy adds rows: each must bind them to the organization, but
+-- for those that only service roles have.
+create function saas_private.widening_policies(relation oid) returns table (policy oid, name name, expression text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select p.oid, p.polname, concat_ws(' / ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+      from pg_policy p
+     where p.polrelid = widening_policies.relation and p.polpermissive
+       and not p.polroles <@ array(select r.oid from pg_roles r where r.rolname in ('saas_service', 'saas_poller'))
+       and (p.polqual is not null and not saas_private.binds_organization(pg_get_expr(p.polqual, p.polrelid))
+            or p.polwithcheck is not null and not saas_private.binds_organization(pg_get_expr(p.polwithcheck, p.polrelid)))
+     order by p.polname
+$$;
+comment on function saas_private.widening_policies(oid) is
+'Permissive policies of a table that let rows of other organizations through.';
+
+-- What the read policy's comment says about the table before saas.protect.
+create function saas_private.protection_note(relation oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select substring(obj_description(p.oid, 'pg_policy') from '^Made by saas\.protect; before: (.*)$')
+      from pg_policy p
+     where p.polrelid = protection_note.relation and p.polname = 'saas: an organization reads its own rows'
+$$;
+comment on function saas_private.protection_note(oid) is
+'How a protected table was before (org_id, its default, row-level security); NULL for a table that saas.protect did not protect.';
+
+create function saas_private.require_protectable(relation oid, read text, write text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+    found_policies text;
+begin
+    select c.*, n.nspname as schema, c.oid::regclass::text as name into item
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.oid = require_protectable.relation;
+    if not found then
+        perform saas_private.raise_error('42P01', 'there is no such table');
+    elsif item.relkind not in ('r', 'p') then
+        perform saas_private.raise_error('42809', format('%s is not a table', item.name), null,
+            case item.relkind when 'f' then 'Row-level security does not reach foreign tables.'
+                              when 'v' then 'Protect its tables and make the view security_invoker.' end);
+    elsif item.relpersistence = 't' or item.schema ~ '^pg_' or item.schema = 'information_schema'
+          or item.schema in ('saas', 'saas_api', 'saas_private') then
+        perform saas_private.raise_error('42809', format('%s is not a table of an application', item.name));
+    end if;
+    select i.inhparent::regclass::text as parent into item
+      from pg_inherits i where i.inhrelid = require_protectable.relation limit 1;
+    if found then
+        perform saas_private.raise_error('22023', format('%s is a part of %s', require_protectable.relation::regclass, item.parent),
+            null, 'Protect the table that holds all parts: the policies of a part do not bound who reads the whole.');
+    end if;
+    select u.permission into item
+      from unnest(array[require_protectable.read, require_protectable.write]) as u (permission)
+     where u.permission !~ '^[a-z][a-z0-9_]{0,62}$';
+    if found then
+        perform saas_private.raise_error('22023', format('%L is no name of a permission', item.permission), null,
+            'Permissions are words in lower case such as view_orders.');
+    end if;
+    for item in
+        select t.relation::regclass::text as name, t.kind, t.relation, a.atttypid, a.attgenerated,
+               format_type(a.atttypid, a.atttypmod) as type, pg_get_expr(d.adbin, d.adrelid) as default_value
+          from saas_private.relation_tree(require_protectable.relation) t
+          left join pg_attribute a on a.attrelid = t.relation and a.attname = 'org_id' and not a.attisdropped
+          left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+         order by t.depth, 1
+    loop
+        if item.kind not in ('r', 'p') then
+            perform saas_private.raise_error('42809', format('%s, a part of the table, is a foreign table', item.name), null,
+                'Row-level security does not reach foreign tables: detach it first.');
+        elsif item.atttypid <> 'uuid'::regtype then
+            perform saas_private.raise_error('42804', format('org_id of %s is of type %s', item.name, item.type), null,
+                'It names an organization and must be uuid.');
+        elsif item.attgenerated <> '' then
+            perform saas_private.raise_error('55000', format('org_id of %s is a generated column', item.name));
+        elsif item.default_value <> 'saas.current_org_id()' then
+            perform saas_private.raise_error('55000', format('org_id of %s has the default %s', item.name, item.default_value),
+                null, 'Drop that default first: it must be saas.current_org_id().');
+        end if;
+        select string_agg(format('%I: %s', w.name, w.expression), '; ') into found_policies
+          from saas_private.widening_policies(item.relation) w
+         where w.name !~ '^saas: an organization ';
+        if found_policies is not null then
+            perform saas_private.raise_error('55000',
+                format('%s has policies that let rows of other organizations through', item.name), found_policies,
+                'Permissive policies add up. Drop them, make them restrictive, or begin them with org_id = saas.org_if(''permission'') and.');
+        end if;
+    end loop;
+end
+$$;
+comment on function saas_private.require_protectable(oid, text, text) is
+'Refuses what saas.protect cannot protect. Errors: 42P01, 42809 for no table of an application, 22023 for a part of a table or a bad permission, 42804 for another type of org_id, 55000 for a different default or policies that widen.';
+
+create function saas_private.require_organizations(relation oid, rows_without bigint) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if require_organizations.rows_without > 0 then
+        perform saas_private.raise_error('23502',
+            format('%s rows of %s have no organization', require_organizations.rows_without, require_organizations.relation::regclass),
+            null, case when exists (select from pg_attribute a where a.attrelid = require_organizations.relation
+                                       and a.attname = 'org_id' and not a.attisdropped)
+                       then 'Fill org_id first.'
+                       else 'Add the column org_id uuid and fill it first.' end);
+    end if;
+end
+$$;
+comment on function saas_private.require_organizations(oid, bigint) is
+'Raises 23502 with the number of rows that have no organization.';
+
+-- The foreign keys that stay within a tenant's rows or must come to: those
+-- without org_id between two tables of tenants.  problem: why one stays as it is.
+create function saas_private.tenant_foreign_keys(relation oid)
+returns table (oid oid, name name, child oid, parent oid, child_columns name[], parent_columns name[], problem text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with part as (
+        select t.relation from saas_private.relation_tree(tenant_foreign_keys.relation) t
+    ), tenant as (
+        select c.oid, c.oid in (select p.relation from part p) as is_part,
+               c.relrowsecurity and c.relforcerowsecurity and a.attnotnull as is_protected
+          from pg_class c
+          left join pg_attribute a on a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped
+                                  and a.atttypid = 'uuid'::regtype
+         where a.attnum is not null or c.oid in (select p.relation from part p)
+    ), key as (
+        select k.*, saas_private.column_names(k.conrelid, k.conkey) as child_columns,
+               saas_private.column_names(k.confrelid, k.confkey) as parent_columns
+          from pg_constraint k
+         where k.contype = 'f' and k.conparentid = 0
+           and (k.conrelid in (select p.relation from part p) or k.confrelid in (select p.relation from part p))
+    )
+    select k.oid, k.conname, k.conrelid, k.confrelid, k.child_columns, k.parent_columns,
+           case when c.oid is null then format('%s has no org_id', k.conrelid::regclass)
+                when not c.is_part and not coalesce(c.is_protected, false) then format('%s is not protected', k.conrelid::regclass)
+                when not p.is_part and not coalesce(p.is_protected, false) then format('%s is not protected', k.confrelid::regclass)
+                when (select r.relispartition from pg_class r where r.oid = k.confrelid) then 'it refers to a partition'
+                when k.confmatchtype = 'f' and cardinality(k.conkey) > 1
+                     and exists (select from pg_attribute a where a.attrelid = k.conrelid and a.attnum = any (k.conkey)
+                                    and not a.attnotnull) then 'it is MATCH FULL over columns that may be NULL'
+                when k.confupdtype in ('n', 'd') then 'its ON UPDATE would clear org_id too'
+                when k.confdeltype in ('n', 'd') and current_setting('server_version_num')::integer < 150000
+                     then 'its ON DELETE would clear org_id too before PostgreSQL 15'
+                when pg_get_constraintdef(k.oid) ~ '(NOT ENFORCED|PERIOD)' then 'of its kind'
+           end
+      from key k
+      join tenant p on p.oid = k.confrelid
+      left join tenant c on c.oid = k.conrelid
+     where 'org_id' <> all (k.child_columns)
+     order by k.conrelid::regclass::text, k.conname
+$$;
+comment on function saas_private.tenant_foreign_keys(oid) is
+'Foreign keys without org_id from and to a table and its parts, where the table referred to has tenants'' rows; problem says why one cannot carry org_id.';
+
+create function saas_private.foreign_key_text(key oid, child_columns name[], parent_columns name[], set_columns name[],
+                                              is_full boolean)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('foreign key (%s) references %s (%s)', saas_private.column_list(foreign_key_text.child_columns),
+                  k.confrelid::regclass, saas_private.column_list(foreign_key_text.parent_columns))
+           || case when foreign_key_text.is_full then ' match full' else '' end
+           || case k.confupdtype when 'r' then ' on update restrict' when 'c' then ' on update cascade'
+                                 when 'n' then ' on update set null' when 'd' then ' on update set default' else '' end
+           || case k.confdeltype when 'r' then ' on delete restrict' when 'c' then ' on delete cascade'
+                                 when 'n' then ' on delete set null' when 'd' then ' on delete set default' else '' end
+           || case when k.confdeltype in ('n', 'd') and foreign_key_text.set_columns <> '{}'
+                   then format(' (%s)', saas_private.column_list(foreign_key_text.set_columns)) else '' end
+           || case when k.condeferrable then ' deferrable' else '' end
+           || case when k.condeferred then ' initially deferred' else '' end
+           || case when not k.convalidated then ' not valid' else '' end
+      from pg_constraint k where k.oid = foreign_key_text.key
+$$;
+comment on function saas_private.foreign_key_text(oid, name[], name[], name[], boolean) is
+'The definition of a foreign key over other columns, with its actions and properties.';
+
+-- The columns that ON DELETE SET NULL or SET DEFAULT names; before version 15 it names none.
+create function saas_private.delete_set_columns(key oid) returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select saas_private.column_names(k.conrelid,
+               array(select n.value::smallint
+                       from jsonb_array_elements_text(nullif(to_jsonb(k) -> 'confdelsetcols', 'null')) as n (value)))
+      from pg_constraint k where k.oid = delete_set_columns.key
+$$;
+comment on function saas_private.delete_set_columns(oid) is
+'The columns that a foreign key''s ON DELETE SET NULL or SET DEFAULT names; empty when it means all.';
+
+create function saas_private.protect_columns(relation oid) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A new column reaches every part; a part may have had its own before.
+    select s.statement
+      from saas_private.relation_tree(protect_columns.relation) t
+      left join pg_attribute a on a.attrelid = t.relation and a.attname = 'org_id' and not a.attisdropped
+     cross join lateral (values
+            (1, case when a.attnum is null and t.depth = 0
+                     then format('alter table %s add column org_id uuid not null default saas.current_org_id();', t.relation::regclass) end),
+            (2, case when not a.atthasdef
+                     then format('alter table %s alter column org_id set default saas.current_org_id();', t.relation::regclass) end),
+            (3, case when not a.attnotnull
+                     then format('alter table %s alter column org_id set not null;', t.relation::regclass) end)) as s (n, statement)
+     where s.statement is not null
+     order by t.depth, t.relation::regclass::text, s.n
+$$;
+comment on function saas_private.protect_columns(oid) is
+'The statements that give a table its org_id.';
+
+-- A unique key with org_id beside the primary key and every key that a foreign
+-- key refers to; partitions get theirs from the whole.
+create function saas_private.protect_keys(relation oid) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with part as (
+        select t.relation, t.depth from saas_private.relation_tree(protect_keys.relation) t where not t.is_partition
+        union all
+        -- Tables elsewhere that these refer to by another key.
+        select k.parent, 100 from saas_private.tenant_foreign_keys(protect_keys.relation) k
+         where k.problem is null
+           and k.parent not in (select t.relation from saas_private.relation_tree(protect_keys.relation) t)
+    ), key as (
+        select distinct on (p.relation, u.names) p.relation, p.depth, u.names, u.n, u.deferral
+          from part p
+         cross join lateral (
+                select saas_private.column_names(i.indrelid, (i.indkey::smallint[])[0:i.indnkeyatts - 1]), 0,
+                       case when c.condeferred then ' deferrable initially deferred'
+                            when c.condeferrable then ' deferrable' else '' end
+                  from pg_index i join pg_constraint c on c.conindid = i.indexrelid and c.contype = 'p'
+                 where i.indrelid = p.relation and i.indisprimary and p.depth < 100
+                union all
+                select k.parent_columns, 1, ''
+                  from saas_private.tenant_foreign_keys(protect_keys.relation) k
+                 where k.parent = p.relation and k.problem is null) as u (names, n, deferral)
+         where 'org_id' <> all (u.names)
+         order by p.relation, u.names, u.n desc
+    ), missing as (
+        select k.*, row_number() over (partition by k.relation order by k.n, k.names)
+                    + (select count(*) from pg_constraint c where c.conrelid = k.relation
+                          and obj_description(c.oid, 'pg_constraint') = 'Made by saas.protect.' and c.contype = 'u') as number
+          from key k
+         where not saas_private.has_unique_index(k.relation, 'org_id'::name || k.names)
+           and not (k.deferral <> '' and saas_private.has_leading_index(k.relation))
+    ), statement as (
+        select m.relation, m.depth, m.number * 2 as n,
+               format('alter table %s add constraint %I unique (org_id, %s)%s;', m.relation::regclass,
+                      saas_private.object_name(m.relation, '_saas_key' || coalesce(nullif(m.number, 1)::text, '')),
+                      saas_private.column_list(m.names), m.deferral) as text
+          from missing m
+        union all
+        select m.relation, m.depth, m.number * 2 + 1,
+               format('comment on constraint %I on %s is ''Made by saas.protect.'';',
+                      saas_private.object_name(m.relation, '_saas_key' || coalesce(nullif(m.number, 1)::text, '')),
+                      m.relation::regclass)
+          from missing m
+        union all
+        select p.relation, p.depth, s.n,
+               format(s.template, saas_private.object_name(p.relation, '_saas_idx'), p.relation::regclass,
+                      n.nspname)
+          from part p
+          join pg_class c on c.oid = p.relation
+          join pg_namespace n on n.oid = c.relnamespace
+         cross join (values (0, 'create index %1$I on %2$s (org_id);'),
+                            (1, 'comment on index %3$I.%1$I is ''Made by saas.protect.'';')) as s (n, template)
+         where p.depth < 100 and not saas_private.has_leading_index(p.relation)
+           and not exists (select from missing m where m.relation = p.relation)
+    )
+    select s.text from statement s order by s.depth, s.relation::regclass::text, s.n
+$$;
+comment on function saas_private.protect_keys(oid) is
+'The statements that give a table and its parts unique keys with org_id, or at least an index that leads with it.';
+
+create function saas_private.protect_foreign_keys(relation oid) returns setof text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+    set_columns name[];
+    note text;
+begin
+    for item in select * from saas_private.tenant_foreign_keys(protect_foreign_keys.relation) k where k.problem is null loop
+        set_columns := saas_private.delete_set_columns(item.oid);
+        if set_columns = '{}' then
+            set_columns := item.child_columns;
+        end if;
+        note := obj_description(item.oid, 'pg_constraint');
+        return next format('alter table %s drop constraint %I;', item.child::regclass, item.name);
+        return next format('alter table %s add constraint %I %s;', item.child::regclass, item.name,
+            saas_private.foreign_key_text(item.oid, 'org_id'::name || item.child_columns,
+                                          'org_id'::name || item.parent_columns, set_columns, false));
+        -- How to tell "all columns" and MATCH FULL from their equals when the key is restored.
+        return next format('comment on constraint %I on %s is %L;', item.name, item.child::regclass,
+            coalesce(note || E'\n', '') || 'Made composite by saas.protect'
+            || case when saas_private.delete_set_columns(item.oid) <> '{}' then ' (set columns)' else '' end
+            || case when exists (select from pg_constraint k where k.oid = item.oid and k.confmatchtype = 'f')
+                    then ' (match full)' else '' end || '.');
+    end loop;
+end
+$$;
+comment on function saas_private.protect_foreign_keys(oid) is
+'The statements that make foreign keys between tenants'' tables carry org_id.';
+
+create function saas_private.has_trigger(relation oid, name text) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_trigger t where t.tgrelid = has_trigger.relation and t.tgname = has_trigger.name)
+$$;
+comment on function saas_private.has_trigger(oid, text) is
+'Whether a table has a trigger of that name.';
+
+-- AFTER, so that no other trigger can change org_id later, and because under a
+-- cascade BEFORE triggers run without FORCE.  A row that an update moves to
+-- another partition fires no AFTER UPDATE: where org_id chooses the partition
+-- the trigger is BEFORE; its function reads no table.
+create function saas_private.protect_triggers(relation oid, audit boolean) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.statement
+      from saas_private.relation_tree(protect_triggers.relation) t
+     cross join lateral (
+            select exists (select from saas_private.relation_tree(t.relation) p
+                             join pg_partitioned_table q on q.partrelid = p.relation
+                            where 'org_id' = any (saas_private.column_names(q.partrelid, q.partattrs::smallint[]))
+                               -- An expression may use it.
+                               or q.partexprs is not null)) as k (is_key)
+     cross join lateral (values
+            ('saas_fixed_org_id',
+             format('create trigger saas_fixed_org_id %s update of org_id on %s for each row when (old.org_id is distinct from new.org_id) execute function saas.refuse_org_change();',
+                    case when k.is_key then 'before' else 'after' end, t.relation::regclass), true),
+            ('saas_audit',
+             format('create trigger saas_audit after insert or update or delete on %s for each row execute function saas.audit_change();',
+                    t.relation::regclass), coalesce(protect_triggers.audit, false))) as s (name, statement, is_wanted)
+     where not t.is_partition and s.is_wanted and not saas_private.has_trigger(t.relation, s.name)
+     order by t.depth, t.relation::regclass::text, s.name desc
+$$;
+comment on function saas_private.protect_triggers(oid, boolean) is
+'The statements that make org_id unchangeable and, where wanted, changes audited.';
+
+-- How a table was before, for the comment that unprotect reads.
+create function saas_private.describe_unprotected(relation oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('org_id %s, default %s, row security %s, force %s',
+                  case when a.attnum is null then 'absent' when a.attnotnull then 'required' else 'nullable' end,
+                  case when a.atthasdef then 'kept' else 'none' end,
+                  case when c.relrowsecurity then 'on' else 'off' end,
+                  case when c.relforcerowsecurity then 'on' else 'off' end)
+      from pg_class c
+      left join pg_attribute a on a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped
+     where c.oid = describe_unprotected.relation
+$$;
+comment on function saas_private.describe_unprotected(oid) is
+'The state of a table that saas.protect is about to change.';
+
+create function saas_private.protect_policies(relation oid, read text, write text) returns setof text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part record;
+    wanted record;
+    existing record;
+    reads text := 'saas.current_org_id()';
+    writes text;
+begin
+    if protect_policies.read is not null then
+        reads := format('saas.org_if(%L::text)', protect_policies.read);
+    end if;
+    writes := case when protect_policies.write is null then reads
+                   else format('saas.org_if(%L::text)', protect_policies.write) end;
+    for part in select t.relation, t.relation::regclass::text as name
+                  from saas_private.relation_tree(protect_policies.relation) t order by t.depth, 2 loop
+        for wanted in
+            select * from (values
+                ('r', 'saas: an organization reads its own rows', 'for select using (org_id = %1$s)', reads, null),
+                ('a', 'saas: an organization adds rows of its own', 'for insert with check (org_id = %2$s)', null, writes),
+                ('w', 'saas: an organization changes its own rows', 'for update using (org_id = %1$s) with check (org_id = %2$s)', writes, writes),
+                ('d', 'saas: an organization deletes its own rows', 'for delete using (org_id = %1$s)', writes, null))
+                as w (command, name, template, using_value, check_value)
+        loop
+            select p.oid, p.polcmd = wanted.command and p.polpermissive and p.polroles = array[0::oid]
+                   and pg_get_expr(p.polqual, p.polrelid) is not distinct from '(org_id = ' || wanted.using_value || ')'
+                   and pg_get_expr(p.polwithcheck, p.polrelid) is not distinct from '(org_id = ' || wanted.check_value || ')' as is_right
+              into existing
+              from pg_policy p where p.polrelid = part.relation and p.polname = wanted.name;
+            if existing.oid is not null and not existing.is_right then
+                return next format('drop policy %I on %s;', wanted.name, part.name);
+            end if;
+            if existing.oid is null or not existing.is_right then
+                return next format('create policy %I on %s %s;', wanted.name, part.name,
+                                   format(wanted.template, wanted.using_value, wanted.check_value));
+                if wanted.command = 'r' then
+                    return next format('comment on policy %I on %s is %L;', wanted.name, part.name,
+                        'Made by saas.protect; before: '
+                        || coalesce(saas_private.protection_note(part.relation), saas_private.describe_unprotected(part.relation)));
+                end if;
+            end if;
+        end loop;
+        if not (select c.relrowsecurity from pg_class c where c.oid = part.relation) then
+            return next format('alter table %s enable row level security;', part.name);
+        end if;
+    end loop;
+end
+$$;
+comment on function saas_private.protect_policies(oid, text, text) is
+'The statements that give a table and its parts one policy per command and enable row-level security.';
+
+-- Under FORCE the owner sees no row: a foreign key would be checked against
+-- nothing.  So FORCE is off while keys are made.
+create function saas_private.with_force_lifted(relation oid, statements text[]) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with involved as (
+        select t.relation, t.depth, true as is_part from saas_private.relation_tree(with_force_lifted.relation) t
+        union
+        select r.relation, 100, false
+          from (select k.child from saas_private.tenant_foreign_keys(with_force_lifted.relation) k where k.problem is null
+                union
+                select k.parent from saas_private.tenant_foreign_keys(with_force_lifted.relation) k where k.problem is null
+                union
+                select k.conrelid from pg_constraint k
+                 where k.confrelid in (select t.relation from saas_private.relation_tree(with_force_lifted.relation) t)
+                   and obj_description(k.oid, 'pg_constraint') ~ 'Made composite by saas\.protect'
+                union
+                select k.confrelid from pg_constraint k
+                 where k.conrelid in (select t.relation from saas_private.relation_tree(with_force_lifted.relation) t)
+                   and obj_description(k.oid, 'pg_constraint') ~ 'Made composite by saas\.protect') as r (relation)
+         where r.relation not in (select t.relation from saas_private.relation_tree(with_force_lifted.relation) t)
+    ), force as (
+        select i.*, i.relation::regclass::text as name, c.relforcerowsecurity as is_forced,
+               exists (select from unnest(with_force_lifted.statements) as s where s ~ '^alter table .* add constraint .* foreign key ') as has_keys
+          from involved i join pg_class c on c.oid = i.relation
+    )
+    select s.statement
+      from (select 1, f.depth, f.name, 0::bigint, format('alter table %s no force row level security;', f.name)
+              from force f where f.is_forced and f.has_keys
+            union all
+            select 2, 0, '', u.n, u.statement from unnest(with_force_lifted.statements) with ordinality as u (statement, n)
+            union all
+            select 3, f.depth, f.name, 0, format('alter table %s force row level security;', f.name)
+              from force f where f.is_forced and f.has_keys or f.is_part and not f.is_forced)
+           as s (step, depth, name, n, statement)
+     order by s.step, s.n, s.depth, s.name
+$$;
+comment on function saas_private.with_force_lifted(oid, text[]) is
+'Statements with FORCE ROW LEVEL SECURITY off around them where they check rows, and on for the table and its parts at the end.';
+
+create function saas_private.reveals_values(index oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- A random uuid cannot be guessed, unless it names what organizations share;
+    -- everything else can be tried.
+    select (i.indisunique or i.indisexclusion)
+           and not exists (select from pg_attribute a where a.attrelid = i.indrelid and a.attname = 'org_id'
+                              and a.attnum = any ((i.indkey::smallint[])[0:i.indnkeyatts - 1]))
+           and not (i.indexprs is null
+                    and exists (select from pg_attribute a
+                                 where a.attrelid = i.indrelid and a.atttypid = 'uuid'::regtype
+                                   and a.attnum = any ((i.indkey::smallint[])[0:i.indnkeyatts - 1])
+                                   and not exists (
+                                        select from pg_constraint k
+                                         where k.conrelid = i.indrelid and k.contype = 'f' and a.attnum = any (k.conkey)
+                                           and not exists (select from pg_attribute o where o.attrelid = k.confrelid
+                                                              and o.attname = 'org_id' and not o.attisdropped))))
+      from pg_index i where i.indexrelid = reveals_values.index
+$$;
+comment on function saas_private.reveals_values(oid) is
+'Whether a unique index or exclusion constraint tells an organization by its errors which values others have.';
+
+create function saas_private.bypasses_row_security(role oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.rolsuper or r.rolbypassrls or r.rolname in ('saas_service', 'saas_poller')
+      from pg_roles r where r.oid = bypasses_row_security.role
+$$;
+comment on function saas_private.bypasses_row_security(oid) is
+'Whether a role reads rows of every organization: superusers, BYPASSRLS and the service roles.';
+
+-- Views and materialized views that read a relation, through other views too.
+create function saas_private.views_on(relation oid) returns table (view oid)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive reader (oid) as (
+        select w.ev_class
+          from pg_depend d join pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+         where d.refclassid = 'pg_class'::regclass and d.refobjid = views_on.relation and w.ev_class <> views_on.relation
+        union
+        select w.ev_class
+          from reader r
+          join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = r.oid
+          join pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+         where w.ev_class <> r.oid
+    )
+    select r.oid from reader r join pg_class c on c.oid = r.oid where c.relkind in ('v', 'm')
+$$;
+comment on function saas_private.views_on(oid) is
+'Views and materialized views that read a relation, directly or through others.';
+
+create function saas_private.is_invoker_view(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((select o.option_value::boolean from pg_class c, pg_options_to_table(c.reloptions) o
+                      where c.oid = is_invoker_view.relation and o.option_name = 'security_invoker'), false)
+$$;
+comment on function saas_private.is_invoker_view(oid) is
+'Whether a view reads with the rights of whoever queries it.';
+
+-- What protecting does not settle, as comment lines.
+create function saas_private.protection_reports(relation oid, read text, write text) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with part as (
+        select t.relation, t.is_partition from saas_private.relation_tree(protection_reports.relation) t
+    ), report as (
+        select 1 as n, format('foreign key %I of %s stays without org_id: %s', k.name, k.child::regclass, k.problem) as text
+          from saas_private.tenant_foreign_keys(protection_reports.relation) k where k.problem is not null
+        union all
+        select 2, format('unique key %s of %s tells organizations which values others have: let it carry org_id',
+                         i.indexrelid::regclass, i.indrelid::regclass)
+          from part p join pg_index i on i.indrelid = p.relation
+         where not p.is_partition and saas_private.reveals_values(i.indexrelid)
+        union all
+        select distinct 3, case c.relkind
+                  when 'm' then format('materialized view %s holds copies of rows without policies', c.oid::regclass)
+                  else format('view %s reads with the rights of %I: set security_invoker', c.oid::regclass,
+                              pg_get_userbyid(c.relowner)) end
+          from part p cross join lateral saas_private.views_on(p.relation) v join pg_class c on c.oid = v.view
+         where c.relkind = 'm' or not saas_private.is_invoker_view(c.oid)
+        union all
+        select 4, format('rule %I of %s runs with the rights of the table''s owner', w.rulename, w.ev_class::regclass)
+          from part p join pg_rewrite w on w.ev_class = p.relation
+        union all
+        select distinct 5, format('permission %s is in no role', u.permission)
+          from unnest(array[protection_reports.read, protection_reports.write]) as u (permission)
+         where u.permission is not null
+           and not exists (select from saas.builtin_roles() b where u.permission = any (b.permissions))
+           and not exists (select from saas.role r where u.permission = any (r.permissions))
+    )
+    -- A name with a line break would end the comment.
+    select '-- ' || regexp_replace(r.text, '[[:cntrl:]]', ' ', 'g') from report r order by r.n, r.text
+$$;
+comment on function saas_private.protection_reports(oid, text, text) is
+'What saas.protect leaves to somebody''s judgment, as lines of SQL comments.';
+
+create function saas_private.plan_protection(relation oid, read text, write text, audit boolean, rows_without bigint)
+returns setof text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    statements text[];
+    existing text;
+begin
+    perform saas_private.require_protectable(plan_protection.relation, plan_protection.read, plan_protection.write);
+    perform saas_private.require_organizations(plan_protection.relation, plan_protection.rows_without);
+    if plan_protection.audit and to_regprocedure('saas_private.audit(text,text,text,jsonb,jsonb,uuid)') is null then
+        perform saas_private.raise_error('0A000', 'this version of pg_saas has no audit log for changes of rows');
+    end if;
+    -- Without a word about permissions a protected table keeps those it has.
+    if saas_private.protection_note(plan_protection.relation) is not null then
+        if plan_protection.read is null then
+            select substring(pg_get_expr(p.polqual, p.polrelid) from 'org_if\(''([a-z0-9_]+)''') into existing
+              from pg_policy p where p.polrelid = plan_protection.relation and p.polname = 'saas: an organization reads its own rows';
+            read := existing;
+        end if;
+        if plan_protection.write is null then
+            select substring(pg_get_expr(p.polqual, p.polrelid) from 'org_if\(''([a-z0-9_]+)''') into existing
+              from pg_policy p where p.polrelid = plan_protection.relation and p.polname = 'saas: an organization deletes its own rows';
+            write := existing;
+        end if;
+    end if;
+    statements := array(
+        select s.statement
+          from (select 1, c.n, c.statement from saas_private.protect_columns(plan_protection.relation) with ordinality as c (statement, n)
+                union all
+                select 2, k.n, k.statement from saas_private.protect_keys(plan_protection.relation) with ordinality as k (statement, n)
+                union all
+                select 3, f.n, f.statement from saas_private.protect_foreign_keys(plan_protection.relation) with ordinality as f (statement, n)
+                union all
+                select 4, t.n, t.statement from saas_private.protect_triggers(plan_protection.relation, plan_protection.audit) with ordinality as t (statement, n)
+                union all
+                select 5, p.n, p.statement from saas_private.protect_policies(plan_protection.relation, plan_protection.read, plan_protection.write) with ordinality as p (statement, n))
+               as s (step, n, statement)
+         order by s.step, s.n);
+    return query select * from saas_private.with_force_lifted(plan_protection.relation, statements);
+    return query select * from saas_private.protection_reports(plan_protection.relation, plan_protection.read, plan_protection.write);
+end
+$$;
+comment on function saas_private.plan_protection(oid, text, text, boolean, bigint) is
+'The statements and reports of saas.protect. rows_without: how many rows have no organization, NULL when unknown.';
+
+create function saas.protection_plan(relation regclass, read text, write text, audit boolean, rows_without bigint)
+returns setof text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_installed();
+    return query select * from saas_private.plan_protection(protection_plan.relation, protection_plan.read,
+                                                            protection_plan.write, protection_plan.audit,
+                                                            protection_plan.rows_without);
+end
+$$;
+alter function saas.protection_plan(regclass, text, text, boolean, bigint) owner to saas_service;
+comment on function saas.protection_plan(regclass, text, text, boolean, bigint) is
+'What saas.protect runs, statement by statement, and what it reports, as SQL comments. Reads catalogs only. Errors: those of saas.protect. For superusers, saas_operator and owners of tables who were granted it.';
+
+create function saas.protect(relation regclass, read text default null, write text default null,
+                             audit boolean default false, dry_run boolean default false)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    checks_rows constant text := current_setting('row_security');
+    statements text[];
+    statement text;
+    part record;
+    part_rows bigint;
+    rows_without bigint;
+begin
+    if (select c.relkind in ('r', 'p') and c.relpersistence <> 't' from pg_class c where c.oid = protect.relation) then
+        if not protect.dry_run then
+            execute format('lock table %s in access exclusive mode', protect.relation);
+        end if;
+        -- A count that policies would shorten is an error instead, and unknown.
+        perform set_config('row_security', 'off', true);
+        begin
+            for part in
+                with recursive tree (relation) as (
+                    select protect.relation::oid
+                    union
+                    select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
+                )
+                select t.relation::regclass as name, a.attnum is not null as has_org_id
+                  from tree t
+                  join pg_class c on c.oid = t.relation and c.relkind = 'r'
+                  left join pg_attribute a on a.attrelid = t.relation and a.attname = 'org_id' and not a.attisdropped
+            loop
+                execute format('select count(*) from only %s %s', part.name, case when part.has_org_id then 'where org_id is null' end)
+                   into part_rows;
+                rows_without := coalesce(rows_without, 0) + part_rows;
+            end loop;
+        exception when insufficient_privilege then
+            rows_without := null;
+        end;
+        perform set_config('row_security', checks_rows, true);
+    end if;
+    statements := array(select p from saas.protection_plan(protect.relation, protect.read, protect.write,
+                                                           protect.audit, rows_without) as p);
+    if not protect.dry_run then
+        foreach statement in array statements loop
+            if statement !~ '^--' then
+                execute statement;
+            end if;
+        end loop;
+    end if;
+    if not exists (select from unnest(statements) as s where s !~ '^--') then
+        statements := array_prepend('-- nothing to change', statements);
+    end if;
+    return array_to_string(statements, E'\n');
+end
+$$;
+comment on function saas.protect(regclass, text, text, boolean, boolean) is
+'Isolates a table with its partitions and inheriting tables: org_id (uuid, not null, default saas.current_org_id(), never changed), forced row-level security, one policy per command, unique keys and foreign keys that carry org_id beside the primary key. read and write are permissions that reading and writing need; without read every member reads, without write whoever reads writes; a table that is protected keeps what is not given. audit writes every change of a row to the audit log. dry_run changes nothing. Returns the statements, and as comments what needs a judgment. A second call changes nothing. Errors: 23502 with the number of rows that have no organization, 42809, 42P01, 22023, 42804, 55000, 23503 when a row refers to another organization''s, 42501 for all but the owner and superusers.';
+
+create function saas.refuse_org_change() returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.raise_error('22023', 'the organization of a row cannot be changed');
+    return null;
+end
+$$;
+alter function saas.refuse_org_change() owner to saas_owner;
+comment on function saas.refuse_org_change() is
+'Trigger of protected tables: raises 22023 where a row would move to another organization.';
+
+create function saas.audit_change() returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    before jsonb;
+    after jsonb;
+    relation text := format('%I.%I', tg_table_schema, tg_table_name);
+begin
+    if tg_op <> 'INSERT' then
+        before := saas_private.without_secrets(to_jsonb(old), tg_relid);
+    end if;
+    if tg_op <> 'DELETE' then
+        after := saas_private.without_secrets(to_jsonb(new), tg_relid);
+    end if;
+    perform saas_private.audit('row.' || case tg_op when 'INSERT' then 'added' when 'UPDATE' then 'changed' else 'deleted' end,
+                               relation, coalesce(after, before) ->> 'id', before, after,
+                               (coalesce(after, before) ->> 'org_id')::uuid);
+    return null;
+end
+$$;
+alter function saas.audit_change() owner to saas_service;
+comment on function saas.audit_change() is
+'Trigger of protected tables with audit: writes the row before and after to the audit log, sealed values and columns named like secrets left out.';
+
+create function saas_private.without_secrets(value jsonb, relation oid) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select without_secrets.value - array(
+        select a.attname::text from pg_attribute a
+         where a.attrelid = without_secrets.relation and a.attnum > 0 and not a.attisdropped
+           and (a.atttypid = to_regtype('saas.sealed') or a.attname ~* '(secret|token|password|passwd|private_key|api_key)'))
+$$;
+comment on function saas_private.without_secrets(jsonb, oid) is
+'A row as jsonb without sealed columns and those named like secrets.';
+
+-- The way back
+
+-- Statements; those with only_if_empty would lose data of a table with rows.
+create function saas_private.plan_unprotection(relation oid) returns table (statement text, only_if_empty boolean)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part record;
+    item record;
+    note text;
+    statements text[] := '{}';
+    last_statements text[] := '{}';
+    drops_column boolean;
+begin
+    if saas_private.protection_note(plan_unprotection.relation) is null then
+        perform saas_private.raise_error('55000', format('%s was not protected by saas.protect', plan_unprotection.relation::regclass));
+    end if;
+    drops_column := saas_private.protection_note(plan_unprotection.relation) ~ '^org_id absent';
+    for item in
+        select k.*, k.conrelid::regclass::text as child, obj_description(k.oid, 'pg_constraint') as note
+          from pg_constraint k
+         where k.contype = 'f' and k.conparentid = 0
+           and obj_description(k.oid, 'pg_constraint') ~ 'Made composite by saas\.protect'
+           and (k.conrelid in (select t.relation from saas_private.relation_tree(plan_unprotection.relation) t)
+                or k.confrelid in (select t.relation from saas_private.relation_tree(plan_unprotection.relation) t))
+         order by 1
+    loop
+        note := regexp_replace(item.note, E'\n?Made composite by saas\\.protect.*$', '');
+        statements := statements
+            || format('alter table %s drop constraint %I;', item.child, item.conname)
+            || format('alter table %s add constraint %I %s;', item.child, item.conname,
+                   saas_private.foreign_key_text(item.oid,
+                       array_remove(saas_private.column_names(item.conrelid, item.conkey), 'org_id'),
+                       array_remove(saas_private.column_names(item.confrelid, item.confkey), 'org_id'),
+                       case when item.note ~ '\(set columns\)' then saas_private.delete_set_columns(item.oid) else '{}' end,
+                       item.note ~ '\(match full\)'));
+        if note <> '' then
+            statements := statements || format('comment on constraint %I on %s is %L;', item.conname, item.child, note);
+        end if;
+    end loop;
+    for part in
+        select t.*, t.relation::regclass::text as name, saas_private.protection_note(t.relation) as note
+          from saas_private.relation_tree(plan_unprotection.relation) t order by t.depth, 6
+    loop
+        statements := statements || array(
+            select format('drop trigger %I on %s;', g.tgname, part.name)
+              from pg_trigger g
+             where g.tgrelid = part.relation and not part.is_partition and g.tgname in ('saas_fixed_org_id', 'saas_audit')
+             order by g.tgname);
+        statements := statements || array(
+            select format('alter table %s drop constraint %I;', part.name, k.conname)
+              from pg_constraint k
+             where k.conrelid = part.relation and k.contype = 'u' and k.conparentid = 0
+               and obj_description(k.oid, 'pg_constraint') = 'Made by saas.protect.'
+             order by k.conname);
+        statements := statements || array(
+            select format('drop index %s;', i.indexrelid::regclass)
+              from pg_index i
+             where i.indrelid = part.relation and obj_description(i.indexrelid, 'pg_class') = 'Made by saas.protect.'
+             order by i.indexrelid::regclass::text);
+        if part.note is not null then
+            statements := statements || array(
+                select format('drop policy %I on %s;', p.polname, part.name)
+                  from pg_policy p
+                 where p.polrelid = part.relation
+                   and p.polname in ('saas: an organization reads its own rows', 'saas: an organization adds rows of its own',
+                                     'saas: an organization changes its own rows', 'saas: an organization deletes its own rows')
+                 order by p.polname);
+            if part.note ~ 'row security off' then
+                statements := statements || format('alter table %s disable row level security;', part.name);
+            end if;
+            if part.note ~ 'force off' then
+                last_statements := last_statements || format('alter table %s no force row level security;', part.name);
+            end if;
+            if part.note ~ 'default none' and (part.depth = 0 or part.note !~ 'org_id absent') then
+                statements := statements || format('alter table %s alter column org_id drop default;', part.name);
+            end if;
+            if part.note ~ 'org_id nullable' or part.depth = 0 and drops_column then
+                statements := statements || format('alter table %s alter column org_id drop not null;', part.name);
+            elsif part.depth > 0 and part.note ~ 'org_id required' then
+                last_statements := last_statements || format('alter table %s alter column org_id set not null;', part.name);
+            end if;
+            if part.depth > 0 and part.note ~ 'default kept' then
+                last_statements := last_statements
+                    || format('alter table %s alter column org_id set default saas.current_org_id();', part.name);
+            end if;
+        end if;
+    end loop;
+    return query
+        select s, false from saas_private.with_force_lifted(plan_unprotection.relation, statements) as s
+         where s !~ '^alter table .* force row level security;$'
+            or s ~ ' no force row level security;$'
+            -- Tables elsewhere get theirs back, and the parts that had it before.
+            or not exists (select from unnest(last_statements) as l
+                            where l = replace(s, ' force row level security;', ' no force row level security;'));
+    return query
+        select l, false from unnest(last_statements) as l
+         where l !~ ' no force row level security;$' or not exists (
+                select from saas_private.with_force_lifted(plan_unprotection.relation, statements) as s where s = l);
+    if drops_column then
+        return query select format('alter table %s drop column org_id;', plan_unprotection.relation::regclass), true;
+    end if;
+end
+$$;
+comment on function saas_private.plan_unprotection(oid) is
+'The statements of saas.unprotect. Errors: 55000 for a table that is not protected.';
+
+create function saas.unprotection_plan(relation regclass, out statement text, out only_if_empty boolean)
+returns setof record
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_installed();
+    return query select * from saas_private.plan_unprotection(unprotection_plan.relation);
+end
+$$;
+alter function saas.unprotection_plan(regclass) owner to saas_service;
+comment on function saas.unprotection_plan(regclass) is
+'What saas.unprotect runs, statement by statement; those with only_if_empty are left out for a table with rows. Errors: 55000. For superusers, saas_operator and owners of tables who were granted it.';
+
+create function saas.unprotect(relation regclass) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    checks_rows constant text := current_setting('row_security');
+    item record;
+    done text[] := '{}';
+    is_empty boolean;
+begin
+    for item in select * from saas.unprotection_plan(unprotect.relation) loop
+        if item.only_if_empty then
+            perform set_config('row_security', 'off', true);
+            begin
+                execute format('select not exists (select from %s)', unprotect.relation) into is_empty;
+            exception when insufficient_privilege then
+                is_empty := false;
+            end;
+            perform set_config('row_security', checks_rows, true);
+            if not is_empty then
+                done := done || format('-- org_id of %s stays, because its rows would lose their organization', unprotect.relation);
+                continue;
+            end if;
+        end if;
+        execute item.statement;
+        done := done || item.statement;
+    end loop;
+    return array_to_string(done, E'\n');
+end
+$$;
+comment on function saas.unprotect(regclass) is
+'Takes away what saas.protect did: every role with grants on the table sees all rows again, as before. A column org_id that saas.protect added goes only when the table has no rows; else it stays, without NOT NULL and default. Returns the statements it ran. Errors: 55000 for a table that is not protected, 42501 for all but the owner and superusers.';
+
+-- The guard: new tables of a schema are protected when their transaction
+-- commits, or are refused.  Its check waits until then because nobody can make
+-- and protect a table in one statement.
+
+create function saas_private.is_bounded(relation oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(bool_and(
+               c.relkind in ('r', 'p') and c.relrowsecurity and c.relforcerowsecurity
+               and (a.attnum is null
+                    or a.attnotnull and not exists (select from saas_private.widening_policies(t.relation)))), true)
+      from saas_private.relation_tree(is_bounded.relation) t
+      join pg_class c on c.oid = t.relation
+      left join pg_attribute a on a.attrelid = c.oid and a.attname = 'org_id' and not a.attisdropped
+$$;
+comment on function saas_private.is_bounded(oid) is
+'Whether a table with all its parts has forced row-level security and, where it has org_id, no row without one and no policy that widens.';
+
+create function saas_private.note_new_tables() returns event_trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into saas_private.unguarded_table (relation)
+    select distinct c.oid
+      from pg_event_trigger_ddl_commands() e
+      join pg_class c on e.classid = 'pg_class'::regclass and c.oid = e.objid
+      join pg_namespace n on n.oid = c.relnamespace
+      join saas.guarded_schema g on g.name = n.nspname
+     where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and not saas_private.is_bounded(c.oid)
+    on conflict do nothing;
+end
+$$;
+alter function saas_private.note_new_tables() owner to saas_service;
+comment on function saas_private.note_new_tables() is
+'Event trigger of the guard: remembers tables of guarded schemas that a statement left unprotected until the transaction commits.';
+
+create function saas_private.check_new_table() returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_mode text;
+    relation_name text;
+begin
+    delete from saas_private.unguarded_table u where u.relation = new.relation;
+    select g.mode, c.oid::regclass::text into found_mode, relation_name
+      from pg_class c
+      join pg_namespace n on n.oid = c.relnamespace
+      join saas.guarded_schema g on g.name = n.nspname
+     where c.oid = new.relation and not saas_private.is_bounded(c.oid);
+    if found_mode = 'refuse' then
+        perform saas_private.raise_error('55000', format('%s is not protected', relation_name), null,
+            format('Run select saas.protect(%L) in the same transaction, or force row-level security on a table that belongs to no organization.', relation_name));
+    elsif found_mode = 'warn' then
+        raise warning using message = format('%s is not protected', relation_name),
+            hint = format('Run select saas.protect(%L), or force row-level security on a table that belongs to no organization.', relation_name);
+    end if;
+    return null;
+end
+$$;
+alter function saas_private.check_new_table() owner to saas_service;
+comment on function saas_private.check_new_table() is
+'Deferred trigger of the guard: at commit, warns of or refuses a table that is still not protected.';
+
+create function saas.guard_schema(schema_name name, mode text default 'warn') returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_superuser('saas.guard_schema');
+    perform saas_private.require_installed();
+    if guard_schema.mode is null or guard_schema.mode not in ('warn', 'refuse', 'off') then
+        perform saas_private.raise_fields('invalid input', 'mode', 'must be warn, refuse or off');
+    end if;
+    if guard_schema.schema_name is null or guard_schema.mode <> 'off' and to_regnamespace(quote_ident(guard_schema.schema_name)) is null then
+        perform saas_private.raise_error('3F000', format('schema "%s" does not exist', guard_schema.schema_name));
+    end if;
+    -- Two that guard or free schemas at once would both see the other's row, or neither.
+    lock table saas.guarded_schema in share row exclusive mode;
+    if guard_schema.mode = 'off' then
+        delete from saas.guarded_schema g where g.name = guard_schema.schema_name;
+    else
+        insert into saas.guarded_schema (name, mode) values (guard_schema.schema_name, guard_schema.mode)
+        on conflict (name) do update set mode = excluded.mode;
+    end if;
+    if not exists (select from saas.guarded_schema) then
+        drop event trigger if exists saas_guard;
+    elsif not exists (select from pg_event_trigger e where e.evtname = 'saas_guard') then
+        create event trigger saas_guard on ddl_command_end
+            when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE POLICY', 'ALTER POLICY',
+                         'CREATE FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA')
+            execute function saas_private.note_new_tables();
+    end if;
+end
+$$;
+comment on function saas.guard_schema(name, text) is
+'From now on tables that are made in the schema, or lose their protection, are noticed when their transaction commits: mode warn warns, refuse fails the commit with 55000, off ends it. Accepted are tables with forced row-level security that have no org_id or bind it. Existing tables are left to saas.check_isolation. Errors: PT403 for non-superusers, 22023, 3F000, 55000 before saas.install().';
+
+create function saas_private.require_nothing_protected() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tables text;
+begin
+    select string_agg(p.polrelid::regclass::text, ', ' order by p.polrelid::regclass::text) into tables
+      from pg_policy p
+      join pg_class c on c.oid = p.polrelid
+     where saas_private.protection_note(p.polrelid) is not null and p.polname = 'saas: an organization reads its own rows'
+       and not exists (select from pg_inherits i where i.inhrelid = c.oid);
+    if tables is not null then
+        perform saas_private.raise_error('55000', 'tables are protected by pg_saas', tables,
+            'Take the protection away with select saas.unprotect(table) first: the tables would be open or unusable.');
+    end if;
+end
+$$;
+comment on function saas_private.require_nothing_protected() is
+'Raises 55000 with their names in DETAIL while tables are protected.';

@@ -1,0 +1,26 @@
+-- Schemas whose new tables must be protected.  Leans on the functions of protect.
+
+create table saas.guarded_schema (
+    name name primary key,
+    mode text not null check (mode in ('warn', 'refuse'))
+);
+comment on table saas.guarded_schema is
+'Schemas that saas.guard_schema() guards: a table there without protection is warned of, or refused, at commit.';
+alter table saas.guarded_schema enable row level security;
+alter table saas.guarded_schema force row level security;
+create policy "the guard knows its schemas" on saas.guarded_schema
+    to saas_service using (true) with check (true);
+grant select on saas.guarded_schema to saas_service;
+
+create table saas_private.unguarded_table (
+    relation regclass primary key
+);
+comment on table saas_private.unguarded_table is
+'Tables of guarded schemas that the running transaction left unprotected. Empty between transactions.';
+alter table saas_private.unguarded_table enable row level security;
+alter table saas_private.unguarded_table force row level security;
+create policy "the guard keeps its list" on saas_private.unguarded_table
+    to saas_service using (true) with check (true);
+grant select, insert, delete on saas_private.unguarded_table to saas_service;
+create constraint trigger unguarded_table_check after insert on saas_private.unguarded_table
+    deferrable initially deferred for each row execute function saas_private.check_new_table();
