@@ -21,7 +21,9 @@ select o.org_id, o.id, o.created_at + n * interval '1 minute', (array['made', 'p
        o.amount % 997
   from shop.orders o, generate_series(1, 5) as n;
 insert into shop.event_by_org select * from shop.event_by_time;
-insert into shop.contact (org_id, email, name, balance, attributes)
-select o.org_id, format('Person%s@example.com', o.amount), o.customer, o.amount / 7.0,
+insert into shop.contact (org_id, email, name, stage, balance, attributes)
+select o.org_id, format('Person%s@example.com', o.amount), o.customer,
+       case o.amount % 100 when 0 then 'new' when 1 then 'known' when 2 then 'gone' else 'customer' end::shop.stage,
+       o.amount / 7.0,
        jsonb_build_object('customer', o.amount % 5000, 'status', o.status)
   from shop.orders o where o.created_at < timestamptz '2026-01-01' + interval '364 days' / 5;

@@ -29,11 +29,14 @@ create table event_by_time (
 ) partition by range (at);
 create table event_by_org (like event_by_time including defaults, primary key (org_id, id)) partition by hash (org_id);
 -- What people search in by conditions that are not leakproof.
+create type stage as enum ('new', 'known', 'customer', 'gone');
 create table contact (
     id uuid not null default saas.uuidv7() primary key,
     org_id uuid not null,
     email text not null,
+    lower_email text generated always as (lower(email)) stored,
     name text not null,
+    stage stage not null,
     balance numeric not null,
     attributes jsonb not null
 );

@@ -72,10 +72,13 @@ LEAKY = (
           "contact", 1),
     Query("name like 'Customer 77%'", "select * from {s}.contact where [org_id = {org} and ]name like 'Customer 77%'",
           "contact", 1),
+    Query("enum =", "select * from {s}.contact where [org_id = {org} and ]stage = 'new'", "contact", 1),
     Query("numeric range", "select * from {s}.contact where [org_id = {org} and ]balance between 700 and 701",
           "contact", 1),
     Query("jsonb @>", "select * from {s}.contact where [org_id = {org} and ]attributes @> '{\"customer\": 77}'",
           "contact", 1),
+    Query("lower(email) in a column of its own",
+          "select * from {s}.contact where [org_id = {org} and ]lower_email = 'person77@example.com'", "contact", 1),
 )
 
 # One way to ask: in which schema, with the filter by hand or not, as whom.
