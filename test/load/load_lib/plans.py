@@ -21,9 +21,12 @@ def explain(session, query, side, row, is_prepared):
 
 
 def columns_of(condition):
-    """The left sides of an index condition."""
-    text = re.sub(VALUE, "?", condition)
-    return frozenset(re.sub(r"::\w+", "", part).strip("() ").split(" ")[0] for part in text.split(" AND ")) - {"?"}
+    """The left sides of an index condition; those that are not compared for equality with their operator."""
+    found = set()
+    for part in re.sub(VALUE, "?", condition).split(" AND "):
+        column, operator = (re.sub(r"::\w+", "", part).strip("() ").split(" ") + ["", ""])[:2]
+        found.add(column if operator == "=" else f"{column} {operator}")
+    return frozenset(found) - {" ", "?"}
 
 
 class Shape:
@@ -49,11 +52,14 @@ class Shape:
             self.walk(child, table)
 
     def losses(self, by_hand):
-        """A key that needs no org_id to find its row is as good with it as without."""
+        """What it lacks. A key that finds its row without org_id is as good as one with it."""
         found = []
         for table, columns in by_hand.columns.items():
-            missing = columns - self.columns.get(table, frozenset())
-            if table not in self.columns or missing - {"org_id"}:
+            own = self.columns.get(table, frozenset())
+            missing = columns - own
+            if missing == {"org_id"} and own and not any(" " in column for column in own):
+                continue
+            if missing or table not in self.columns:
                 found.append(f"the index for {', '.join(sorted(missing))} of {table}")
         if self.workers < by_hand.workers:
             found.append(f"parallelism ({self.workers} workers, not {by_hand.workers})")
@@ -85,13 +91,15 @@ class Comparison:
 
     def add(self, name, query):
         for protocol in ("prepared", "simple"):
-            by_hand, rls = (shape_of(self.session, self.rows, query, shop.SIDES[side], protocol == "prepared")
-                            for side in ("by hand", "rls"))
+            rls, by_hand = (shape_of(self.session, self.rows, query, shop.SIDES[side], protocol == "prepared")
+                            for side in ("rls", "by hand"))
             self.compared += 1
             self.parallel += by_hand.workers > 0
             self.other += rls.uses != by_hand.uses
             losses = rls.losses(by_hand)
-            if losses:
+            # The policy's organization is known to the planner, a parameter's is not in a generic plan.
+            informed = shape_of(self.session, self.rows, query, shop.SIDES["by hand"], False)
+            if losses and rls.losses(informed):
                 self.differing += 1
                 self.lost.add(f"{name}: {query.title}", protocol, "; ".join(losses), str(by_hand), str(rls))
 
@@ -115,6 +123,7 @@ def run(session, rows, groups, leaky):
     session.run("set max_parallel_workers_per_gather = 0")
     for query in leaky:
         other.add("contact", query)
+    note("lost: the filter by hand has it, with a parameter as well as with a constant")
     note(f"what is measured below: {usual.differing} of {usual.compared} plans lose something;"
          f" {usual.other} use other indexes or joins")
     usual.show()
