@@ -574,11 +574,14 @@ begin
                    else format('saas.org_if(%L::text)', protect_policies.write) end;
     for part in select t.relation, t.relation::regclass::text as name
                   from saas_private.relation_tree(protect_policies.relation) t order by t.depth, 2 loop
+        -- A changed row is checked against the policies for reading too, unless
+        -- the same check stands here: once is enough, and a check costs an update
+        -- something for every partition.  Who may write is asked of the old row.
         for wanted in
             select * from (values
                 ('r', 'saas: an organization reads its own rows', 'for select using (org_id = %1$s)', reads, null),
                 ('a', 'saas: an organization adds rows of its own', 'for insert with check (org_id = %2$s)', null, writes),
-                ('w', 'saas: an organization changes its own rows', 'for update using (org_id = %1$s) with check (org_id = %2$s)', writes, writes),
+                ('w', 'saas: an organization changes its own rows', 'for update using (org_id = %1$s) with check (org_id = %2$s)', writes, reads),
                 ('d', 'saas: an organization deletes its own rows', 'for delete using (org_id = %1$s)', writes, null))
                 as w (command, name, template, using_value, check_value)
         loop

@@ -258,6 +258,17 @@ select is((select count(*) from pg_policy where polrelid in ('app.event_2027'::r
 select isnt(saas.protect('app.event', write => 'manage_billing'), '-- nothing to change', 'permissions can be changed');
 select set_eq($$select substring(pg_get_expr(coalesce(polqual, polwithcheck), polrelid) from '''(.*)''') from pg_policy where polrelid = 'app.event'::regclass$$,
               array['view_dashboard', 'manage_billing'], 'one without the other');
+create table app.written (id integer);
+select ok(saas.protect('app.written', 'view_reports', 'manage_workflows') is not null, 'reading can ask for more than writing');
+grant select, insert, update on app.written to saas_user;
+select row(tenants.join('max', :'ada_org_id', 'member'), :'ada_org_id'::uuid)::public.who as member \gset
+select is(pg_temp.act(:'member'::public.who, 'insert into app.written values (1)'), '1', 'who writes and does not read adds rows');
+select is(pg_temp.act(:'member'::public.who, 'update app.written set id = 2'),
+          '42501 new row violates row-level security policy for table "written"', 'but changes none');
+select is(pg_temp.act(:'member'::public.who, 'update app.written set id = 2 where id = 1'), '0', 'nor finds one');
+select is(pg_temp.act(:'ada'::public.who, 'update app.written set id = 3'), '1', 'who does both changes them');
+select is(count(distinct pg_get_expr(coalesce(polwithcheck, polqual), polrelid)), 1::bigint, 'one check for PostgreSQL, which drops equal ones')
+  from pg_policy where polrelid = 'app.written'::regclass and polcmd in ('r', 'w');
 select ok(saas.protect('app.log', 'veiw_log') ~ E'\n-- permission veiw_log is in no role', 'a permission that no role has is reported');
 
 --

@@ -91,6 +91,13 @@ class Session:
         """Runs a prepared statement (its name in bytes) with the parameters of as_array()."""
         return self.take(pq.PQexecPrepared(self.connection, name, len(parameters), parameters, None, None, 0))
 
+    def prepared_value(self, name, parameters):
+        """The first value that a prepared statement answers."""
+        result = pq.PQexecPrepared(self.connection, name, len(parameters), parameters, None, None, 0)
+        value = pq.PQgetvalue(result, 0, 0).decode() if pq.PQresultStatus(result) in GOOD_RESULTS else None
+        self.take(result)
+        return value
+
     def rows(self, sql, *values):
         """All rows as lists of text, None for NULL."""
         result = pq.PQexecParams(self.connection, sql.encode(), len(values), None, as_array(values), None, None, 0)

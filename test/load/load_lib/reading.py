@@ -80,13 +80,13 @@ class Batch:
         return spent / len(runs)
 
 
-def measure(query, sides, is_prepared, sessions, rounds):
+def measure(query, sides, is_prepared, sessions, rounds, make_batch=Batch):
     """CPU times by side. Several sessions, because each lays its memory out differently."""
     times = {name: [] for name in sides}
     for _ in range(sessions):
         with kept_off_last_core() as core, Session() as session:
             pin(session.pid, core)
-            batches = {name: Batch(session, query, side, is_prepared) for name, side in sides.items()}
+            batches = {name: make_batch(session, query, side, is_prepared) for name, side in sides.items()}
             answers = [batch.answer() for batch in batches.values()]
             if not answers[0] or any(answer != answers[0] for answer in answers):
                 raise RuntimeError(f"{query.title}: not the same answer on every side")
@@ -95,7 +95,12 @@ def measure(query, sides, is_prepared, sessions, rounds):
     return times
 
 
-def compare(queries, sides, sessions, rounds):
+def judge(_query, _protocol, ratios):
+    """The aim as it is shown, and a verdict for each ratio."""
+    return f"{AIM}", [verdict_at_most(spread, AIM, 1.0) for spread in ratios]
+
+
+def compare(queries, sides, sessions, rounds, judge_query=judge, make_batch=Batch):
     """A table of queries: side "rls" against side "by hand" and, where there is one, against side "twin"."""
     table = Table("query", "protocol", "rounds", "by hand us", "RLS us", "RLS/by hand", "p10..p90",
                   *(("RLS/twin", "p10..p90") if "twin" in sides else ()), "aim", "")
@@ -103,14 +108,15 @@ def compare(queries, sides, sessions, rounds):
     for query in queries:
         for protocol in ("prepared", "simple"):
             progress(f"{query.title}, {protocol}")
-            times = measure(query, sides, protocol == "prepared", sessions, round(rounds * query.share))
+            times = measure(query, sides, protocol == "prepared", sessions, max(2, round(rounds * query.share)),
+                            make_batch)
             ratios = [ratio(times["rls"], times[name]) for name in sides if name != "rls"]
-            verdict = worst(verdict_at_most(spread, AIM, 1.0) for spread in ratios)
+            aim, judged = judge_query(query, protocol, ratios)
             table.add(query.title, protocol, len(times["rls"]), microseconds(Spread(times["by hand"]).median),
                       microseconds(Spread(times["rls"]).median),
                       *(cell for spread in ratios for cell in (f"{spread.median:.3f}", span(spread, "{:.2f}".format))),
-                      f"{AIM}", verdict)
-            verdicts.append(verdict)
+                      aim, worst(judged) if judged else "")
+            verdicts += [worst(judged)] if judged else []
     table.show()
     return verdicts
 
