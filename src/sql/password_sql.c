@@ -12,6 +12,7 @@
 #include "pure/crypto.h"
 #include "server/pgcrypto.h"
 #include "server/raise.h"
+#include "state/identity.h"
 #include "state/settings.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -112,6 +113,8 @@ pg_saas_wait_until(PG_FUNCTION_ARGS)
 	TimestampTz moment = PG_GETARG_TIMESTAMPTZ(0);
 	long		remaining;
 
+	if (SaasIdentityIsProof())
+		PG_RETURN_VOID();
 	while ((remaining = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), moment)) > 0)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
