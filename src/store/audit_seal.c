@@ -93,7 +93,7 @@ SaasAuditSealIsDue(void)
 	bool		is_null;
 	bool		due;
 
-	SaasRunAsBegin(&state, "saas_service");
+	SaasAuditBegin(&state);
 	(void) SaasStatementRun(&is_due, &system, NULL);
 	due = DatumGetBool(SaasStatementColumn(0, 1, &is_null));
 	SaasRunAsEnd(&state);
