@@ -62,7 +62,10 @@ extern void SaasAuditPutChain(SaasAuditChain *chain, const SaasAuditKey *key);
 /* Keeps sealing from the chain until somebody has looked at it. */
 extern void SaasAuditMarkBroken(const pg_uuid_t *org_id);
 
-/* Takes saas_private.audit_sealing's row, waiting at most wait_ms if that is positive. */
+/* Connects SPI as saas_service, with plans for looking at few rows; SaasRunAsEnd() ends it. */
+extern void SaasAuditBegin(SaasRunAs *state);
+
+/* The same, and takes saas_private.audit_sealing's row, waiting at most wait_ms if that is positive. */
 extern void SaasAuditLock(SaasRunAs *state, int wait_ms);
 
 /* The event's columns from a row, beginning with that column. */

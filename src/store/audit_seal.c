@@ -22,6 +22,9 @@
 	"case when " KNOWS_WHERE " then g.sealed_below else '0'::xid8 end"
 #define LOOK_AFTER \
 	"case when " KNOWS_WHERE " then g.sealed_id else '00000000-0000-0000-0000-000000000000' end"
+/* Greater ones are of another cluster, where they were sealed, and would be looked at for ever. */
+#define LOOK_BEFORE \
+	"case when " KNOWS_WHERE " then pg_snapshot_xmax(pg_current_snapshot()) else '18446744073709551615'::xid8 end"
 
 #define CHAIN_IS_WHOLE \
 	"(select true from saas_private.audit_chain c where c.org_id = e.org_id and c.broken_at is not null) is null"
@@ -30,13 +33,14 @@ static SaasStatement is_due = {
 	"select g.system_identifier <> $1"
 	"       or exists (select from saas.audit_event e"
 	"                   where (e.tx, e.id) > (" LOOK_FROM ", " LOOK_AFTER ")"
+	"                     and e.tx < " LOOK_BEFORE
 	"                     and " SAAS_AUDIT_IS_UNSEALED " and " CHAIN_IS_WHOLE ")"
 	"  from saas_private.audit_sealing g",
 	1, {INT8OID}
 };
 
 static SaasStatement find_horizon = {
-	"select " LOOK_FROM ", " LOOK_AFTER ", pg_snapshot_xmin(pg_current_snapshot())"
+	"select " LOOK_FROM ", " LOOK_AFTER ", " LOOK_BEFORE ", pg_snapshot_xmin(pg_current_snapshot()), " KNOWS_WHERE
 	"  from saas_private.audit_sealing g",
 	1, {INT8OID}
 };
@@ -44,9 +48,9 @@ static SaasStatement find_horizon = {
 static SaasStatement find_events = {
 	"select e.org_id, e.tx, " SAAS_AUDIT_EVENT_COLUMNS
 	"  from saas.audit_event e"
-	" where (e.tx, e.id) > ($1, $2) and " SAAS_AUDIT_IS_UNSEALED " and " CHAIN_IS_WHOLE
-	" order by e.tx, e.id limit $3",
-	3, {XID8OID, UUIDOID, INT8OID}
+	" where (e.tx, e.id) > ($1, $2) and e.tx < $3 and " SAAS_AUDIT_IS_UNSEALED " and " CHAIN_IS_WHOLE
+	" order by e.tx, e.id limit $4",
+	4, {XID8OID, UUIDOID, XID8OID, INT8OID}
 };
 
 static SaasStatement add_seals = {
@@ -93,7 +97,7 @@ SaasAuditSealIsDue(void)
 	bool		is_null;
 	bool		due;
 
-	SaasRunAsBegin(&state, "saas_service");
+	SaasAuditBegin(&state);
 	(void) SaasStatementRun(&is_due, &system, NULL);
 	due = DatumGetBool(SaasStatementColumn(0, 1, &is_null));
 	SaasRunAsEnd(&state);
@@ -250,14 +254,17 @@ SaasAuditSeal(int limit, int wait_ms)
 	Batch		batch;
 	Datum		values[4];
 	Datum		horizon;
+	bool		knows_where;
 	bool		is_null;
 
 	SaasAuditLock(&state, wait_ms);
 	(void) SaasStatementRun(&find_horizon, &system, NULL);
 	values[0] = SaasStatementColumn(0, 1, &is_null);
 	values[1] = SaasStatementColumn(0, 2, &is_null);
-	horizon = SaasStatementColumn(0, 3, &is_null);
-	values[2] = Int64GetDatum(limit);
+	values[2] = SaasStatementColumn(0, 3, &is_null);
+	horizon = SaasStatementColumn(0, 4, &is_null);
+	knows_where = DatumGetBool(SaasStatementColumn(0, 5, &is_null));
+	values[3] = Int64GetDatum(limit);
 	(void) SaasStatementRun(&find_events, values, NULL);
 	open_batch(&batch);
 	if (batch.found > 0)
@@ -265,7 +272,8 @@ SaasAuditSeal(int limit, int wait_ms)
 	next_place(&batch, limit, horizon, values);
 	values[2] = system;
 	values[3] = BoolGetDatum(batch.count > 0);
-	if (!batch.skipped)
+	/* In a cluster that is new to us only once all is sealed. */
+	if (!batch.skipped && (knows_where || batch.found < limit))
 		(void) SaasStatementRun(&move_horizon, values, NULL);
 	SaasRunAsEnd(&state);
 	return batch.count;
