@@ -324,7 +324,8 @@ select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g
        where g.grantee = 'saas_anon'::regrole and f.pronamespace = 'saas_api'::regnamespace$$,
     array['saas_api.sign_up(text,text,text,text,text)', 'saas_api.verify_email(text)',
-          'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()', 'saas_api.resolve_organization(text)', 'saas_api.organization_logo(text)',
+          'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()',
+          'saas_api.resolve_organization(text)', 'saas_api.organization_logo(text)',
           'saas_api.verify_second_factor(text,text)',
           'saas_api.verify_email_code(text,text)', 'saas_api.resend_verification(text)',
           'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)', 'saas_api.confirm_email_change(text)'],
