@@ -38,6 +38,8 @@ begin
     delete from saas.reading r where r.org_id = remove_organization.org_id;
     delete from saas_private.data_key d
      where d.org_id = remove_organization.org_id and d.org_id <> '00000000-0000-0000-0000-000000000000';
+    perform saas_private.audit('organization.deleted', 'organization', remove_organization.org_id::text, null, null,
+                               '00000000-0000-0000-0000-000000000000');
 end
 $$;
 alter function saas_private.remove_organization(uuid, text) owner to saas_service;
@@ -107,6 +109,7 @@ begin
         perform saas_private.raise_error('PT404', 'user not found');
     end if;
     perform saas_private.require_replaceable(remove_account.user_id);
+    perform saas_private.audit_user('user.deleted', remove_account.user_id);
     perform saas_private.leave_empty_organizations(remove_account.user_id);
     perform saas_private.end_keys_of(remove_account.user_id);
     if exists (select from saas_private.login_mapping m where m.user_id = remove_account.user_id) then

@@ -232,6 +232,9 @@ begin
     insert into saas.membership (org_id, user_id, role)
     values (new_org_id, add_organization.owner_id, 'owner');
     perform saas_private.create_data_key(new_org_id);
+    perform saas_private.audit('organization.created', 'organization', new_org_id::text, null,
+        jsonb_build_object('name', add_organization.name, 'slug', candidate, 'is_personal', add_organization.is_personal,
+                           'owner_id', add_organization.owner_id), new_org_id);
     return new_org_id;
 end
 $$;
@@ -343,6 +346,7 @@ begin
     if not found then
         perform saas_private.raise_error('PT404', 'user not found');
     end if;
+    perform saas_private.audit_user('user.confirmed', confirm_user.user_id);
 end
 $$;
 alter function saas.confirm_user(uuid) owner to saas_service;

@@ -123,6 +123,9 @@ begin
             create_api_key.expires_at);
     insert into saas_private.api_key_hash (org_id, api_key_id, key_hash)
     values (saas.org_if('manage_applications'), new_id, made.key_hash);
+    perform saas_private.audit('api_key.created', 'api_key', new_id::text, null,
+        jsonb_build_object('name', given_name, 'prefix', made.prefix, 'permissions', wanted,
+                           'expires_at', create_api_key.expires_at));
     return saas_private.api_key_json(new_id) || jsonb_build_object('key', made.key);
 end
 $$;
@@ -155,6 +158,9 @@ begin
     update saas.api_key k
        set prefix = made.prefix, rotated_at = now(), overlap_until = now() + keep
      where k.org_id = target.org_id and k.id = target.id;
+    perform saas_private.audit('api_key.rotated', 'api_key', target.id::text, null,
+        (select jsonb_build_object('name', k.name, 'prefix', k.prefix, 'overlap_until', k.overlap_until)
+           from saas.api_key k where k.org_id = target.org_id and k.id = target.id));
     return saas_private.api_key_json(target.id) || jsonb_build_object('key', made.key);
 end
 $$;
@@ -178,6 +184,8 @@ begin
         perform saas_private.raise_error('PT404', 'API key not found');
     end if;
     delete from saas_private.api_key_hash h where h.org_id = org and h.api_key_id = revoke_api_key.api_key_id;
+    perform saas_private.audit('api_key.revoked', 'api_key', k.id::text, jsonb_build_object('name', k.name, 'prefix', k.prefix))
+       from saas.api_key k where k.org_id = org and k.id = revoke_api_key.api_key_id;
     return saas_private.api_key_json(revoke_api_key.api_key_id);
 end
 $$;
@@ -231,6 +239,9 @@ begin
     update saas.api_key k
        set requires_signature = coalesce(create_signing_secret.is_required, true)
      where k.org_id = target.org_id and k.id = target.id;
+    perform saas_private.audit('api_key.signing_changed', 'api_key', target.id::text, null,
+        (select jsonb_build_object('name', k.name, 'requires_signature', k.requires_signature)
+           from saas.api_key k where k.org_id = target.org_id and k.id = target.id));
     return saas_private.api_key_json(target.id) || jsonb_build_object('signing_secret', secret);
 end
 $$;

@@ -62,6 +62,7 @@ declare
     given_color text := nullif(lower(btrim(set_branding.primary_color)), '');
     given_email text := nullif(btrim(set_branding.support_email), '');
     given_footer text := nullif(btrim(replace(set_branding.footer_text, E'\r\n', E'\n'), E' \n'), '');
+    old jsonb;
 begin
     perform saas.require_permission('manage_settings');
     org := saas.org_if('manage_settings');
@@ -82,12 +83,15 @@ begin
     elsif replace(given_footer, E'\n', '') ~ '[[:cntrl:]]' then
         perform saas_private.raise_fields('invalid input', 'footer_text', 'must not hold control characters');
     end if;
+    old := (select to_jsonb(b) - 'org_id' from saas_api.branding b where b.org_id = org);
     insert into saas.organization_branding as b (org_id, product_name, logo_url, primary_color, support_email, footer_text)
     values (org, given_name, given_logo, given_color, given_email, given_footer)
     on conflict on constraint organization_branding_pkey
     do update set product_name = excluded.product_name, logo_url = excluded.logo_url,
                   primary_color = excluded.primary_color, support_email = excluded.support_email,
                   footer_text = excluded.footer_text, updated_at = now();
+    perform saas_private.audit('branding.updated', 'branding', null, old,
+        (select to_jsonb(b) - 'org_id' from saas_api.branding b where b.org_id = org));
     return (select to_jsonb(b) from saas_api.branding b where b.org_id = org);
 end
 $$;
@@ -183,6 +187,8 @@ begin
     on conflict (org_id, name) where org_id is not null
     do update set subject = excluded.subject, text_body = excluded.text_body, html_body = excluded.html_body,
                   updated_at = now();
+    perform saas_private.audit('mail_template.updated', 'mail_template', set_mail_template.name, null,
+                               jsonb_build_object('subject', set_mail_template.subject));
     return (select to_jsonb(t) from saas_api.mail_templates t where t.name = set_mail_template.name);
 end
 $$;
@@ -198,6 +204,9 @@ begin
     perform saas_private.require_organization_mail(reset_mail_template.name);
     delete from saas.mail_template t
      where t.org_id = saas.org_if('manage_settings') and t.name = reset_mail_template.name;
+    if found then
+        perform saas_private.audit('mail_template.reset', 'mail_template', reset_mail_template.name);
+    end if;
     return (select to_jsonb(t) from saas_api.mail_templates t where t.name = reset_mail_template.name);
 end
 $$;

@@ -89,6 +89,10 @@ begin
     select org, new_id, s.name, s.value
       from saas_private.seal_secrets(org, new_id, checked.origin, create_connection.secrets) s;
     insert into saas.connection_status (org_id, connection_id) values (org, new_id);
+    perform saas_private.audit('connection.created', 'connection', new_id::text, null,
+        jsonb_build_object('name', given_name, 'kind', create_connection.kind, 'config', checked.config_to_store,
+                           'environment', create_connection.environment, 'poll_interval', every,
+                           'sealed_names', (select jsonb_agg(n) from jsonb_object_keys(create_connection.secrets) n)));
     perform saas_private.wake_poller();
     return saas_private.connection_json(new_id);
 end
@@ -128,7 +132,7 @@ declare
     completed record;
 begin
     perform saas.require_permission('manage_connections');
-    select c.org_id, c.id, c.kind, c.config, c.origin into target
+    select c.org_id, c.id, c.name, c.kind, c.config, c.origin into target
       from saas.connection c
      where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_secrets.connection_id
        for update;
@@ -149,6 +153,10 @@ begin
            -- What a poll with the old secrets brings no longer counts.
            lease_until = null, lease_id = null
      where s.org_id = target.org_id and s.connection_id = target.id;
+    perform saas_private.audit('connection.resealed', 'connection', target.id::text,
+        jsonb_build_object('name', target.name),
+        jsonb_build_object('name', target.name, 'sealed_names',
+                           (select jsonb_agg(n) from jsonb_object_keys(set_connection_secrets.secrets) n)));
     perform saas_private.wake_poller();
     return saas_private.connection_json(target.id);
 end
@@ -176,6 +184,10 @@ begin
        set next_poll_at = now()
      where s.org_id = saas.org_if('manage_connections') and s.connection_id = set_connection_active.connection_id
        and set_connection_active.active;
+    perform saas_private.audit(case when c.is_active then 'connection.activated' else 'connection.deactivated' end,
+                               'connection', c.id::text, null, jsonb_build_object('name', c.name))
+       from saas.connection c
+      where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id;
     perform saas_private.wake_poller();
     return saas_private.connection_json(set_connection_active.connection_id);
 end
@@ -295,6 +307,7 @@ begin
     -- The readings last: until its status is gone a poll may still add some.
     delete from saas.connection c where c.org_id = target.org_id and c.id = target.id;
     delete from saas.reading r where r.org_id = target.org_id and r.connection_id = target.id;
+    perform saas_private.audit('connection.deleted', 'connection', target.id::text, jsonb_build_object('name', target.name));
     return jsonb_build_object('id', target.id, 'name', target.name);
 end
 $$;

@@ -167,7 +167,22 @@ grant execute on function
     to saas_owner, saas_service;
 
 -- Audit.
-grant execute on function saas_private.audit(text, text, text, jsonb, jsonb, uuid) to saas_owner, saas_service;
+grant execute on function
+    saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_private.mask_secrets(jsonb)
+    to saas_owner, saas_service;
+grant execute on function
+    saas_private.audit_point(uuid), saas_private.verify_chain(uuid, bigint, bytea, timestamptz, integer, bytea),
+    saas_private.erase_audit(uuid, bigint, integer), saas_private.audit_checkpoint(uuid),
+    saas_private.verify_audit(uuid, jsonb), saas_private.audit_user(text, uuid),
+    saas_private.audit_limit(text, text, uuid, text, uuid, jsonb, jsonb)
+    to saas_service;
+grant execute on function saas_private.refuse_change() to saas_owner;
+grant execute on function saas_private.my_activity(), saas_api.verify_audit(jsonb), saas_api.audit_checkpoint()
+    to saas_user;
+grant execute on function
+    saas.verify_audit(uuid, jsonb), saas.audit_checkpoint(uuid), saas.prune_audit(uuid, timestamptz)
+    to saas_operator;
+grant execute on procedure saas.seal_audit() to saas_operator;
 
 -- Organizations.
 grant execute on function

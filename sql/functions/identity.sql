@@ -110,6 +110,8 @@ begin
     values (open_ticket.org_id, ticket_id, session_user,
             (select r.oid from pg_roles r where r.rolname = session_user), open_ticket.reason,
             now() + open_ticket.valid_for);
+    perform saas_private.audit('ticket.opened', 'ticket', ticket_id::text, null,
+        jsonb_build_object('reason', open_ticket.reason, 'valid_until', now() + open_ticket.valid_for), open_ticket.org_id);
     return ticket_id;
 end
 $$;

@@ -86,6 +86,18 @@ begin
          where k.org_id = (write_note.payload ->> 'org_id')::uuid and k.id = write_note.subject;
         return;
     end if;
+    if write_note.kind = 'identity_assumed' then
+        insert into saas.audit_event (org_id, at, actor_id, source, login, ticket_id, action, object_type, object_id, ip)
+        values ((write_note.payload ->> 'org_id')::uuid, write_note.at, write_note.subject, 'operator',
+                write_note.payload ->> 'login',
+                (select t.id from saas_private.ticket t
+                  where t.org_id = (write_note.payload ->> 'org_id')::uuid and t.opened_by = write_note.payload ->> 'login'
+                    and t.opened_at <= write_note.at and t.valid_until > write_note.at
+                  order by t.opened_at desc limit 1),
+                'identity.assumed', 'user',
+                write_note.subject::text, (write_note.payload ->> 'ip')::inet);
+        return;
+    end if;
     insert into saas_private.security_event (at, kind, subject, payload)
     values (write_note.at, write_note.kind, write_note.subject, coalesce(write_note.payload, '{}'));
     -- The sign-in that had to wait has rolled back, so the mail comes from here.
@@ -97,7 +109,7 @@ end
 $$;
 alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
 comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
-'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
+'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, identity_assumed becomes an event of the organization''s audit, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
 
 create function saas_private.prune_security_events() returns integer
 language plpgsql volatile security definer
@@ -189,11 +201,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     wanted text := saas_private.require_plan(set_plan.plan);
+    old text;
 begin
+    select o.plan into old from saas.organization o where o.id = set_plan.org_id for update;
     update saas.organization o set plan = wanted, updated_at = now() where o.id = set_plan.org_id;
     if not found then
         perform saas_private.raise_error('PT404', 'organization not found');
     end if;
+    perform saas_private.audit('organization.plan_changed', 'organization', set_plan.org_id::text,
+        jsonb_build_object('plan', old), jsonb_build_object('plan', wanted), set_plan.org_id);
 end
 $$;
 alter function saas.set_plan(uuid, text) owner to saas_service;
@@ -259,14 +275,23 @@ as $$
 declare
     wanted_plan text := case when set_rate_limit.plan is not null
                              then saas_private.require_plan(set_rate_limit.plan) end;
+    old jsonb;
 begin
     perform saas_private.check_limit_subject(set_rate_limit.scope, set_rate_limit.org_id, wanted_plan,
                                              set_rate_limit.api_key_id);
+    select jsonb_build_object('max_requests', l.max_requests, 'window_length', l.window_length) into old
+      from saas.rate_limit l
+     where l.scope = set_rate_limit.scope and l.org_id is not distinct from set_rate_limit.org_id
+       and l.plan is not distinct from wanted_plan and l.api_key_id is not distinct from set_rate_limit.api_key_id;
     -- The limits that everybody falls back to are only replaced.
     if set_rate_limit.max_requests is null and (set_rate_limit.org_id is not null or wanted_plan is not null) then
         delete from saas.rate_limit l
          where l.scope = set_rate_limit.scope and l.org_id is not distinct from set_rate_limit.org_id
            and l.plan is not distinct from wanted_plan and l.api_key_id is not distinct from set_rate_limit.api_key_id;
+        if found then
+            perform saas_private.audit_limit('rate_limit.removed', set_rate_limit.scope, set_rate_limit.org_id, wanted_plan,
+                                             set_rate_limit.api_key_id, old, null);
+        end if;
         return;
     end if;
     perform saas_private.check_limit(set_rate_limit.max_requests, set_rate_limit.window_length);
@@ -275,6 +300,9 @@ begin
             set_rate_limit.max_requests, set_rate_limit.window_length)
     on conflict on constraint rate_limit_one_each
     do update set max_requests = excluded.max_requests, window_length = excluded.window_length, changed_at = now();
+    perform saas_private.audit_limit('rate_limit.set', set_rate_limit.scope, set_rate_limit.org_id, wanted_plan,
+        set_rate_limit.api_key_id, old, jsonb_build_object('max_requests', set_rate_limit.max_requests,
+                                                           'window_length', set_rate_limit.window_length));
 end
 $$;
 alter function saas.set_rate_limit(text, uuid, integer, interval, text, uuid) owner to saas_service;
@@ -291,6 +319,7 @@ declare
     org uuid;
     own_window interval := coalesce(set_api_key_rate_limit.window_length, interval '15 minutes');
     ceiling record;
+    old record;
 begin
     perform saas.require_permission('manage_applications');
     perform saas_private.refuse_api_key();
@@ -305,6 +334,8 @@ begin
                        extract(epoch from ceiling.window_length)::integer));
         end if;
     end if;
+    select k.name, k.max_requests, k.window_length into old
+      from saas.api_key k where k.org_id = org and k.id = set_api_key_rate_limit.api_key_id;
     update saas.api_key k
        set max_requests = set_api_key_rate_limit.max_requests,
            window_length = case when set_api_key_rate_limit.max_requests is not null then own_window end
@@ -312,6 +343,9 @@ begin
     if not found then
         perform saas_private.raise_error('PT404', 'API key not found');
     end if;
+    perform saas_private.audit('api_key.limit_changed', 'api_key', set_api_key_rate_limit.api_key_id::text, to_jsonb(old),
+        jsonb_build_object('name', old.name, 'max_requests', set_api_key_rate_limit.max_requests,
+                           'window_length', own_window));
     return saas_private.api_key_json(set_api_key_rate_limit.api_key_id);
 end
 $$;

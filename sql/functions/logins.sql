@@ -57,6 +57,8 @@ begin
     delete from saas_private.login_mapping m where m.login_oid = role_oid;
     insert into saas_private.login_mapping (org_id, login_oid, login, user_id)
     values (map_login.org_id, role_oid, map_login.login, map_login.user_id);
+    perform saas_private.audit('login.mapped', 'login', map_login.login, null,
+                               jsonb_build_object('user_id', map_login.user_id), map_login.org_id);
     perform saas_private.login_mappings_changed();
 end
 $$;
@@ -70,6 +72,8 @@ as $$
 begin
     perform saas_private.require_superuser('saas.unmap_login');
     perform saas_private.require_installed();
+    perform saas_private.audit('login.unmapped', 'login', m.login, jsonb_build_object('user_id', m.user_id), null, m.org_id)
+       from saas_private.login_mapping m where m.login = unmap_login.login;
     delete from saas_private.login_mapping m where m.login = unmap_login.login;
     if not found then
         perform saas_private.raise_error('PT404', format('login "%s" is not mapped', unmap_login.login));

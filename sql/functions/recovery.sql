@@ -415,6 +415,8 @@ begin
         perform saas_private.forget_mailed(set_active.user_id, 'reset_password');
         perform saas_private.forget_mailed(set_active.user_id, 'change_email');
     end if;
+    perform saas_private.audit_user(case when set_active.is_active then 'user.activated' else 'user.deactivated' end,
+                                    set_active.user_id);
 end
 $$;
 alter function saas_private.set_active(uuid, boolean) owner to saas_service;

@@ -419,6 +419,8 @@ begin
     update saas.organization o
        set requires_second_factor = require_second_factor.required, updated_at = now()
      where o.id = saas.current_org_id();
+    perform saas_private.audit('organization.second_factor_required', 'organization', saas.current_org_id()::text, null,
+                               jsonb_build_object('requires_second_factor', require_second_factor.required));
     return jsonb_build_object('requires_second_factor', require_second_factor.required);
 end
 $$;

@@ -71,6 +71,9 @@ begin
     update saas_private.jwt_key k
        set retired_at = moment + delay + keep
      where k.kid <> new_kid and k.retired_at is null;
+    perform saas_private.audit('signing_key.rotated', 'signing_key', new_kid, null,
+        jsonb_build_object('active_at', moment + delay, 'others_retire_at', moment + delay + keep),
+        '00000000-0000-0000-0000-000000000000');
     return new_kid;
 end
 $$;
@@ -106,6 +109,11 @@ begin
         if not found then
             perform saas_private.create_token_key(moment);
         end if;
+    end if;
+    if target_state <> 'retired' then
+        perform saas_private.audit('signing_key.retired', 'signing_key', retire_token_key.kid,
+                                   jsonb_build_object('state', target_state), null,
+                                   '00000000-0000-0000-0000-000000000000');
     end if;
 end
 $$;

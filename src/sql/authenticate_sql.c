@@ -18,7 +18,9 @@
 #include "server/uuidv7.h"
 #include "sql/authenticate.h"
 #include "state/api_key_use.h"
+#include "state/client.h"
 #include "state/identity.h"
+#include "state/journal.h"
 #include "state/limits.h"
 #include "state/lookup.h"
 #include "state/settings.h"
@@ -26,6 +28,8 @@
 #include "state/token_claims.h"
 #include "state/token_keys.h"
 #include "utils/builtins.h"
+#include "utils/inet.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
@@ -191,6 +195,26 @@ pg_saas_authenticate(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The tenant sees who looked, whatever becomes of the transaction. */
+static void
+note_operator(const SaasIdentity *identity)
+{
+	StringInfoData payload;
+	SaasClientAddress client;
+	inet	   *address;
+
+	SaasClientGet(&client);
+	address = SaasClientInet(&client);
+	initStringInfo(&payload);
+	appendStringInfo(&payload, "{\"org_id\":\"%s\",\"login\":", SaasUuidText(&identity->org_id));
+	escape_json(&payload, identity->actor);
+	if (address)
+		appendStringInfo(&payload, ",\"ip\":\"%s\"",
+						 DatumGetCString(DirectFunctionCall1(inet_out, InetPGetDatum(address))));
+	appendStringInfoChar(&payload, '}');
+	SaasNoteDown("identity_assumed", &identity->user_id, payload.data);
+}
+
 Datum
 pg_saas_assume_identity(PG_FUNCTION_ARGS)
 {
@@ -216,6 +240,8 @@ pg_saas_assume_identity(PG_FUNCTION_ARGS)
 					SaasUuidText(&identity.user_id),
 					SaasUuidText(&identity.org_id))));
 	SaasIdentityInstall(&identity);
+	if (identity.source == SAAS_IDENTITY_OPERATOR)
+		note_operator(&identity);
 	PG_RETURN_VOID();
 }
 

@@ -13,9 +13,9 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "sql/procedure.h"
 #include "state/settings.h"
 #include "state/shared.h"
 #include "storage/latch.h"
@@ -26,7 +26,6 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/drain.h"
 #include "worker/engine.h"
@@ -46,20 +45,6 @@ pg_saas_wake_poller(PG_FUNCTION_ARGS)
 {
 	SaasWakeAtCommit();
 	PG_RETURN_VOID();
-}
-
-/* SPI_commit begins the next transaction itself, without a snapshot. */
-static void
-begin_in_procedure(void)
-{
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-commit_in_procedure(void)
-{
-	PopActiveSnapshot();
-	SPI_commit();
 }
 
 static void
@@ -102,24 +87,19 @@ poll_due(SaasEngine *engine, int limit)
 Datum
 pg_saas_poll(PG_FUNCTION_ARGS)
 {
-	SaasEngineHost host = {begin_in_procedure, commit_in_procedure};
-	CallContext *call = (CallContext *) fcinfo->context;
+	const SaasEngineHost *host = &SaasProcedureHost;
 	int			limit = PG_ARGISNULL(0) ? PG_INT32_MAX : PG_GETARG_INT32(0);
 	SaasEngine *engine;
 
-	if (call == NULL || !IsA(call, CallContext) || call->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("saas.poll cannot run inside a transaction block"),
-				 errhint("Run call saas.poll() as a statement of its own.")));
+	SaasProcedureRequireTop(fcinfo, "saas.poll");
 	if (limit < 0)
 		SaasRaise("22023", "max_connections must not be negative", NULL, NULL);
 	require_ready(SaasClaimReadiness());
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	engine = SaasEngineCreate(PortalContext, &host);
+	engine = SaasEngineCreate(PortalContext, host);
 	SPI_commit();
-	SaasDrain(&host);
+	SaasDrain(host);
 	poll_due(engine, limit);
 	SaasEngineDestroy(engine);
 	SPI_finish();

@@ -29,6 +29,7 @@
 #include "worker/engine.h"
 #include "worker/mailer.h"
 #include "worker/poller.h"
+#include "worker/sealer.h"
 
 #define CLAIM_BATCH			500
 #define LONGEST_SLEEP_MS	60000L
@@ -227,6 +228,8 @@ drain_sometimes(const SaasEngineHost *host, SaasStoreReadiness readiness, Timest
 	*drain_at = TimestampTzPlusMilliseconds(now, SAAS_DRAIN_INTERVAL_MS);
 	if ((readiness == SAAS_STORE_READY || readiness == SAAS_STORE_COPY) && SaasDrainIsDue())
 		SaasDrain(host);
+	if (readiness == SAAS_STORE_READY)
+		SaasSealSometimes(host);
 }
 
 static long

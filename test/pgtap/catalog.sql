@@ -48,6 +48,8 @@ select set_eq(
           'saas.outbox',                   -- the platform's mail has no organization
           'saas.mail_template',            -- nor have the templates of everybody
           'saas_private.jwt_key',          -- the platform's
+          'saas_private.audit_key',        -- the platform's
+          'saas_private.audit_sealing',    -- the platform's
           'saas.schema_migration',         -- the platform's
           'saas_private.installation'],    -- the platform's
     'every table but these has an org_id that is never NULL');
@@ -89,8 +91,10 @@ select is_empty(
     'no foreign key sets NULL or a default, and all are validated');
 select is_empty(
     $$select t.tgrelid::regclass, t.tgname from pg_trigger t join catalog.relation r on r.oid = t.tgrelid
-       where not t.tgisinternal$$,
-    'there is no trigger');
+       where not t.tgisinternal
+         and not (t.tgname ~ '_is_append_only$' and t.tgenabled = 'A'
+                  and t.tgfoid = 'saas_private.refuse_change()'::regprocedure)$$,
+    'there is no trigger but those that keep the audit append-only');
 select is_empty(
     $$select w.ev_class::regclass, w.rulename from pg_rewrite w join catalog.relation r on r.oid = w.ev_class
        where w.rulename <> '_RETURN'$$,
@@ -105,7 +109,9 @@ select is_empty(
        where r.relkind in ('r', 'p')
          and (a.attname ~ '_at$|_until$' and a.atttypid <> 'timestamptz'::regtype and a.atttypid <> 'boolean'::regtype
               or a.attname ~ '^(is|has)_' and a.atttypid <> 'boolean'::regtype
-              or a.attname ~ '^(id|.*_id)$' and a.atttypid <> 'uuid'::regtype and a.attname <> 'external_account_id')$$,
+              or a.attname ~ '^(id|.*_id)$' and a.atttypid <> 'uuid'::regtype and a.attname <> 'external_account_id'
+                 -- What an event is about may have a name only; a request's id is the client's own.
+                 and not (r.oid = 'saas.audit_event'::regclass and a.attname in ('object_id', 'request_id')))$$,
     'names say the type: _at is a time with time zone, is_ a boolean, _id a uuid');
 select is_empty(
     $$select r.name, a.attname
@@ -317,8 +323,8 @@ select is_empty(
          and f.name not in ('saas_private.sealed_in(cstring)', 'saas_private.sealed_out(saas.sealed)',
                             'saas_private.sealed_recv(internal)', 'saas_private.sealed_send(saas.sealed)',
                             'saas_private.my_organizations()',
-                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()', 'saas_private.my_preferences()',
-                            'saas_private.my_mail_templates()')$$,
+                            'saas_private.my_sessions()', 'saas_private.my_sign_ins()',
+                            'saas_private.my_mail_templates()', 'saas_private.my_activity()', 'saas_private.my_preferences()')$$,
     'functions in saas_private are for service roles, but for those of the type and those behind views');
 select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g

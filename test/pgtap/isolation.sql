@@ -70,6 +70,7 @@ begin
                                      jsonb_build_object('client_id', name || ' client')) s;
     insert into saas_private.email_change (user_id, new_email, token_hash, expires_at)
     values (person.user_id, name || '.new@example.com', sha256(name::bytea), now() + interval '1 day');
+    perform saas_private.audit('thing.made', 'thing', name, null, jsonb_build_object('name', name), person.org_id);
 end
 $$;
 select attack.settle('attacker');
@@ -78,6 +79,7 @@ select attack.settle('victim');
 -- The victim knows of the lock-out already: no mail about the attacks on it.
 select saas_private.use_once('sign_in_lockout', saas_private.email_subject('victim@example.com'), '1 day');
 call saas.poll();
+call saas.seal_audit();
 insert into attack.scene
 select a.user_id, a.org_id, v.org_id,
        (select '[Vv]ictim|' || string_agg(id, '|')
@@ -94,7 +96,7 @@ select ok(attack.count_rows(r.relation, s.mark, true) > 0 and attack.count_rows(
    -- The platform's own: no organization has a row in them.
    and r.relation::text not in ('saas.schema_migration', 'saas_private.installation', 'saas_private.jwt_key',
                                     'saas_private.hash_key', 'saas_private.common_password', 'saas.plan',
-                                    'saas_private.deleted_organization')
+                                    'saas_private.audit_key', 'saas_private.audit_sealing', 'saas_private.deleted_organization')
  order by r.relation::text;
 
 select cmp_ok((select count(*) from attack.relation where is_partition), '>=', 3::bigint,

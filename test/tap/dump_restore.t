@@ -65,6 +65,7 @@ $acme->sql(q{
 $node->safe_psql('postgres', q{
 	insert into saas_private.deleted_organization (id, deleted_at, reason, purged_at)
 	values (saas.uuidv7(), now(), 'owner', now())});
+$node->safe_psql('postgres', 'call saas.seal_audit()');
 # Partitions apart from this week's, with nulls and odd numbers in them.
 $node->safe_psql('postgres', q{
 	set role saas_poller;
@@ -88,6 +89,7 @@ $node->append_conf('postgresql.conf', 'saas.poller_enabled = off');
 $node->reload;
 ok($node->poll_query_until('postgres', "select state = 'disabled' and in_flight = 0 from saas.poller_status()"),
 	'the poller is off');
+my $checkpoint = $node->safe_psql('postgres', "select saas.audit_checkpoint('" . $acme->org_id . "')");
 
 #
 # What a database is made of, in words
@@ -212,6 +214,19 @@ sub sign_in_works
 	return;
 }
 
+# The chain over the audit, up to the checkpoint, and on from there.
+sub audit_holds
+{
+	my ($where, $database, $name) = @_;
+	my $verify = "select is_intact, unsealed from saas.verify_audit('" . $acme->org_id . "', '$checkpoint')";
+	is($where->safe_psql($database, $verify), 't|0', "$name: the audit is intact");
+	$where->safe_psql($database, "select saas.set_plan('" . $acme->org_id . "', 'pro')");
+	is($where->safe_psql($database, $verify), 't|1', "$name: a new event waits for its seal");
+	$where->safe_psql($database, 'call saas.seal_audit()');
+	is($where->safe_psql($database, $verify), 't|0', "$name: and gets it");
+	return;
+}
+
 # Nobody asks the upstream until saas.adopt().
 sub acts_when_adopted
 {
@@ -264,6 +279,7 @@ foreach my $database (qw(from_archive from_script))
 }
 $node->append_conf('postgresql.conf', 'saas.poller_enabled = on');
 $node->reload;
+audit_holds($node, 'from_archive', 'from_archive');
 acts_when_adopted($acme, $node, 'from_archive', 'from_archive');
 is($node->safe_psql('from_archive', 'select saas.migrate()') =~ / 0 migrations ran/, 1,
 	'a restored database has nothing to migrate');
@@ -302,6 +318,7 @@ $other->safe_psql('postgres', 'create database restored');
 $other->command_ok([ 'pg_restore', @pg, '-e', '-d', 'restored', "$dumps/custom" ], 'pg_restore into another cluster');
 compare($catalog_of_origin, $rows_of_origin, $other, 'restored', 'another cluster');
 sign_in_works($acme, $other, 'restored', 'another cluster');
+audit_holds($other, 'restored', 'another cluster');
 
 copy_key($other_key);
 $other->restart;
