@@ -73,6 +73,9 @@ begin
         exit when found;
     end loop;
     perform saas_private.permissions_changed();
+    perform saas_private.audit('permission.registered', 'permission', register_permission.name, null,
+        jsonb_build_object('description', given_description, 'roles', given_roles),
+        '00000000-0000-0000-0000-000000000000');
 end
 $$;
 alter function saas.register_permission(text, text, text[]) owner to saas_service;
@@ -232,6 +235,9 @@ begin
         perform saas_private.raise_error('PT409', 'the role is in use', null,
             'Give its members another role, and end the invitations to it, first.');
     end if;
+    perform saas_private.end_invitation(i.org_id, i.id, 'expired')
+       from saas.invitation i
+      where i.org_id = remove_role.org_id and i.role = remove_role.name and i.status = 'pending';
     delete from saas.role r where r.org_id = remove_role.org_id and r.name = remove_role.name;
 end
 $$;

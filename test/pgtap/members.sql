@@ -110,6 +110,7 @@ begin; select throws_ok(format('select saas.authenticate(%L)', :'key'), 'PT401',
 insert into saas.membership (org_id, user_id, role) values (:'acme', :'mia', 'member');
 begin; select throws_ok(format('select saas.authenticate(%L)', :'key'), 'PT401', 'Invalid or expired API key', 'also when the member comes back'); commit;
 select ok(revoked_at is not null, 'it is revoked') from saas.api_key where id = :'key_id';
+select is_empty(format('select from saas_private.api_key_hash where api_key_id = %L', :'key_id'), 'and what proves it is gone');
 select is_empty('select from saas_private.login_mapping', 'the database login is mapped no more');
 select results_eq('select email, status from saas.invitation', $$values ('guest@example.com', 'revoked')$$, 'the invitation is revoked');
 select is((select count(*) from saas.audit_event where action = 'member.removed' and object_id = :'mia'), 1::bigint, 'the audit knows of the removal');

@@ -41,6 +41,8 @@ $node->safe_psql('postgres', qq{
 	select saas_api.sign_in('} . $acme->email . q{', '} . $acme->password . q{');
 	select saas.open_ticket('} . $acme->org_id . q{', 'a look', '2 hours')});
 $acme->sql(q{select saas_api.create_api_key('deploy', array['view_dashboard'])});
+$acme->sql(q{select saas_api.invite_member('guest@example.com', 'member')});
+$node->safe_psql('postgres', q{select saas.register_permission('crm.edit_deals', 'Edit deals', '{admin}')});
 $node->safe_psql('postgres', 'create role acme_bi login');
 $node->safe_psql('postgres', sprintf(q{select saas.map_login('acme_bi', m.user_id, m.org_id)
 	from saas.membership m where m.org_id = '%s'}, $acme->org_id));
