@@ -10,7 +10,7 @@ MODULE_big = pg_saas
 
 FUNCTIONS = schemas errors ids vault identity requests install passwords accounts mail sessions second_factor \
 	recovery logins organizations api_keys account_deletion profile branding connections poller metrics readers limits \
-	token_keys protect isolation_checks migrations grants
+	token_keys protect isolation_checks isolation_proof migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
 DATA_FILES = $(wildcard sql/data/*.txt)

@@ -2,17 +2,21 @@
 -- touch another's rows, or guess at them.  Each check has a code and is described
 -- in docs/isolation.md.  Leans on protect.
 
+-- In PL/pgSQL, which keeps plans: these are called for every table.
 -- Whoever tenants' requests run as: saas_user, saas_anon and all that may become them.
 create function saas_private.tenant_members() returns table (role oid, name name)
-language sql stable
+language plpgsql stable rows 5
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return query
     with recursive tenant (oid) as (
         select r.oid from pg_roles r where r.rolname in ('saas_user', 'saas_anon')
         union
         select m.member from tenant t join pg_auth_members m on m.roleid = t.oid
     )
-    select r.oid, r.rolname from tenant t join pg_roles r on r.oid = t.oid
+    select r.oid, r.rolname from tenant t join pg_roles r on r.oid = t.oid;
+end
 $$;
 comment on function saas_private.tenant_members() is
 'The roles that tenants'' statements run as, and their members: logins of HTTP layers, mapped logins.';
@@ -20,15 +24,18 @@ comment on function saas_private.tenant_members() is
 -- A superuser or service role among them is a finding of its own, not one for
 -- each thing that it may do.
 create function saas_private.tenant_roles() returns table (role oid, name name)
-language sql stable
+language plpgsql stable rows 5
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return query
     select m.role, m.name
       from saas_private.tenant_members() m
       join pg_roles r on r.oid = m.role
      where not r.rolsuper
        and not exists (select from pg_roles s
-                        where s.rolname in ('saas_owner', 'saas_service', 'saas_poller') and pg_has_role(m.role, s.oid, 'MEMBER'))
+                        where s.rolname in ('saas_owner', 'saas_service', 'saas_poller') and pg_has_role(m.role, s.oid, 'MEMBER'));
+end
 $$;
 comment on function saas_private.tenant_roles() is
 'The roles that tenants'' statements run as, without superusers and members of service roles.';
@@ -36,7 +43,7 @@ comment on function saas_private.tenant_roles() is
 create function saas_private.tenant_tables()
 returns table (relation oid, name text, kind "char", is_partition boolean, org_column smallint, is_mandatory boolean,
                is_enabled boolean, is_forced boolean, owner oid)
-language sql stable
+language sql stable rows 50
 set search_path = pg_catalog, pg_temp
 as $$
     select c.oid, c.oid::regclass::text, c.relkind, c.relispartition, a.attnum, a.attnotnull,
@@ -51,14 +58,19 @@ comment on function saas_private.tenant_tables() is
 'The tables with a column org_id, in every schema but the system''s and temporary ones.';
 
 create function saas_private.tenants_holding(relation oid, privilege text) returns text
-language sql stable
+language plpgsql stable
+-- Asked last, of what other conditions left.
+cost 1000
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     select string_agg(quote_ident(t.name), ', ' order by t.name)
       from saas_private.tenant_roles() t
      where case when tenants_holding.privilege in ('TRUNCATE', 'DELETE', 'TRIGGER')
                 then has_table_privilege(t.role, tenants_holding.relation, tenants_holding.privilege)
-                else has_any_column_privilege(t.role, tenants_holding.relation, tenants_holding.privilege) end
+                else has_any_column_privilege(t.role, tenants_holding.relation, tenants_holding.privilege) end);
+end
 $$;
 comment on function saas_private.tenants_holding(oid, text) is
 'The tenants'' roles that hold a privilege on a table or any column of it, as a list; NULL when none does.';
@@ -158,7 +170,7 @@ comment on function saas_private.check_tables() is
 
 -- The functions behind an expression, as its tree names them: those of operators too.
 create function saas_private.functions_in(tree text) returns table (function oid)
-language sql immutable
+language sql immutable rows 3
 set search_path = pg_catalog, pg_temp
 as $$
     select distinct m[1]::oid

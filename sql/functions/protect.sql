@@ -8,7 +8,7 @@
 -- What may hold rows of a relation: itself, its partitions and inheriting tables.
 create function saas_private.relation_tree(relation oid)
 returns table (relation oid, kind "char", is_partition boolean, depth integer)
-language sql stable
+language sql stable rows 2
 set search_path = pg_catalog, pg_temp
 as $$
     with recursive tree (oid, depth) as (
@@ -132,9 +132,10 @@ comment on function saas_private.bare_expression(text) is
 'An expression without the parentheses that enclose all of it.';
 
 -- The parts that must all hold.  pg_get_expr puts every AND and OR into
--- parentheses of its own, so at the outermost level there is one kind only.
+-- parentheses of its own, so at the outermost level there is one kind only, and
+-- an OR stays in one piece.
 create function saas_private.conditions(expression text) returns setof text
-language plpgsql immutable
+language plpgsql stable rows 2
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -158,9 +159,6 @@ begin
         elsif depth = 0 and substr(bare, i, 5) = ' AND ' then
             parts := parts || substr(bare, start, i - start);
             start := i + 5;
-        elsif depth = 0 and (substr(bare, i, 4) = ' OR ' or substr(bare, i, 5) in ('CASE ', 'CASE' || chr(10))) then
-            return next bare;
-            return;
         end if;
     end loop;
     return query select saas_private.bare_expression(p)
@@ -168,19 +166,22 @@ begin
 end
 $$;
 comment on function saas_private.conditions(text) is
-'The conditions of an expression that must all hold, each without parentheses; an OR or CASE is one condition.';
+'The conditions of an expression that must all hold, each without parentheses; an OR is one condition.';
 
 create function saas_private.binds_organization(expression text) returns boolean
-language sql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     -- Nearly every policy is this one.
     select case when binds_organization.expression ~ '^\(org_id = saas\.(org_if\(''[a-z0-9_]+''::text\)|current_org_id\(\))\)$' then true
                 else exists (
         select from saas_private.conditions(binds_organization.expression) as c
          where regexp_replace(c, '\( SELECT (saas\.[a-z_]+\((''([^'']|'''')*''::text)?\)) AS [a-z_]+\)', '\1')
                ~ ('^((\w+\.)?org_id = saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\))'
-                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$')) end
+                  || '|saas\.(org_if\(''([^'']|'''')*''::text\)|current_org_id\(\)) = (\w+\.)?org_id)$')) end);
+end
 $$;
 comment on function saas_private.binds_organization(text) is
 'Whether a policy''s expression holds only for rows of the identity''s organization.';
@@ -188,16 +189,19 @@ comment on function saas_private.binds_organization(text) is
 -- A permissive policy adds rows: each must bind them to the organization, but
 -- for those that only service roles have.
 create function saas_private.widening_policies(relation oid) returns table (policy oid, name name, expression text)
-language sql stable
+language plpgsql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return query
     select p.oid, p.polname, concat_ws(' / ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
       from pg_policy p
      where p.polrelid = widening_policies.relation and p.polpermissive
        and not p.polroles <@ array(select r.oid from pg_roles r where r.rolname in ('saas_service', 'saas_poller'))
        and (p.polqual is not null and not saas_private.binds_organization(pg_get_expr(p.polqual, p.polrelid))
             or p.polwithcheck is not null and not saas_private.binds_organization(pg_get_expr(p.polwithcheck, p.polrelid)))
-     order by p.polname
+     order by p.polname;
+end
 $$;
 comment on function saas_private.widening_policies(oid) is
 'Permissive policies of a table that let rows of other organizations through.';
@@ -304,7 +308,7 @@ comment on function saas_private.require_organizations(oid, bigint) is
 -- without org_id between two tables of tenants.  problem: why one stays as it is.
 create function saas_private.tenant_foreign_keys(relation oid)
 returns table (oid oid, name name, child oid, parent oid, child_columns name[], parent_columns name[], problem text)
-language sql stable
+language sql stable rows 2
 set search_path = pg_catalog, pg_temp
 as $$
     with part as (
@@ -684,7 +688,7 @@ comment on function saas_private.bypasses_row_security(oid) is
 
 -- Views and materialized views that read a relation, through other views too.
 create function saas_private.views_on(relation oid) returns table (view oid)
-language sql stable
+language sql stable rows 1
 set search_path = pg_catalog, pg_temp
 as $$
     with recursive reader (oid) as (
@@ -830,7 +834,27 @@ declare
 begin
     if (select c.relkind in ('r', 'p') and c.relpersistence <> 't' from pg_class c where c.oid = protect.relation) then
         if not protect.dry_run then
-            execute format('lock table %s in access exclusive mode', protect.relation);
+            -- Those that foreign keys connect may be on their way to protection too:
+            -- all in one order, so that two do not wait for each other.
+            for part in
+                with recursive tree (relation) as (
+                    select protect.relation::oid
+                    union
+                    select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.relation
+                )
+                select u.relation::regclass as name, u.relation = protect.relation as is_itself
+                  from (select protect.relation::oid
+                        union
+                        select r.oid
+                          from pg_constraint k cross join lateral unnest(array[k.conrelid, k.confrelid]) as r (oid)
+                         where k.contype = 'f'
+                           and (k.conrelid in (select t.relation from tree t) or k.confrelid in (select t.relation from tree t))
+                           and has_table_privilege(r.oid, 'SELECT')) as u (relation)
+                 order by u.relation
+            loop
+                execute format('lock table %s in %s mode', part.name,
+                               case when part.is_itself then 'access exclusive' else 'access share' end);
+            end loop;
         end if;
         -- A count that policies would shorten is an error instead, and unknown.
         perform set_config('row_security', 'off', true);

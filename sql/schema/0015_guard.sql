@@ -13,7 +13,8 @@ create policy "the guard knows its schemas" on saas.guarded_schema
 grant select on saas.guarded_schema to saas_service;
 
 create table saas_private.unguarded_table (
-    relation regclass primary key
+    relation regclass primary key,
+    noted_at timestamptz not null default now()
 );
 comment on table saas_private.unguarded_table is
 'Tables of guarded schemas that the running transaction left unprotected. Empty between transactions.';

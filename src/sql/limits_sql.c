@@ -1,7 +1,8 @@
 /*
  * limits_sql.c
  *	  SQL functions for what counts whatever becomes of the transaction:
- *	  attempts, things used once, sessions ended at once, notes.
+ *	  attempts, things used once, sessions ended at once, notes.  A proof of
+ *	  isolation leaves nothing behind: in it they count nothing.
  */
 #include "postgres.h"
 
@@ -10,6 +11,7 @@
 #include "funcapi.h"
 #include "server/raise.h"
 #include "state/client.h"
+#include "state/identity.h"
 #include "state/journal.h"
 #include "state/limits.h"
 #include "state/rate_limit.h"
@@ -83,6 +85,8 @@ pg_saas_take_attempt(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(2) || PG_GETARG_INT32(2) < 0)
 		SaasRaise("22023", "the number of free attempts must not be negative", NULL, NULL);
+	if (SaasIdentityIsProof())
+		PG_RETURN_INT32(0);
 	PG_RETURN_INT32(SaasTakeAttempt(subject.kind, subject.bytes, subject.length, PG_GETARG_INT32(2),
 									time_argument(fcinfo, 3), time_argument(fcinfo, 4),
 									time_argument(fcinfo, 5)));
@@ -93,6 +97,8 @@ pg_saas_forget_attempts(PG_FUNCTION_ARGS)
 {
 	Subject		subject = subject_argument(fcinfo);
 
+	if (SaasIdentityIsProof())
+		PG_RETURN_VOID();
 	SaasForgetAttempts(subject.kind, subject.bytes, subject.length);
 	PG_RETURN_VOID();
 }
@@ -102,6 +108,8 @@ pg_saas_use_once(PG_FUNCTION_ARGS)
 {
 	Subject		subject = subject_argument(fcinfo);
 
+	if (SaasIdentityIsProof())
+		PG_RETURN_BOOL(true);
 	PG_RETURN_BOOL(SaasUseOnce(subject.kind, subject.bytes, subject.length, time_argument(fcinfo, 2)));
 }
 
@@ -116,7 +124,8 @@ pg_saas_is_used(PG_FUNCTION_ARGS)
 Datum
 pg_saas_end_session_now(PG_FUNCTION_ARGS)
 {
-	SaasEndSessionNow(PG_GETARG_UUID_P(0));
+	if (!SaasIdentityIsProof())
+		SaasEndSessionNow(PG_GETARG_UUID_P(0));
 	PG_RETURN_VOID();
 }
 
@@ -129,6 +138,8 @@ pg_saas_session_is_ended(PG_FUNCTION_ARGS)
 Datum
 pg_saas_use_refresh(PG_FUNCTION_ARGS)
 {
+	if (SaasIdentityIsProof())
+		PG_RETURN_TIMESTAMPTZ(GetCurrentTimestamp());
 	PG_RETURN_TIMESTAMPTZ(SaasUseRefresh(PG_GETARG_UUID_P(0), PG_GETARG_INT32(1), time_argument(fcinfo, 2)));
 }
 
@@ -139,6 +150,8 @@ pg_saas_note(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		SaasRaise("22004", "kind must not be null", NULL, NULL);
+	if (SaasIdentityIsProof())
+		PG_RETURN_VOID();
 	if (!PG_ARGISNULL(2))
 	{
 		Jsonb	   *json = PG_GETARG_JSONB_P(2);
@@ -153,14 +166,15 @@ pg_saas_note(PG_FUNCTION_ARGS)
 Datum
 pg_saas_check_rate_limit(PG_FUNCTION_ARGS)
 {
-	SaasRateVerdict verdict;
+	SaasRateVerdict verdict = {.allowed = true};
 	TupleDesc	description;
 	Datum		values[5];
 	bool		nulls[5] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "check_rate_limit returns a row");
-	SaasRateLimitCheck(PG_ARGISNULL(0) ? NULL : PG_GETARG_INET_PP(0), &verdict);
+	if (!SaasIdentityIsProof())
+		SaasRateLimitCheck(PG_ARGISNULL(0) ? NULL : PG_GETARG_INET_PP(0), &verdict);
 	values[0] = BoolGetDatum(verdict.allowed);
 	values[1] = Int32GetDatum(verdict.limit);
 	values[2] = Int32GetDatum(verdict.remaining);

@@ -7,6 +7,7 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "compat.h"
+#include "miscadmin.h"
 #include "pure/permissions.h"
 #include "server/raise.h"
 #include "server/uuidv7.h"
@@ -33,6 +34,10 @@ static LocalTransactionId cleared_lxid = InvalidLocalTransactionId;
 
 /* The transaction that has declared a cursor WITH HOLD, if any. */
 static LocalTransactionId held_lxid = InvalidLocalTransactionId;
+
+/* The proof that runs: until this subtransaction aborts. */
+static SubTransactionId proof_subid = InvalidSubTransactionId;
+static LocalTransactionId proof_lxid = InvalidLocalTransactionId;
 
 const SaasIdentity *
 SaasIdentityGet(void)
@@ -236,6 +241,79 @@ SaasIdentityInstall(const SaasIdentity *identity)
 	pfree(text);
 }
 
+static void
+require_superusers(void)
+{
+	if (!superuser_arg(GetSessionUserId()) || !superuser())
+		SaasRaise("PT403", "saas.prove_isolation needs a superuser", NULL, NULL);
+}
+
+static void
+forget_transaction(void)
+{
+	bound_lxid = InvalidLocalTransactionId;
+	cleared_lxid = InvalidLocalTransactionId;
+	held_lxid = InvalidLocalTransactionId;
+}
+
+/* The setting itself returns by its own machinery. */
+static void
+at_proof_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
+{
+	(void) parent;
+	(void) arg;
+	if (subid != proof_subid || !SaasIdentityIsProof())
+		return;
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_STATE),
+				 errmsg("a proof of isolation cannot be kept")));
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		proof_subid = InvalidSubTransactionId;
+		forget_transaction();
+	}
+}
+
+bool
+SaasIdentityIsProof(void)
+{
+	return proof_subid != InvalidSubTransactionId && proof_lxid == SaasLocalTransactionId();
+}
+
+void
+SaasIdentityBeginProof(void)
+{
+	LocalTransactionId lxid = SaasLocalTransactionId();
+
+	require_superusers();
+	if (current.is_set || bound_lxid == lxid || cleared_lxid == lxid || held_lxid == lxid)
+		SaasRaise("25001", "this transaction already acts for an identity", NULL,
+				  "Call saas.prove_isolation() in a transaction of its own.");
+	if (SaasIdentityIsProof() || GetCurrentTransactionNestLevel() < 2)
+		SaasRaise("25001", "a proof runs in a subtransaction of its own", NULL, NULL);
+	proof_subid = GetCurrentSubTransactionId();
+	proof_lxid = lxid;
+}
+
+void
+SaasIdentityInstallInProof(const SaasIdentity *identity)
+{
+	char	   *text = identity ? serialize(identity) : pstrdup("");
+
+	require_superusers();
+	if (!SaasIdentityIsProof())
+		SaasRaise("25001", "no proof of isolation runs", NULL, NULL);
+	set_local(text);
+	forget_transaction();
+	if (identity)
+	{
+		strlcpy(bound_text, text, sizeof(bound_text));
+		bound_lxid = SaasLocalTransactionId();
+	}
+	pfree(text);
+}
+
 void
 SaasIdentityHoldCursor(void)
 {
@@ -285,6 +363,7 @@ SaasIdentityRequire(const char *permission)
 void
 SaasIdentityInit(void)
 {
+	RegisterSubXactCallback(at_proof_end, NULL);
 	DefineCustomStringVariable(IDENTITY_SETTING,
 							   "Who the current transaction acts for; set by saas.authenticate() only.",
 							   NULL, &identity_text, "",

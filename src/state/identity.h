@@ -68,6 +68,22 @@ extern const pg_uuid_t *SaasIdentityOrgIf(uint64 permission_bit);
 /* PT401 without an identity, PT403 with the name in DETAIL without the permission. */
 extern void SaasIdentityRequire(const char *permission);
 
+/*
+ * A proof switches identities, which no transaction may otherwise: from here
+ * to the abort of the current subtransaction, which cannot commit.  Then
+ * everything about the identity is as it was.  PT403 unless the session's and
+ * the current user are superusers; 25001 outside a subtransaction, in another
+ * proof, or when the transaction has had an identity, dropped one or declared
+ * a cursor WITH HOLD.
+ */
+extern void SaasIdentityBeginProof(void);
+
+/* Another identity, or none (NULL); 25001 outside a proof, PT403 as above. */
+extern void SaasIdentityInstallInProof(const SaasIdentity *identity);
+
+/* What a rollback does not undo is to be left out then. */
+extern bool SaasIdentityIsProof(void);
+
 extern void SaasIdentityInit(void);
 
 #endif							/* SAAS_IDENTITY_H */

@@ -163,7 +163,7 @@ select saas.map_login('deletion_test', :'mia', :'works') as ok \gset
 commit;
 set session authorization deletion_test;
 select is(saas.current_user_id(), :'mia', 'a mapped login acts for its member');
-select is(pg_temp.refusal('select saas_api.delete_account(''correct horse mia'', ''mia@example.com'')'), 'PT403 not possible without a session', 'and cannot delete the account');
+select is(pg_temp.refusal('select saas_api.delete_account(''correct horse mia'', ''mia@example.com'')'), 'PT403 not possible for a mapped database login', 'and cannot delete the account');
 reset session authorization;
 set role saas_user;
 begin;

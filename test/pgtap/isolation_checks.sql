@@ -271,6 +271,8 @@ create function public.codes() returns setof text language sql as $$
 $$;
 select cmp_ok((select count(*) from public.codes()), '>=', 40::bigint, 'there are over forty checks');
 select set_eq('select * from public.codes()', $$select split_part(found, ' ', 1) from public.hole where found <> 'nothing'$$, 'and a hole for each');
+\set documented `sed -n 's/^### //p' docs/isolation.md | tr '\n' ' '`
+select set_eq('select * from public.codes()', regexp_split_to_array(btrim(:'documented'), ' +'), 'and a section of the documentation');
 
 -- The four columns, and who may ask
 create table app.bare (org_id uuid not null);

@@ -35,6 +35,9 @@ ok($acme->wait_for($sf, "status = 'active'") && $beta->wait_for($page, "status =
 $node->safe_psql('postgres', qq{
 	create table public.note (org_id uuid, id integer, body saas.sealed, primary key (org_id, id));
 	grant select, insert on public.note to saas_user;
+	create table public.kept (id uuid primary key, kept_by uuid references public.kept on delete set null);
+	select saas.protect('public.kept', 'view_dashboard');
+	select saas.guard_schema('public', 'refuse');
 	select saas_api.sign_in('} . $acme->email . q{', '} . $acme->password . q{');
 	select saas.open_ticket('} . $acme->org_id . q{', 'a look', '2 hours')});
 $acme->sql(q{select saas_api.create_api_key('deploy', array['view_dashboard'])});
@@ -68,7 +71,7 @@ is( $node->safe_psql('postgres', q{
 	select string_agg(c.oid::regclass::text, ' ' order by c.oid::regclass::text)
 	  from pg_class c
 	 where c.relkind = 'r' and c.relnamespace in ('saas'::regnamespace, 'saas_private'::regnamespace)
-	   and not c.relispartition
+	   and not c.relispartition and c.relname <> 'unguarded_table'
 	   and (xpath('/row/n/text()', query_to_xml(format('select count(*) as n from %s', c.oid::regclass),
 	                                            false, true, '')))[1]::text = '0'}),
 	'', 'every table has rows');
@@ -262,6 +265,13 @@ $node->safe_psql('postgres', 'create database from_copy');
 $node->command_ok([ 'pg_restore', @pg, '-e', '-d', 'from_copy', "$dumps/second" ], 'and restored');
 compare($node->safe_psql('from_script', $catalog), $node->safe_psql('from_script', $rows),
 	$node, 'from_copy', 'a copy of a copy');
+is($node->safe_psql('from_script', "select saas.protect('public.kept')"), '-- nothing to change',
+	'a protected table is protected in the copy');
+like(($node->psql('from_script', 'create table public.bare (id integer)'))[2], qr/public\.bare is not protected/,
+	'and the guard stands');
+$node->safe_psql('from_script', "select saas.guard_schema('public', 'off'); select saas.unprotect('public.kept')");
+is( $node->safe_psql('from_script', "select pg_get_constraintdef(oid) from pg_constraint where conname = 'kept_kept_by_fkey'"),
+	'FOREIGN KEY (kept_by) REFERENCES kept(id) ON DELETE SET NULL', 'it can be unprotected there');
 like($node->safe_psql('from_script', "select saas.uninstall('from_script')"),
 	qr/uninstalled/, 'the tables of a restored database can be removed');
 $node->safe_psql('from_script', 'drop table public.note; drop extension pg_saas');
