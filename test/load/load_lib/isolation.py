@@ -6,7 +6,7 @@ from . import plans, shop
 from .libpq import Session, as_array
 from .process import cpu_ns
 from .reading import compare
-from .samples import Spread, quantile, verdict_at_most
+from .samples import quantile, verdict_at_most
 from .table import Table, heading, note, progress
 
 AIM = 1.05
@@ -88,6 +88,9 @@ def ratios(quick, rows):
                            ("Protected tables in 16 partitions by hash of org_id", shop.BY_ORG),
                            ("Protected tables in 12 partitions by time", shop.BY_TIME)):
         heading(title)
+        # What the writes before have left behind would cost the planner, on one side more than on the other.
+        with Session() as session:
+            session.run("vacuum shop.orders, twin.orders")
         verdicts += compare(queries, shop.SIDES, sessions, rounds, judge,
                             lambda session, query, side, is_prepared: Batch(session, query, side, is_prepared, rows))
     note("CPU of the backend per statement; prepared statements have generic plans, partitions are pruned when the"
@@ -154,7 +157,7 @@ def switching(quick):
     return verdicts
 
 
-def proof(quick):
+def proof():
     with Session() as session:
         heading("saas.prove_isolation()")
         if session.value("select count(*) from pg_proc where oid::regproc::text = 'saas.prove_isolation'") == "0":
@@ -162,17 +165,17 @@ def proof(quick):
             return []
         progress("prove_isolation")
         make_tables(session)
-        session.run("set client_min_messages = error")
-        times = []
-        for _ in range(1 if quick else 3):
-            began = time.perf_counter()
-            session.rows("select * from saas.prove_isolation()")
-            times.append(time.perf_counter() - began)
+        # The proof would find it, and rightly so: a role of tenants that no policy binds.
+        session.run("revoke saas_user from bench_unrestricted", "set client_min_messages = error")
+        before, began = cpu_ns(session.pid), time.perf_counter()
+        attacks, open_ones = session.rows("select count(*), count(*) filter (where not held)"
+                                          " from saas.prove_isolation()")[0]
+        seconds, spent = time.perf_counter() - began, (cpu_ns(session.pid) - before) / 1e9
+        session.run("grant saas_user to bench_unrestricted")
         tables = session.value("select count(*) from pg_policy where polname = 'saas: an organization reads its own rows'")
-    spread = Spread(times)
-    verdict = "held" if max(times) < AIM_PROOF_S else "not held"
-    note(f"{tables} protected tables and partitions: {spread.median:.1f} s, at most {max(times):.1f} s of"
-         f" {len(times)} runs; aim: under {AIM_PROOF_S} s: {verdict}")
+    verdict = "held" if seconds < AIM_PROOF_S else "not held"
+    note(f"{tables} protected tables and partitions, {int(attacks):,} verdicts, {open_ones} of them not held:"
+         f" {seconds:.1f} s, CPU {spent:.1f} s; aim: under {AIM_PROOF_S} s: {verdict}")
     return [verdict]
 
 
@@ -195,4 +198,4 @@ def run(quick):
     with Session() as session:
         rows = shop.Rows(session, user, 20 if quick else 60)
         plans.run(session, rows, {"plain": shop.PLAIN, "by hash": shop.BY_ORG, "by time": shop.BY_TIME}, shop.LEAKY)
-    return ratios(quick, rows) + switching(quick) + proof(quick)
+    return ratios(quick, rows) + switching(quick) + proof()
