@@ -18,6 +18,8 @@ as 'MODULE_PATHNAME', 'pg_saas_prove_as';
 comment on function saas_private.prove_as(uuid, uuid, text) is
 'Switches the identity in a proof: a built-in role''s, an API key''s with every permission (role ''''), one without an organization (role NULL), or none (user NULL). Errors: PT403 as saas_private.begin_proof, 25001 outside a proof.';
 
+-- Mostly in PL/pgSQL, which keeps plans: these are called for every table or value.
+
 -- Values
 
 -- A text that a regular expression matches, for those of the usual kinds:
@@ -94,9 +96,12 @@ comment on function saas_private.is_valid_input(text, text) is
 
 -- What stands in a constraint: words, numbers, and texts that its patterns match.
 create function saas_private.values_in_expression(expression text) returns setof text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select v.value
       from (select 1 as step, p.n, case when p.word ~ '^\^|[][\\*+$]' then saas_private.matching_text(p.word) else p.word end as value
               from (select m.n, replace(m.found[1], '''''', '''') as word
@@ -105,21 +110,25 @@ as $$
             select 2, m.n, m.found[1]
               from regexp_matches(values_in_expression.expression, '(-?\m\d{1,12}(?:\.\d+)?)\M', 'g') with ordinality as m (found, n)) as v
      where v.value is not null
-     order by v.step, v.n
+     order by v.step, v.n;
+end
 $$;
 comment on function saas_private.values_in_expression(text) is
 'Literals and numbers of a constraint''s expression, and examples for its regular expressions.';
 
 create function saas_private.base_type(type oid) returns oid
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     with recursive d (oid) as (
         select base_type.type
         union all
         select t.typbasetype from d join pg_type t on t.oid = d.oid where t.typtype = 'd'
     )
-    select d.oid from d join pg_type t on t.oid = d.oid where t.typtype <> 'd'
+    select d.oid from d join pg_type t on t.oid = d.oid where t.typtype <> 'd');
+end
 $$;
 comment on function saas_private.base_type(oid) is
 'The type below a domain, or the type itself.';
@@ -210,9 +219,12 @@ comment on function saas_private.type_values(oid, integer, text, integer) is
 -- The constraints that bound a column: of the table, its domain and, for a
 -- partition key, what the partitions hold.
 create function saas_private.column_constraints(relation oid, number smallint) returns setof text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     with recursive domain (oid, base) as (
         select t.oid, t.typbasetype
           from pg_attribute a join pg_type t on t.oid = a.atttypid
@@ -238,7 +250,8 @@ as $$
       join pg_partitioned_table p on p.partrelid = i.inhparent
       join pg_attribute h on h.attrelid = p.partrelid and h.attnum = any (p.partattrs::smallint[])
       join pg_attribute a on a.attrelid = c.oid and a.attname = h.attname
-     where c.oid = column_constraints.relation and c.relispartition and a.attnum = column_constraints.number
+     where c.oid = column_constraints.relation and c.relispartition and a.attnum = column_constraints.number;
+end
 $$;
 comment on function saas_private.column_constraints(oid, smallint) is
 'Texts of the constraints on a column: checks, its domain''s checks, partition bounds.';
@@ -294,24 +307,29 @@ comment on function saas_private.column_values(oid, smallint, text, integer) is
 -- Rows
 
 create function saas_private.row_values(relation oid, columns name[], texts text[]) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce(format('(%s) values (%s)', string_agg(quote_ident(u.name::text), ', ' order by u.n),
+begin
+    return (
+    select coalesce(format('(%s) overriding system value values (%s)', string_agg(quote_ident(u.name::text), ', ' order by u.n),
                            string_agg(format('%L::%s', u.value, format_type(a.atttypid, a.atttypmod)), ', ' order by u.n)),
                     'default values')
       from unnest(row_values.columns, row_values.texts) with ordinality as u (name, value, n)
-      join pg_attribute a on a.attrelid = row_values.relation and a.attname = u.name
+      join pg_attribute a on a.attrelid = row_values.relation and a.attname = u.name);
+end
 $$;
 comment on function saas_private.row_values(oid, name[], text[]) is
-'Columns and values of an INSERT.';
+'Columns and values of an INSERT, those of identity columns too: a sequence that moved would stay so.';
 
 -- The columns of a constraint or unique index of the table or of a part of it;
 -- a refusal without a name comes from partition bounds.
 create function saas_private.constraint_columns(relation oid, name text) returns name[]
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     select coalesce(
         (select saas_private.column_names(k.conrelid, k.conkey)
            from pg_constraint k join saas_private.relation_tree(constraint_columns.relation) t on t.relation = k.conrelid
@@ -328,7 +346,8 @@ as $$
            join pg_partitioned_table p on p.partrelid = i.inhparent
            join pg_attribute h on h.attrelid = p.partrelid and h.attnum = any (p.partattrs::smallint[])
           where i.inhrelid = constraint_columns.relation and constraint_columns.name = ''),
-        '{}')
+        '{}'));
+end
 $$;
 comment on function saas_private.constraint_columns(oid, text) is
 'The columns of a constraint or unique index by name; those of the partition key for a nameless refusal.';
@@ -429,14 +448,15 @@ begin
             candidates := '{}';
             names := '{}';
             for item in
-                select a.attname, a.attnum, a.attnotnull, a.atthasdef, t.typnotnull, pg_get_expr(d.adbin, d.adrelid) as default_text,
-                       a.atttypid = 'uuid'::regtype as is_uuid,
+                select a.attname, a.attnum, a.attnotnull, a.atthasdef, t.typnotnull,
+                       a.atttypid = 'uuid'::regtype as is_uuid, saas_private.base_type(a.atttypid) as base,
+                       a.attidentity <> '' or coalesce(pg_get_expr(d.adbin, d.adrelid) ~ '\mnextval\(', false) as is_numbered,
                        exists (select from pg_constraint k where k.conrelid = a.attrelid and k.contype = 'f' and a.attnum = any (k.conkey)) as is_reference
                   from pg_attribute a
                   join pg_type t on t.oid = a.atttypid
                   left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
                  where a.attrelid = make_row.relation and a.attnum > 0 and not a.attisdropped
-                   and a.attgenerated = '' and a.attidentity = ''
+                   and a.attgenerated = ''
                  order by a.attnum
             loop
                 if given ? item.attname and (stage < 2 or item.attnotnull or item.attname = 'org_id') then
@@ -444,6 +464,11 @@ begin
                     candidates := candidates || jsonb_build_object(item.attname, jsonb_build_array(given -> item.attname));
                 elsif item.is_reference and not (item.attnotnull or item.typnotnull) then
                     continue;
+                elsif item.is_numbered then
+                    -- A sequence does not go back.
+                    names := names || item.attname;
+                    candidates := candidates || jsonb_build_object(item.attname, jsonb_build_array(
+                        case item.base when 'int2'::regtype then 30000 else 2100000000 end + number));
                 elsif item.atthasdef and not (item.is_uuid and stage = 0) then
                     continue;
                 elsif stage > 0 and not (item.attnotnull or item.typnotnull) then
@@ -524,7 +549,7 @@ $$;
 comment on function saas_private.copier(name) is
 'The role that stands for a tenants'' role in attacks by COPY.';
 
-create function saas_private.prepare_proof() returns void
+create function saas_private.prepare_proof(schemas name[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -537,7 +562,13 @@ begin
     perform set_config('track_counts', 'on', true);
     perform set_config('row_security', 'on', true);
     perform set_config('lock_timeout', '2s', true);
+    -- Short statements that look expensive.
+    perform set_config('jit', 'off', true);
     create temp sequence proof_number;
+    create temp table proof_schema as
+    select n.oid from pg_namespace n
+     where n.nspname = any (prepare_proof.schemas)
+        or prepare_proof.schemas is null and n.nspname !~ '^pg_' and n.nspname <> 'information_schema';
     create temp table proof_side (side text primary key, mark text, org_id uuid, user_id uuid);
     create temp table proof_row (relation oid, side text, content jsonb, problem text, primary key (relation, side));
     create temp table proof_spare (relation oid, side text, columns name[], texts text[], problem text, primary key (relation, side));
@@ -554,6 +585,8 @@ begin
         return false;
     end
     $body$;
+    create function pg_temp.proof_takes_row() returns boolean language sql volatile as
+        'select not pg_temp.proof_sees_row()';
     -- COPY to a file needs more rights than tenants have: members of theirs get them.
     foreach copied_role in array array['saas_user', 'saas_anon'] loop
         execute format('create role %I in role %I, pg_read_server_files, pg_write_server_files',
@@ -571,13 +604,17 @@ begin
       from saas_private.tenant_tables() t
       join pg_class c on c.oid = t.relation
       join pg_namespace n on n.oid = c.relnamespace
-     where t.kind in ('r', 'p');
+     where t.kind in ('r', 'p') and n.oid in (select p.oid from pg_temp.proof_schema p);
 
     for side_row in select * from proof_side s where s.side <> 'shared' order by s.side loop
         perform saas_private.parent_row('saas.organization'::regclass, side_row.side, 0);
         perform saas_private.parent_row('saas.app_user'::regclass, side_row.side, 0);
         perform saas_private.prove_as(side_row.user_id, side_row.org_id, 'owner');
-        for item in select t.* from proof_table t where not t.is_part order by t.name loop
+        for item in
+            -- Twice: where tables refer to each other, the first was made without the second.
+            select t.relation from proof_table t cross join generate_series(1, 2) as pass where not t.is_part order by pass, t.name
+        loop
+            delete from proof_row r where r.relation = item.relation and r.side = side_row.side and r.content is null;
             perform saas_private.parent_row(item.relation, side_row.side, 0);
         end loop;
     end loop;
@@ -620,8 +657,8 @@ begin
     analyze proof_table, proof_attack, proof_row, proof_spare;
 end
 $$;
-comment on function saas_private.prepare_proof() is
-'Makes the temporary tables of a proof, two organizations and their rows, and the attacks on each table.';
+comment on function saas_private.prepare_proof(name[]) is
+'Makes the temporary tables of a proof, two organizations and their rows, and the attacks on each table of the schemas, of all for NULL.';
 
 create function saas_private.victim_state(relation oid) returns text
 language plpgsql volatile
@@ -658,12 +695,15 @@ comment on function saas_private.attacker_rows(oid) is
 
 -- How often rows of each table were written, rolled back or not.
 create function saas_private.write_counters() returns jsonb
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     select jsonb_object_agg(t.relation, pg_stat_get_xact_tuples_inserted(t.relation) + pg_stat_get_xact_tuples_updated(t.relation)
                                         + pg_stat_get_xact_tuples_deleted(t.relation))
-      from pg_temp.proof_table t where t.kind = 'r'
+      from pg_temp.proof_table t where t.kind = 'r');
+end
 $$;
 comment on function saas_private.write_counters() is
 'How many rows of each tenant''s table this transaction has written.';
@@ -782,6 +822,8 @@ begin
         ('update without a condition', format('update %s t set %2$I = null where pg_temp.proof_sees_row()', name, free_column), 'counted', false),
         ('update returning', format('update %s t set %2$I = t.%2$I where t.org_id = %3$L returning *', name, free_column, victim), 'unseen', false),
         ('change of org_id', format('update %s t set org_id = %L where t.org_id = %L', name, victim, attacker), 'unseen', false),
+        -- Who reads no column is bound by the policies of UPDATE alone.
+        ('change of org_id without a condition', format('update %s set org_id = %L where pg_temp.proof_takes_row()', name, victim), 'unseen', false),
         ('delete', format('delete from %s t where t.org_id = %L', name, victim), 'unseen', false),
         ('delete without a condition', format('delete from %s t where pg_temp.proof_sees_row()', name), 'counted', false),
         ('delete returning', format('delete from %s t where t.org_id = %L returning *', name, victim), 'unseen', false),
@@ -886,7 +928,7 @@ begin
            and (not a.as_copier or prove_statements.db_role in ('saas_user', 'saas_anon'))
          order by t.name, a.n
     loop
-        if item.judged = 'counted' then
+        if item.statement ~ 'pg_temp\.proof_' then
             perform set_config('saas_proof.seen', '0', true);
             perform set_config('saas_proof.allowed', item.own_rows::text, true);
         end if;
@@ -959,9 +1001,11 @@ comment on function saas_private.prove_privileges(name) is
 
 -- The attacker's new row with values of the victim's, or with others.
 create function saas_private.spare_with(relation oid, given jsonb) returns text
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     select format('insert into %s %s', s.relation::regclass,
                   saas_private.row_values(s.relation, s.columns || added.names,
                       array(select case when spare_with.given ? c.name::text then spare_with.given ->> c.name::text else c.value end
@@ -969,7 +1013,8 @@ as $$
       from pg_temp.proof_spare s
      cross join lateral (select coalesce(array_agg(k.key::name), '{}') as names
                            from jsonb_object_keys(spare_with.given) as k (key) where k.key <> all (s.columns::text[])) as added
-     where s.relation = spare_with.relation and s.side = 'attacker' and s.problem is null
+     where s.relation = spare_with.relation and s.side = 'attacker' and s.problem is null);
+end
 $$;
 comment on function saas_private.spare_with(oid, jsonb) is
 'An INSERT of a new row of the attacker with some values replaced; NULL when no such row can be made.';
@@ -1193,7 +1238,11 @@ begin
             done := saas_private.attempt(session_user, format('update %s t set org_id = %L where t.org_id = %L', item.name, victim, attacker));
             as_role := session_user;
             attack := 'change of org_id';
-            held := done.state is not null;
+            -- A foreign key may come first, by chance; then the trigger must be there.
+            held := done.state is not null
+                    and (done.state !~ '^23'
+                         or exists (select from pg_trigger g where g.tgrelid = item.relation and g.tgenabled in ('O', 'A')
+                                       and g.tgfoid = 'saas.refuse_org_change()'::regprocedure));
             detail := case when not held then 'no trigger refuses it' end;
             return next;
         end if;
@@ -1248,7 +1297,7 @@ begin
                 or c.relkind = 'r' and not exists (select from pg_temp.proof_table t where t.relation = c.oid)
                    and not exists (select from pg_temp.proof_row r where r.relation = c.oid)
                    and pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) > 0)
-           and c.relpersistence <> 't'
+           and c.relpersistence <> 't' and c.relnamespace in (select p.oid from pg_temp.proof_schema p)
            and has_schema_privilege(prove_relations.db_role, c.relnamespace, 'USAGE')
            and has_any_column_privilege(prove_relations.db_role, c.oid, 'SELECT, UPDATE')
            and not saas_private.is_foreign_object('pg_class', c.oid, c.relnamespace)
@@ -1326,9 +1375,12 @@ comment on function saas_private.prepare_findings() is
 -- others keep their defaults or get a harmless value.
 create function saas_private.proof_calls(function oid)
 returns table (parameter text, existing text, absent text, with_existing text, with_absent text)
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     with parameter as materialized (
         select i.i, p.proargnames[i.i] as name, saas_private.base_type(p.proargtypes[i.i - 1]) as type,
                format_type(p.proargtypes[i.i - 1], null) as type_name,
@@ -1345,6 +1397,7 @@ as $$
             on f.type = p.type
             or f.type = 'uuid'::regtype and p.type in ('uuid[]'::regtype, 'text'::regtype) and f.what in ('organization', 'user')
             or f.type = 'varchar'::regtype and p.type = 'text'::regtype or f.type = 'text'::regtype and p.type = 'varchar'::regtype
+         order by p.i, f.existing, f.weight desc, length(f.what)
     ), chosen as (
         select f.*, row_number() over (partition by f.i order by f.rank desc, f.what) as place from finding f
     )
@@ -1363,21 +1416,25 @@ as $$
     union all
     select null, null, null,
            (select string_agg(concat(case when q.name is not null then format('%I => ', q.name) end, saas_private.harmless_value(q.type, q.type_name)), ', ' order by q.i)
-              from parameter q where not (q.has_default and q.name is not null)), null
+              from parameter q where not (q.has_default and q.name is not null)), null;
+end
 $$;
 comment on function saas_private.proof_calls(oid) is
 'Arguments for calls of a function: with something of the victim''s and with the like that nobody has; without a parameter, harmless ones.';
 
 create function saas_private.harmless_value(type oid, type_name text) returns text
-language sql volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+    return (
     select concat(case harmless_value.type when 'uuid'::regtype then quote_literal(gen_random_uuid())
                                            when 'text'::regtype then quote_literal('sample')
                                            when 'jsonb'::regtype then quote_literal('{}')
                                            when 'int4'::regtype then '1'
                                            when 'bool'::regtype then 'false'
-                                           else 'null' end, '::', harmless_value.type_name)
+                                           else 'null' end, '::', harmless_value.type_name));
+end
 $$;
 comment on function saas_private.harmless_value(oid, text) is
 'A value of a type for a parameter that is not attacked.';
@@ -1400,16 +1457,19 @@ comment on function saas_private.plain_answer(text, text, text) is
 -- called are those with their owner's, and all of ours.
 create function saas_private.proof_functions(db_role name)
 returns table (function oid, name text, call text)
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
+begin
+    return query
     select p.oid, p.oid::regprocedure::text,
            case p.prokind when 'p' then format('call %I.%I(%%s)', n.nspname, p.proname)
                           else format('select jsonb_agg(to_jsonb(f))::text from %I.%I(%%s) as f', n.nspname, p.proname) end
       from pg_proc p
       join pg_namespace n on n.oid = p.pronamespace
       join pg_language l on l.oid = p.prolang
-     where p.prokind in ('f', 'p')
+     where p.prokind in ('f', 'p') and n.oid in (select s.oid from pg_temp.proof_schema s)
        and (p.prosecdef or n.nspname = 'saas_api')
        and has_schema_privilege(proof_functions.db_role, n.oid, 'USAGE')
        and has_function_privilege(proof_functions.db_role, p.oid, 'EXECUTE')
@@ -1417,7 +1477,8 @@ as $$
        and not p.proargtypes::oid[] && array['internal'::regtype, 'cstring'::regtype]::oid[]
        and (l.lanname not in ('c', 'internal') or n.nspname in ('saas', 'saas_api', 'saas_private'))
        and not saas_private.is_foreign_object('pg_proc', p.oid, p.pronamespace)
-     order by 2
+     order by 2;
+end
 $$;
 comment on function saas_private.proof_functions(name) is
 'The functions and procedures that a role may call and that run with other rights than its own, with those of saas_api.';
@@ -1508,7 +1569,7 @@ $$;
 comment on function saas_private.prove_session(name, boolean) is
 'Attacks on the session: other identities, service roles, cursors that stay.';
 
-create function saas.prove_isolation()
+create function saas_private.isolation_verdicts(schemas name[] default null)
 returns table (object text, attack text, as_role text, held boolean, detail text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -1518,11 +1579,9 @@ declare
     attacker record;
     owner name;
 begin
-    perform saas_private.require_superuser('saas.prove_isolation');
-    perform saas_private.require_installed();
     begin
         perform saas_private.begin_proof();
-        perform saas_private.prepare_proof();
+        perform saas_private.prepare_proof(isolation_verdicts.schemas);
         perform saas_private.prepare_findings();
         return query
             select t.name, 'rows', session_user::text, null::boolean, 'no row could be made: ' || coalesce(r.problem, 'it refers to itself in a circle')
@@ -1572,6 +1631,20 @@ begin
     exception when sqlstate 'ZZP00' then
         null;
     end;
+end
+$$;
+comment on function saas_private.isolation_verdicts(name[]) is
+'The verdicts of saas.prove_isolation, on the tables, views and functions of some schemas or of all (NULL).';
+
+create function saas.prove_isolation()
+returns table (object text, attack text, as_role text, held boolean, detail text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_superuser('saas.prove_isolation');
+    perform saas_private.require_installed();
+    return query select * from saas_private.isolation_verdicts();
 end
 $$;
 comment on function saas.prove_isolation() is
