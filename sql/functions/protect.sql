@@ -247,10 +247,10 @@ begin
     end if;
     select u.permission into item
       from unnest(array[require_protectable.read, require_protectable.write]) as u (permission)
-     where u.permission !~ '^[a-z][a-z0-9_]{0,62}$';
+     where length(u.permission) > 63 or u.permission !~ '^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*$';
     if found then
-        perform saas_private.raise_error('22023', format('%L is no name of a permission', item.permission), null,
-            'Permissions are words in lower case such as view_orders.');
+        perform saas_private.raise_error('22023', format('%L is no name of a permission', left(item.permission, 63)), null,
+            'Permissions are words in lower case such as view_dashboard or shop.view_orders.');
     end if;
     for item in
         select t.relation::regclass::text as name, t.kind, t.relation, a.atttypid, a.attgenerated,
@@ -962,7 +962,9 @@ declare
     last_statements text[] := '{}';
     drops_column boolean;
 begin
-    if saas_private.protection_note(plan_unprotection.relation) is null then
+    if plan_unprotection.relation is null then
+        perform saas_private.raise_error('42P01', 'there is no such table');
+    elsif saas_private.protection_note(plan_unprotection.relation) is null then
         perform saas_private.raise_error('55000', format('%s was not protected by saas.protect', plan_unprotection.relation::regclass));
     end if;
     drops_column := saas_private.protection_note(plan_unprotection.relation) ~ '^org_id absent';
