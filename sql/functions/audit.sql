@@ -55,8 +55,9 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    point record := saas_private.audit_point(audit_checkpoint.org_id);
+    point record;
 begin
+    select * into point from saas_private.audit_point(audit_checkpoint.org_id);
     if point.sequence is null then
         return null;
     end if;
@@ -77,7 +78,6 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    verdict record;
     given jsonb := nullif(verify_audit.checkpoint, 'null');
 begin
     if given is not null
@@ -91,17 +91,10 @@ begin
         perform saas_private.raise_fields('invalid input', 'checkpoint',
                                           'must be a checkpoint of this organization''s audit');
     end if;
-    verdict := saas_private.verify_chain(verify_audit.org_id, (given ->> 'sequence')::bigint,
-                                         decode(given ->> 'hash', 'hex'), (given ->> 'at')::timestamptz,
-                                         (given ->> 'key_version')::integer, decode(given ->> 'mac', 'hex'));
-    is_intact := verdict.is_intact;
-    first_sequence := verdict.first_sequence;
-    last_sequence := verdict.last_sequence;
-    checked := verdict.checked;
-    unsealed := verdict.unsealed;
-    broken_sequence := verdict.broken_sequence;
-    event_id := verdict.event_id;
-    problem := verdict.problem;
+    select v.* into is_intact, first_sequence, last_sequence, checked, unsealed, broken_sequence, event_id, problem
+      from saas_private.verify_chain(verify_audit.org_id, (given ->> 'sequence')::bigint,
+                                     decode(given ->> 'hash', 'hex'), (given ->> 'at')::timestamptz,
+                                     (given ->> 'key_version')::integer, decode(given ->> 'mac', 'hex')) v;
 end
 $$;
 alter function saas_private.verify_audit(uuid, jsonb) owner to saas_service;

@@ -45,10 +45,11 @@ create index outbox_sent_idx on saas.outbox (sent_at) where status = 'sent';
 
 create table saas.organization_branding (
     org_id uuid primary key references saas.organization (id) on delete cascade,
-    product_name text check (length(product_name) between 1 and 100 and product_name !~ '[[:cntrl:]]'),
+    product_name text check (length(product_name) between 1 and 100) check (product_name !~ '[[:cntrl:]]'),
     logo_url text check (length(logo_url) <= 2048 and logo_url ~ '^https://[^[:space:]"<>]+$'),
     primary_color text check (primary_color ~ '^#[0-9a-f]{6}$'),
-    support_email text check (length(support_email) between 3 and 255 and support_email !~ '[[:cntrl:][:space:]]'),
+    support_email text check (length(support_email) between 3 and 255)
+        check (support_email !~ '[[:cntrl:][:space:]]'),
     footer_text text check (length(footer_text) between 1 and 1000),
     updated_at timestamptz not null default now()
 );

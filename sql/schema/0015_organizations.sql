@@ -4,7 +4,7 @@
 -- What every look-up of an identity reads stands on the organization itself.
 alter table saas.organization
     add column subdomain text unique check (subdomain ~ '^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$'),
-    add column domain text check (length(domain) between 4 and 253 and domain ~ '^[a-z0-9-]+([.][a-z0-9-]+)+$'),
+    add column domain text check (length(domain) <= 253 and domain ~ '^[a-z0-9-]+([.][a-z0-9-]+)+$'),
     add column domain_challenge text check (length(domain_challenge) between 32 and 100),
     add column domain_verified_at timestamptz,
     add column max_session_age interval check (max_session_age between interval '15 minutes' and interval '90 days'),

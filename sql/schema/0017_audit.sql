@@ -21,7 +21,7 @@ create table saas.audit_event (
     request_id text check (length(request_id) <= 64),
     primary key (org_id, id)
 );
-create index audit_event_tx_idx on saas.audit_event (tx);
+create index audit_event_tx_idx on saas.audit_event (tx, id);
 comment on table saas.audit_event is
 'What was done: one row per committed change of rights, keys, connections, settings, and per act of an operator. Written by saas_private.audit(), sealed by saas.seal_audit(). Rows never change; they go only with saas.prune_audit() and some seconds after their organization.';
 comment on column saas.audit_event.org_id is
@@ -122,12 +122,15 @@ grant select, insert on saas_private.audit_key to saas_service;
 create table saas_private.audit_sealing (
     is_only_row boolean primary key default true check (is_only_row),
     sealed_below xid8 not null default '0',
+    sealed_id uuid not null default '00000000-0000-0000-0000-000000000000',
     system_identifier bigint not null default 0
 );
 comment on table saas_private.audit_sealing is
 'How far sealing has come; who seals or prunes locks the row.';
 comment on column saas_private.audit_sealing.sealed_below is
 'Every event of a transaction below it is sealed. Transactions that were running then are above it, so what they commit late is found.';
+comment on column saas_private.audit_sealing.sealed_id is
+'Of the transaction sealed_below itself the events up to that one are sealed.';
 comment on column saas_private.audit_sealing.system_identifier is
 'The cluster that sealed_below counts in: in another one, after a restore, it says nothing.';
 alter table saas_private.audit_sealing enable row level security;

@@ -151,23 +151,39 @@ pg_saas_note(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Of the function's row; found once for all calls of a statement. */
+static TupleDesc
+row_type(FunctionCallInfo fcinfo)
+{
+	FmgrInfo   *function = fcinfo->flinfo;
+
+	if (function->fn_extra == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(function->fn_mcxt);
+		TupleDesc	description;
+
+		if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "function does not return a row");
+		function->fn_extra = BlessTupleDesc(description);
+		MemoryContextSwitchTo(caller);
+	}
+	return function->fn_extra;
+}
+
 Datum
 pg_saas_check_rate_limit(PG_FUNCTION_ARGS)
 {
 	SaasRateVerdict verdict;
-	TupleDesc	description;
 	Datum		values[5];
 	bool		nulls[5] = {false};
 
-	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "check_rate_limit returns a row");
 	SaasRateLimitCheck(PG_ARGISNULL(0) ? NULL : PG_GETARG_INET_PP(0), &verdict);
 	values[0] = BoolGetDatum(verdict.allowed);
 	values[1] = Int32GetDatum(verdict.limit);
 	values[2] = Int32GetDatum(verdict.remaining);
 	values[3] = Int32GetDatum(verdict.reset_s);
 	values[4] = Int32GetDatum(verdict.retry_after_s);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(row_type(fcinfo), values, nulls)));
 }
 
 static void

@@ -119,7 +119,7 @@ SaasAuditBury(int limit, int wait_ms)
 	int64		erased = 0;
 	bool		is_null;
 
-	SaasRunAsBegin(&state, "saas_service");
+	SaasAuditBegin(&state);
 	if (SaasStatementRun(&find_left_behind, &platform, NULL) > 0)
 	{
 		pg_uuid_t	org_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));

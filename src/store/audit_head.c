@@ -207,14 +207,31 @@ SaasAuditMarkBroken(const pg_uuid_t *org_id)
 	(void) SaasStatementRun(&mark_broken, values, NULL);
 }
 
-/* The limit ends with the switch to saas_service. */
+static void
+set_for_now(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * What is looked for is always a few rows at the end of an index, whatever size
+ * the planner believes the tables to have: they were empty when a plan was made.
+ */
+void
+SaasAuditBegin(SaasRunAs *state)
+{
+	SaasRunAsBegin(state, "saas_service");
+	set_for_now("enable_seqscan", "off");
+	set_for_now("enable_bitmapscan", "off");
+	set_for_now("jit", "off");
+}
+
 void
 SaasAuditLock(SaasRunAs *state, int wait_ms)
 {
-	SaasRunAsBegin(state, "saas_service");
+	SaasAuditBegin(state);
 	if (wait_ms > 0)
-		(void) set_config_option("lock_timeout", psprintf("%d", wait_ms), PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+		set_for_now("lock_timeout", psprintf("%d", wait_ms));
 	(void) SaasStatementRun(&lock_sealing, NULL, NULL);
 }
 

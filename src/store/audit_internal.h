@@ -18,9 +18,12 @@
 	"e.id, e.at, e.tx, e.actor_id, e.source, e.api_key_id, e.session_id, e.login, e.ticket_id, e.action," \
 	" e.object_type, e.object_id, e.before::text, e.after::text, e.ip::text, e.request_id"
 
-/* Whether an event e has no seal. */
+/*
+ * Whether an event e has no seal.  Not as a join: without statistics that would
+ * read the whole chain for each batch.
+ */
 #define SAAS_AUDIT_IS_UNSEALED \
-	"not exists (select from saas_private.audit_seal s where s.org_id = e.org_id and s.event_id = e.id)"
+	"(select true from saas_private.audit_seal s where s.org_id = e.org_id and s.event_id = e.id) is null"
 
 typedef struct SaasAuditKey
 {
@@ -59,7 +62,10 @@ extern void SaasAuditPutChain(SaasAuditChain *chain, const SaasAuditKey *key);
 /* Keeps sealing from the chain until somebody has looked at it. */
 extern void SaasAuditMarkBroken(const pg_uuid_t *org_id);
 
-/* Takes saas_private.audit_sealing's row, waiting at most wait_ms if that is positive. */
+/* Connects SPI as saas_service, with plans for looking at few rows; SaasRunAsEnd() ends it. */
+extern void SaasAuditBegin(SaasRunAs *state);
+
+/* The same, and takes saas_private.audit_sealing's row, waiting at most wait_ms if that is positive. */
 extern void SaasAuditLock(SaasRunAs *state, int wait_ms);
 
 /* The event's columns from a row, beginning with that column. */

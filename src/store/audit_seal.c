@@ -16,32 +16,41 @@
 #include "utils/timestamp.h"
 
 /* Where to begin to look; nowhere known in another cluster than the row's. */
+#define KNOWS_WHERE \
+	"g.system_identifier = $1 and g.sealed_below <= pg_snapshot_xmin(pg_current_snapshot())"
 #define LOOK_FROM \
-	"case when g.system_identifier = $1 and g.sealed_below <= pg_snapshot_xmin(pg_current_snapshot())" \
-	" then g.sealed_below else '0'::xid8 end"
+	"case when " KNOWS_WHERE " then g.sealed_below else '0'::xid8 end"
+#define LOOK_AFTER \
+	"case when " KNOWS_WHERE " then g.sealed_id else '00000000-0000-0000-0000-000000000000' end"
+/* Greater ones are of another cluster, where they were sealed, and would be looked at for ever. */
+#define LOOK_BEFORE \
+	"case when " KNOWS_WHERE " then pg_snapshot_xmax(pg_current_snapshot()) else '18446744073709551615'::xid8 end"
 
 #define CHAIN_IS_WHOLE \
-	"not exists (select from saas_private.audit_chain c where c.org_id = e.org_id and c.broken_at is not null)"
+	"(select true from saas_private.audit_chain c where c.org_id = e.org_id and c.broken_at is not null) is null"
 
 static SaasStatement is_due = {
 	"select g.system_identifier <> $1"
 	"       or exists (select from saas.audit_event e"
-	"                   where e.tx >= " LOOK_FROM " and " SAAS_AUDIT_IS_UNSEALED " and " CHAIN_IS_WHOLE ")"
+	"                   where (e.tx, e.id) > (" LOOK_FROM ", " LOOK_AFTER ")"
+	"                     and e.tx < " LOOK_BEFORE
+	"                     and " SAAS_AUDIT_IS_UNSEALED " and " CHAIN_IS_WHOLE ")"
 	"  from saas_private.audit_sealing g",
 	1, {INT8OID}
 };
 
 static SaasStatement find_horizon = {
-	"select " LOOK_FROM ", pg_snapshot_xmin(pg_current_snapshot()) from saas_private.audit_sealing g",
+	"select " LOOK_FROM ", " LOOK_AFTER ", " LOOK_BEFORE ", pg_snapshot_xmin(pg_current_snapshot()), " KNOWS_WHERE
+	"  from saas_private.audit_sealing g",
 	1, {INT8OID}
 };
 
 static SaasStatement find_events = {
 	"select e.org_id, e.tx, " SAAS_AUDIT_EVENT_COLUMNS
 	"  from saas.audit_event e"
-	" where e.tx >= $1 and " SAAS_AUDIT_IS_UNSEALED " and " CHAIN_IS_WHOLE
-	" order by e.tx, e.id limit $2",
-	2, {XID8OID, INT8OID}
+	" where (e.tx, e.id) > ($1, $2) and e.tx < $3 and " SAAS_AUDIT_IS_UNSEALED " and " CHAIN_IS_WHOLE
+	" order by e.tx, e.id limit $4",
+	4, {XID8OID, UUIDOID, XID8OID, INT8OID}
 };
 
 static SaasStatement add_seals = {
@@ -52,9 +61,9 @@ static SaasStatement add_seals = {
 };
 
 static SaasStatement move_horizon = {
-	"update saas_private.audit_sealing g set sealed_below = $1, system_identifier = $2"
-	" where $3 or g.system_identifier <> $2",
-	3, {XID8OID, INT8OID, BOOLOID}
+	"update saas_private.audit_sealing g set sealed_below = $1, sealed_id = $2, system_identifier = $3"
+	" where $4 or g.system_identifier <> $3",
+	4, {XID8OID, UUIDOID, INT8OID, BOOLOID}
 };
 
 /* A chain in the batch; the key of the hash table comes first. */
@@ -88,7 +97,7 @@ SaasAuditSealIsDue(void)
 	bool		is_null;
 	bool		due;
 
-	SaasRunAsBegin(&state, "saas_service");
+	SaasAuditBegin(&state);
 	(void) SaasStatementRun(&is_due, &system, NULL);
 	due = DatumGetBool(SaasStatementColumn(0, 1, &is_null));
 	SaasRunAsEnd(&state);
@@ -193,18 +202,29 @@ store_heads(Batch *batch)
 	}
 }
 
-/* A full batch has left some: perhaps of its last transaction too. */
-static Datum
-next_horizon(const Batch *batch, int limit, Datum horizon)
+/*
+ * Where the next sealing begins to look.  A full batch has left some, perhaps
+ * of its last transaction; that one has committed, so all its events could be
+ * seen.
+ */
+static void
+next_place(const Batch *batch, int limit, Datum horizon, Datum place[2])
 {
+	static const pg_uuid_t first_id;
 	bool		is_null;
-	uint64		last;
+	HeapTuple	last;
+	Datum		last_tx;
 
+	place[0] = horizon;
+	place[1] = UUIDPGetDatum(&first_id);
 	if (batch->found < limit)
-		return horizon;
-	last = DatumGetUInt64(SPI_getbinval(batch->events->vals[batch->found - 1], batch->events->tupdesc, 2,
-										&is_null));
-	return UInt64GetDatum(Min(last, DatumGetUInt64(horizon)));
+		return;
+	last = batch->events->vals[batch->found - 1];
+	last_tx = SPI_getbinval(last, batch->events->tupdesc, 2, &is_null);
+	if (DatumGetUInt64(last_tx) >= DatumGetUInt64(horizon))
+		return;
+	place[0] = last_tx;
+	place[1] = SPI_getbinval(last, batch->events->tupdesc, 3, &is_null);
 }
 
 static void
@@ -232,23 +252,28 @@ SaasAuditSeal(int limit, int wait_ms)
 	Datum		system = Int64GetDatum((int64) GetSystemIdentifier());
 	SaasRunAs	state;
 	Batch		batch;
-	Datum		values[3];
+	Datum		values[4];
 	Datum		horizon;
+	bool		knows_where;
 	bool		is_null;
 
 	SaasAuditLock(&state, wait_ms);
 	(void) SaasStatementRun(&find_horizon, &system, NULL);
 	values[0] = SaasStatementColumn(0, 1, &is_null);
-	horizon = SaasStatementColumn(0, 2, &is_null);
-	values[1] = Int64GetDatum(limit);
+	values[1] = SaasStatementColumn(0, 2, &is_null);
+	values[2] = SaasStatementColumn(0, 3, &is_null);
+	horizon = SaasStatementColumn(0, 4, &is_null);
+	knows_where = DatumGetBool(SaasStatementColumn(0, 5, &is_null));
+	values[3] = Int64GetDatum(limit);
 	(void) SaasStatementRun(&find_events, values, NULL);
 	open_batch(&batch);
 	if (batch.found > 0)
 		seal_batch(&batch);
-	values[0] = next_horizon(&batch, limit, horizon);
-	values[1] = system;
-	values[2] = BoolGetDatum(batch.count > 0);
-	if (!batch.skipped)
+	next_place(&batch, limit, horizon, values);
+	values[2] = system;
+	values[3] = BoolGetDatum(batch.count > 0);
+	/* In a cluster that is new to us only once all is sealed. */
+	if (!batch.skipped && (knows_where || batch.found < limit))
 		(void) SaasStatementRun(&move_horizon, values, NULL);
 	SaasRunAsEnd(&state);
 	return batch.count;

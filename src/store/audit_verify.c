@@ -32,7 +32,11 @@ static const char walk_query[] =
 " where s.org_id = $1 order by s.sequence";
 
 static SaasStatement count_unsealed = {
-	"select count(*), (array_agg(e.id order by e.tx, e.id) filter (where e.tx < g.sealed_below and g.system_identifier = $2))[1]"
+	"select count(*),"
+	"       (array_agg(e.id order by e.tx, e.id)"
+	"        filter (where g.system_identifier = $2"
+	"                  and (e.tx < g.sealed_below or e.tx >= pg_snapshot_xmax(pg_current_snapshot()))"
+	"                  and e.tx is distinct from pg_current_xact_id_if_assigned()))[1]"
 	"  from saas.audit_event e, saas_private.audit_sealing g"
 	" where e.org_id = $1 and " SAAS_AUDIT_IS_UNSEALED,
 	2, {UUIDOID, INT8OID}

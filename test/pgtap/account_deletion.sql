@@ -163,7 +163,7 @@ select saas.map_login('deletion_test', :'mia', :'works') as ok \gset
 commit;
 set session authorization deletion_test;
 select is(saas.current_user_id(), :'mia', 'a mapped login acts for its member');
-select is(pg_temp.refusal('select saas_api.delete_account(''correct horse mia'', ''mia@example.com'')'), 'PT403 not possible without a session', 'and cannot delete the account');
+select is(pg_temp.refusal('select saas_api.delete_account(''correct horse mia'', ''mia@example.com'')'), 'PT403 not possible for a mapped database login', 'and cannot delete the account');
 reset session authorization;
 set role saas_user;
 begin;
@@ -205,7 +205,7 @@ select is(pg_temp.refusal(format('select saas.authenticate(%L)', :'mias')), 'PT4
 reset role;
 select is(pg_temp.refusal(format('select saas.authenticate(%L)', :'mias_key')), 'PT401 Invalid or expired API key', 'the API key too');
 select is(pg_temp.rows_with('mia@example.com') || pg_temp.rows_with('mia.new@example.com'), '', 'the address is nowhere');
-select is(pg_temp.rows_with(:'mia', 'saas_private.security_event'), 'saas.api_key saas.connection ', 'the person is only where the organization''s record names them');
+select is(pg_temp.rows_with(:'mia', 'saas_private.security_event'), 'saas.api_key saas.audit_event saas.connection ', 'the person is only where the organization''s record names them');
 select is_empty(format('select from saas_private.api_key_hash where api_key_id = %L union all select from saas_private.api_key_signing where api_key_id = %1$L', :'mias_key_id'),
                 'nothing is left that proves the key');
 select results_eq(format('select status from saas_api.api_keys where id = %L', :'mias_key_id'), array['revoked'], 'which is listed as revoked');
@@ -231,7 +231,10 @@ select is(pg_temp.refusal(format('select saas.delete_user(%L)', :'bob')), 'PT409
 delete from saas.membership where user_id = :'guest';
 select isnt(pg_temp.rows_with(:'bob_org'), '', 'without one');
 select is(pg_temp.refusal(format('select saas.delete_user(%L)', :'bob')), 'accepted', 'it goes with the owner');
-select is(pg_temp.rows_with(:'bob_org', 'saas_private.deleted_organization') || pg_temp.rows_with(:'bob', 'saas_private.security_event'), '', 'with every row and key');
+call saas.seal_audit();
+-- The platform's audit says that they went, and the head of the chain how much there was.
+select is(pg_temp.rows_with(:'bob_org', 'saas.audit_event', 'saas_private.audit_chain', 'saas_private.deleted_organization') || pg_temp.rows_with(:'bob', 'saas_private.security_event', 'saas.audit_event'), '', 'with every row and key');
+select is_empty(format('select from saas.audit_event where org_id = %L', :'bob_org'), 'and the organization''s own audit');
 select results_eq(format('select count(*) from saas_private.data_key where org_id = %L', :'ada_org'), array[1::bigint], 'others keep theirs');
 select results_eq(format('select user_id from saas.membership where org_id = %L', :'ada_org'), array[:'ada'::uuid], 'another organization loses a member');
 select is((select count(*) from saas_private.data_key where org_id = '00000000-0000-0000-0000-000000000000'), 1::bigint, 'the platform keeps its key');
@@ -242,5 +245,6 @@ select results_eq(format('select status from saas.organization where id = %L', :
 select is_empty(format('select from saas.membership where org_id = %L', :'works'), 'nobody is in it');
 update saas.organization set status = 'suspended' where id = :'ada_org';
 select saas.delete_user(:'ada') as ok \gset
-select is(pg_temp.rows_with(:'ada_org', 'saas_private.deleted_organization'), '', 'a suspended personal one goes too');
+call saas.seal_audit();
+select is(pg_temp.rows_with(:'ada_org', 'saas.audit_event', 'saas_private.audit_chain', 'saas_private.deleted_organization'), '', 'a suspended personal one goes too');
 select * from finish();

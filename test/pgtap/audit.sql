@@ -269,6 +269,18 @@ select is(:'sealed'::text, 'f|11|forged|the entry was altered, inserted or moved
 
 begin;
 call pg_temp.open_the_tables();
+insert into saas.audit_event (org_id, tx, source, login, action, object_type, object_id) values (:'ada_org_id', '18446744073709551000', 'database', 'x', 'a.b', 'a', 'later');
+select pg_temp.verdict(:'ada_org_id') as inserted \gset
+rollback;
+select is(:'inserted'::text, 'f|later|the event was inserted behind the chain''s back', 'an event of a transaction to come');
+begin;
+select saas_private.audit('a.b', 'a', 'now', null, null, :'ada_org_id');
+select pg_temp.verdict(:'ada_org_id') as own \gset
+rollback;
+select is(:'own'::text, 't', 'but not one of this very transaction');
+
+begin;
+call pg_temp.open_the_tables();
 delete from saas.audit_event where org_id = :'ada_org_id' and object_id in ('9', '10');
 delete from saas_private.audit_seal where org_id = :'ada_org_id' and sequence > 8;
 select pg_temp.verdict(:'ada_org_id') as cut \gset
@@ -327,6 +339,19 @@ update saas_private.audit_chain c set hash = k.hash, broken_at = null from kept_
 update saas_private.audit_sealing set sealed_below = '0';
 call saas.seal_audit();
 select is(pg_temp.verdict(:'ada_org_id', :'later_point'), 't', 'then it goes on');
+
+-- A restored database: its events are of transactions that are yet to come here.
+insert into saas.audit_event (org_id, tx, source, login, action, object_type, object_id)
+select :'bob_org_id', ((10 + n)::text || '000000000000')::xid8, 'database', 'x', 'a.b', 'a', 'restored' from generate_series(1, 1500) n;
+update saas_private.audit_sealing set sealed_below = '30000000000000', system_identifier = 0;
+call saas.seal_audit();
+select is((select count(*) from saas_private.audit_seal s join saas.audit_event e on e.id = s.event_id where e.object_id = 'restored'), 1500::bigint,
+          'what was not sealed in another cluster is sealed here');
+select saas_private.audit('a.b', 'a', 'here', null, null, :'bob_org_id');
+call saas.seal_audit();
+select is(pg_temp.verdict(:'bob_org_id'), 't', 'and what comes after it');
+select is((select e.object_id from saas_private.audit_seal s join saas.audit_event e on e.id = s.event_id where s.org_id = :'bob_org_id' order by s.sequence desc limit 1),
+          'here', 'in the order of this cluster');
 
 -- Pruning
 

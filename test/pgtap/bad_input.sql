@@ -56,13 +56,14 @@ insert into hostile.input values
     ('inet', 'null', null), ('inet', 'everything', '0.0.0.0/0'),
     ('bytea', 'null', null), ('bytea', 'empty', ''), ('bytea', 'zeroes', '\x' || repeat('00', 1000000)),
     ('double precision', 'null', null), ('double precision', 'no number', 'NaN'), ('double precision', 'endless', '-Infinity'),
+    ('numeric', 'null', null), ('numeric', 'no number', 'NaN'), ('numeric', 'endless', '-Infinity'), ('numeric', 'long', repeat('9', 1000)),
     ('saas.sealed', 'null', null);
 create table hostile.plain (type regtype primary key, value text);
 insert into hostile.plain values
     ('text', 'something'), ('name', 'something'), ('uuid', 'ffffffff-ffff-ffff-ffff-fffffffffffe'), ('jsonb', '{}'), ('integer', '1'),
     ('bigint', '1'), ('interval', '1 hour'), ('timestamptz', 'now'), ('text[]', '{something}'),
     ('uuid[]', '{ffffffff-ffff-ffff-ffff-fffffffffffe}'), ('boolean', 'true'), ('regclass', 'public.nothing'), ('inet', '192.0.2.1'),
-    ('bytea', 'something'), ('double precision', '1'), ('saas.sealed', null);
+    ('bytea', 'something'), ('double precision', '1'), ('numeric', '1'), ('saas.sealed', null);
 create table public.nothing ();
 
 create table hostile.call (

@@ -57,6 +57,16 @@ $node->safe_psql('postgres', q{
 	insert into saas.organization_branding (org_id, footer_text) select o.id, E'two\\nlines' from saas.organization o;
 	select saas_private.write_note('denied', u.id, now(), '{}') from saas.app_user u});
 $acme->sql(qq{insert into public.note select saas.current_org_id(), 1, saas.seal('what nobody reads', 'note', '1')});
+$acme->sql(q{
+	select saas_api.update_organization('{"use_case": "limits", "domain": "crm.acme.example",
+	    "salesforce": {"instance_url": "https://acme.example", "client_id": "x"}}');
+	select saas_api.update_organization_settings('{"max_session_age": "12 hours", "allowed_email_domains": ["example.com"]}');
+	select saas_api.complete_onboarding_step('team');
+	select saas_api.set_field_mapping('amount', 'Amount');
+	select saas_api.complete_tour('first.steps')});
+$node->safe_psql('postgres', q{
+	insert into saas_private.deleted_organization (id, deleted_at, reason, purged_at)
+	values (saas.uuidv7(), now(), 'owner', now())});
 $node->safe_psql('postgres', 'call saas.seal_audit()');
 # Partitions apart from this week's, with nulls and odd numbers in them.
 $node->safe_psql('postgres', q{

@@ -146,7 +146,7 @@ SKIP:
 	foreach my $case (
 		[ 'sign_in', 'sign_in_client', { password => 'wrong' }, $credentials, 'token_type' ],
 		[ 'request_password_reset', 'mail_client', {}, $undone, 'message' ],
-		[ 'verify_email_code', 'code_client', { code => '123456' }, $no_code, 'message' ])
+		[ 'verify_email_code', 'verify_client', { code => '123456' }, $no_code, 'message' ])
 	{
 		my ($function, $kind, $body, $expected, $field) = @$case;
 		foreach my $n (1 .. 50)
@@ -180,7 +180,7 @@ sub totp
 my $cy      = person('cy');
 my $cys     = bearer(sign_in($cy)->{access_token});
 my $cys_id  = user_id($cy);
-my $secret  = call('begin_second_factor', {}, $cys)->{secret};
+my $secret  = call('begin_second_factor', { password => $password }, $cys)->{secret};
 is(undone('confirm_second_factor', 'recovery_codes', { code => totp($secret) }, $cys), $undone, 'a confirmation, undone');
 is(call('second_factor', {}, $cys)->{is_on}, JSON::PP::false, 'turns nothing on');
 # As if the step were over.
