@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "compat.h"
 #include "pure/client_address.h"
 #include "utils/inet.h"
 
