@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"

@@ -6,10 +6,10 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "server/arena_context.h"
 #include "server/masked_json.h"
 #include "server/response.h"
 #include "server/run_as.h"
-#include "server/arena_context.h"
 #include "state/client.h"
 #include "state/identity.h"
 #include "store/audit.h"

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "mb/pg_wchar.h"
 #include "port/pg_bswap.h"
 #include "server/raise.h"

@@ -6,6 +6,7 @@
 
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "executor/spi.h"
 #include "server/plan.h"
 #include "server/raise.h"
