@@ -120,14 +120,16 @@ create function saas_private.base_type(type oid) returns oid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    base oid := base_type.type;
+    below oid;
 begin
-    return (
-    with recursive d (oid) as (
-        select base_type.type
-        union all
-        select t.typbasetype from d join pg_type t on t.oid = d.oid where t.typtype = 'd'
-    )
-    select d.oid from d join pg_type t on t.oid = d.oid where t.typtype <> 'd');
+    loop
+        select t.typbasetype into below from pg_type t where t.oid = base and t.typtype = 'd';
+        exit when not found;
+        base := below;
+    end loop;
+    return base;
 end
 $$;
 comment on function saas_private.base_type(oid) is
@@ -562,6 +564,7 @@ begin
     perform set_config('track_counts', 'on', true);
     perform set_config('row_security', 'on', true);
     perform set_config('lock_timeout', '2s', true);
+    perform set_config('saas_proof.path', s.reset_val, true) from pg_settings s where s.name = 'search_path';
     -- Short statements that look expensive.
     perform set_config('jit', 'off', true);
     create temp sequence proof_number;
@@ -750,7 +753,7 @@ begin
         if attempt.is_write then
             counters := saas_private.write_counters();
         end if;
-        perform set_config('search_path', s.reset_val, true) from pg_settings s where s.name = 'search_path';
+        perform set_config('search_path', current_setting('saas_proof.path'), true);
         execute format('set local session authorization %I', attempt.as_role);
         if attempt.wants_answer then
             execute attempt.statement into said;
@@ -775,6 +778,48 @@ end
 $$;
 comment on function saas_private.attempt(name, text, boolean, text, boolean) is
 'Runs a statement as a role in a subtransaction that is rolled back: SQLSTATE and message, or answer and rows, and the tables where the victim''s rows were touched.';
+
+-- The same for many statements that are judged by their rows alone, with the
+-- role taken once: in the loop only functions of the system are called.
+create function saas_private.attempt_all(as_role name, statements text[], own_rows bigint[])
+returns table (n integer, state text, said text, rows bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    detail text;
+begin
+    begin
+        perform set_config('search_path', current_setting('saas_proof.path'), true);
+        execute format('set local session authorization %I', attempt_all.as_role);
+        for i in 1 .. coalesce(cardinality(attempt_all.statements), 0) loop
+            n := i;
+            state := null;
+            said := null;
+            rows := null;
+            begin
+                perform pg_catalog.set_config('saas_proof.seen', '0', true),
+                        pg_catalog.set_config('saas_proof.allowed', attempt_all.own_rows[i]::text, true);
+                execute attempt_all.statements[i];
+                get diagnostics rows = row_count;
+                raise exception sqlstate 'ZZP00';
+            exception
+                when sqlstate 'ZZP00' then
+                    null;
+                when others then
+                    get stacked diagnostics state = returned_sqlstate, said = message_text, detail = pg_exception_detail;
+                    said := pg_catalog.concat_ws(' / ', said, nullif(detail, ''));
+            end;
+            return next;
+        end loop;
+        raise exception sqlstate 'ZZP02';
+    exception when sqlstate 'ZZP02' then
+        null;
+    end;
+end
+$$;
+comment on function saas_private.attempt_all(name, text[], bigint[]) is
+'Runs statements as a role, each in a subtransaction that is rolled back: SQLSTATE and message, or rows.';
 
 -- How an attack is judged: 'unseen': it must reach no row; 'refused': it must
 -- fail; 'counted': it must see no more than the attacker's rows.
@@ -908,17 +953,18 @@ $$;
 comment on function saas_private.proof_roles() is
 'The roles of a proof: every kind of identity of saas_user, saas_anon, and members of these that have rights of their own.';
 
-create function saas_private.prove_statements(as_role text, db_role name, is_owner boolean default false)
+create function saas_private.prove_statements(db_role name, is_owner boolean default false)
 returns table (object text, attack text, held boolean, detail text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    item record;
-    done record;
+    batch record;
 begin
-    for item in
-        select t.name, t.own_rows, a.*
+    for batch in
+        select a.as_copier, array_agg(t.name order by t.name, a.n) as names, array_agg(a.attack order by t.name, a.n) as attacks,
+               array_agg(a.statement order by t.name, a.n) as statements, array_agg(a.judged order by t.name, a.n) as judged,
+               array_agg(t.own_rows order by t.name, a.n) as own_rows
           from pg_temp.proof_table t
           join pg_temp.proof_attack a on a.relation = t.relation
          where t.state <> ''
@@ -926,24 +972,18 @@ begin
            and (not t.is_part or a.n <= 2 or has_any_column_privilege(prove_statements.db_role, t.relation, 'SELECT, INSERT, UPDATE')
                 or has_table_privilege(prove_statements.db_role, t.relation, 'DELETE'))
            and (not a.as_copier or prove_statements.db_role in ('saas_user', 'saas_anon'))
-         order by t.name, a.n
+         group by a.as_copier
     loop
-        if item.statement ~ 'pg_temp\.proof_' then
-            perform set_config('saas_proof.seen', '0', true);
-            perform set_config('saas_proof.allowed', item.own_rows::text, true);
-        end if;
-        done := saas_private.attempt(case when item.as_copier then saas_private.copier(prove_statements.db_role)
-                                          else prove_statements.db_role end,
-                                     item.statement, is_write => item.attack ~ '^(insert|upsert|update|change|delete|merge)');
-        object := item.name;
-        attack := item.attack;
-        held := saas_private.is_held(item.judged, done.state, done.rows, done.touched);
-        detail := case when not held or held is null then saas_private.attempt_text(done.state, done.said, done.rows, done.touched) end;
-        return next;
+        return query
+        select batch.names[d.n], batch.attacks[d.n], j.held,
+               case when j.held is distinct from true then saas_private.attempt_text(d.state, d.said, d.rows, null) end
+          from saas_private.attempt_all(case when batch.as_copier then saas_private.copier(prove_statements.db_role)
+                                             else prove_statements.db_role end, batch.statements, batch.own_rows) d
+         cross join lateral (select saas_private.is_held(batch.judged[d.n], d.state, d.rows, null) as held) as j;
     end loop;
 end
 $$;
-comment on function saas_private.prove_statements(text, name, boolean) is
+comment on function saas_private.prove_statements(name, boolean) is
 'Attacks every table with statements as a role, or those of an owner as this owner.';
 
 -- What policies do not bind.
@@ -1194,15 +1234,23 @@ declare
     attacker uuid := (select s.org_id from pg_temp.proof_side s where s.side = 'attacker');
 begin
     for item in
-        select t.name, t.relation from pg_temp.proof_table t
+        select t.name, t.relation, w.attack, w.statement, w.prelude
+          from pg_temp.proof_table t
+         cross join lateral (values
+            ('cascade of deleting own rows', 'DELETE', format('delete from %s t where t.org_id = %L', t.name, attacker),
+             format('select saas_private.cross_references(%s)', t.relation)),
+            ('triggers of inserting an own row', 'INSERT', saas_private.spare_with(t.relation, '{}'), null),
+            ('triggers of updating own rows', 'UPDATE', format('update %s t set org_id = t.org_id where t.org_id = %L', t.name, attacker), null)
+         ) as w (attack, privilege, statement, prelude)
          where t.state <> '' and not t.is_part and (not prove_cascades.is_owner or t.owner = prove_cascades.db_role)
-           and has_table_privilege(prove_cascades.db_role, t.relation, 'DELETE')
-         order by t.name
+           and w.statement is not null
+           and case when w.privilege = 'DELETE' then has_table_privilege(prove_cascades.db_role, t.relation, 'DELETE')
+                    else has_any_column_privilege(prove_cascades.db_role, t.relation, w.privilege) end
+         order by t.name, w.attack
     loop
-        done := saas_private.attempt(prove_cascades.db_role, format('delete from %s t where t.org_id = %L', item.name, attacker),
-                                     prelude => format('select saas_private.cross_references(%s)', item.relation));
+        done := saas_private.attempt(prove_cascades.db_role, item.statement, prelude => item.prelude);
         object := item.name;
-        attack := 'cascade of deleting own rows';
+        attack := item.attack;
         held := done.touched is null;
         detail := case when not held then saas_private.attempt_text(done.state, done.said, done.rows, done.touched) end;
         return next;
@@ -1210,7 +1258,7 @@ begin
 end
 $$;
 comment on function saas_private.prove_cascades(name, boolean) is
-'Deletes the attacker''s own rows and looks whether cascades and triggers reach the victim''s.';
+'Deletes, adds and changes the attacker''s own rows and looks whether cascades and triggers reach the victim''s.';
 
 -- What superusers and roles that no policy binds must not do by mistake.
 create function saas_private.prove_protection()
@@ -1594,7 +1642,7 @@ begin
         for persona in select * from saas_private.proof_roles() loop
             perform saas_private.prove_as(case when persona.has_user then attacker.user_id end, attacker.org_id, persona.role);
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
-                           from saas_private.prove_statements(persona.as_role, persona.db_role) p;
+                           from saas_private.prove_statements(persona.db_role) p;
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
                            from saas_private.prove_relations(persona.db_role, persona.has_user) p;
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
@@ -1619,7 +1667,7 @@ begin
         loop
             perform saas_private.prove_as(attacker.user_id, attacker.org_id, 'owner');
             return query select p.object, p.attack, owner || ', owner', p.held, p.detail
-                           from saas_private.prove_statements(owner || ', owner', owner, true) p;
+                           from saas_private.prove_statements(owner, true) p;
             return query select p.object, p.attack, owner || ', owner', p.held, p.detail
                            from saas_private.prove_keys(owner, true) p;
             return query select p.object, p.attack, owner || ', owner', p.held, p.detail

@@ -95,6 +95,9 @@ insert into public.hole (kind, expected, plant) values
 ('a trigger that deletes as a superuser', 'app.item: cascade of deleting own rows',
  $$create function app.clear() returns trigger language plpgsql security definer as 'begin delete from app.event; return null; end';
    create trigger clear after delete on app.item for each statement execute function app.clear()$$),
+('a trigger that changes others'' rows', 'app.item: triggers of inserting an own row',
+ $$create function app.clear() returns trigger language plpgsql security definer as 'begin update app.event set body = null; return null; end';
+   create trigger clear after insert on app.item for each row execute function app.clear()$$),
 ('a trigger that copies', 'app.log: copy of a row, select',
  $$create trigger note after insert on app.item for each row execute function app.note(); grant select on app.log to saas_user$$),
 ('a role with BYPASSRLS', 'saas_test_login: role that no policy binds',
