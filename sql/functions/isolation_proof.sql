@@ -419,6 +419,7 @@ declare
     column_found text;
     bumped boolean;
     number integer;
+    statement text;
 begin
     select s.mark, s.org_id, s.user_id into home from pg_temp.proof_side s where s.side = make_row.side;
     number := nextval('pg_temp.proof_number');
@@ -486,10 +487,13 @@ begin
         make_row.columns := names;
         texts := array(select candidates -> n.name::text ->> coalesce((chosen ->> n.name::text)::integer, 0)
                          from unnest(names) with ordinality as n (name, i) order by n.i);
+        statement := format('insert into %s as r %s returning to_jsonb(r)', make_row.relation::regclass,
+                            saas_private.row_values(make_row.relation, names, texts));
         begin
-            execute format('insert into %s as r %s returning to_jsonb(r)', make_row.relation::regclass,
-                           saas_private.row_values(make_row.relation, names, texts))
-               into make_row.content;
+            -- As triggers without a path of their own would find things.
+            perform set_config('search_path', current_setting('saas_proof.path'), true);
+            execute statement into make_row.content;
+            perform set_config('search_path', 'pg_catalog, pg_temp', true);
             if make_row.content is null then
                 problem := 'a trigger or rule let no row in';
                 return;
@@ -1566,7 +1570,10 @@ begin
                 -- A slug is unique among all organizations by nature.
                 absent := saas_private.attempt(prove_functions.db_role, format(item.call, call.with_absent), true);
                 absent_answer := saas_private.plain_answer(absent.state, absent.said, call.absent);
-                if found_answer is distinct from absent_answer then
+                if '55P03' in (done.state, absent.state) then
+                    held := null;
+                    detail := 'another session held a lock';
+                elsif found_answer is distinct from absent_answer then
                     held := false;
                     detail := format('what the other organization has answers %s, what nobody has %s', left(found_answer, 200), left(absent_answer, 200));
                 end if;
@@ -1617,6 +1624,66 @@ $$;
 comment on function saas_private.prove_session(name, boolean) is
 'Attacks on the session: other identities, service roles, cursors that stay.';
 
+-- A session of a pool may hold what the request before has left: temporary
+-- tables that are named like real ones, and a search_path that finds them first.
+create function saas_private.prove_pool(db_role name)
+returns table (object text, attack text, held boolean, detail text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+    done record;
+    decoys oid[] := '{}';
+    used bigint;
+    use_count constant text := 'select sum(pg_stat_get_xact_numscans(d) + pg_stat_get_xact_tuples_inserted(d)) from unnest($1) as d';
+    attacker uuid := (select s.org_id from pg_temp.proof_side s where s.side = 'attacker');
+begin
+    begin
+        for item in
+            select distinct on (c.relname) c.relname, c.oid::regclass::text as name
+              from pg_class c
+             where c.relnamespace in (select p.oid from pg_temp.proof_schema p) and c.relkind in ('r', 'p') and not c.relispartition
+               and c.relname !~ '^proof_' and not saas_private.is_foreign_object('pg_class', c.oid, c.relnamespace)
+             order by c.relname, c.oid
+             limit 500
+        loop
+            execute format('create temp table %1$I (like %2$s); grant all on pg_temp.%1$I to public', item.relname, item.name);
+            decoys := decoys || to_regclass(format('pg_temp.%I', item.relname))::oid;
+        end loop;
+        perform set_config('saas_proof.path', 'pg_temp, ' || current_setting('saas_proof.path'), true);
+        for item in
+            select t.name, w.statement, w.attack
+              from pg_temp.proof_table t
+             cross join lateral (values
+                ('inserting', saas_private.spare_with(t.relation, '{}')),
+                ('deleting', format('delete from %s t where t.org_id = %L', t.name, attacker)),
+                ('updating', format('update %s t set org_id = t.org_id where t.org_id = %L', t.name, attacker))) as w (attack, statement)
+             where t.state <> '' and not t.is_part and w.statement is not null
+               and has_any_column_privilege(prove_pool.db_role, t.relation, 'INSERT, UPDATE')
+            union all
+            select f.name, format(f.call, c.with_existing), 'calling'
+              from saas_private.proof_functions(prove_pool.db_role) f cross join lateral saas_private.proof_calls(f.function) c
+             where c.parameter is null
+        loop
+            execute use_count into used using decoys;
+            perform saas_private.attempt(prove_pool.db_role, item.statement, is_write => false);
+            object := item.name;
+            attack := 'temporary tables in the way when ' || item.attack;
+            execute use_count || ' having sum(pg_stat_get_xact_numscans(d) + pg_stat_get_xact_tuples_inserted(d)) > $2' into used using decoys, used;
+            held := used is null;
+            detail := case when not held then 'a function or trigger uses a temporary table that another request may have left' end;
+            return next;
+        end loop;
+        raise exception sqlstate 'ZZP02';
+    exception when sqlstate 'ZZP02' then
+        null;
+    end;
+end
+$$;
+comment on function saas_private.prove_pool(name) is
+'Writes own rows and calls functions in a session that holds temporary tables named like the real ones, first in its search_path, and looks whether they are used.';
+
 create function saas_private.isolation_verdicts(schemas name[] default null)
 returns table (object text, attack text, as_role text, held boolean, detail text)
 language plpgsql volatile
@@ -1659,6 +1726,8 @@ begin
                            from saas_private.prove_references(persona.db_role) p;
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
                            from saas_private.prove_cascades(persona.db_role) p;
+            return query select p.object, p.attack, persona.as_role, p.held, p.detail
+                           from saas_private.prove_pool(persona.db_role) p;
         end loop;
         -- Views and functions that run as an owner of tables have its rights.
         for owner in

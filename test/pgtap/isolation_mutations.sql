@@ -30,7 +30,7 @@ create function public.holes(plant text, out list text[]) language plpgsql as $$
 begin
     begin
         execute plant;
-        list := array(select distinct v.object || ': ' || v.attack from saas_private.isolation_verdicts('{app}') v where not v.held order by 1);
+        list := array(select distinct v.object || ': ' || v.attack from saas_private.isolation_verdicts('{app,public}') v where not v.held order by 1);
         raise exception sqlstate 'ZZ000';
     exception when sqlstate 'ZZ000' then
         null;
@@ -100,6 +100,11 @@ insert into public.hole (kind, expected, plant) values
    create trigger clear after insert on app.item for each row execute function app.clear()$$),
 ('a trigger that copies', 'app.log: copy of a row, select',
  $$create trigger note after insert on app.item for each row execute function app.note(); grant select on app.log to saas_user$$),
+('a trigger that a temporary table leads astray', 'app.item: temporary tables in the way when inserting',
+ $$create table public.log (what text); create function app.stray() returns trigger language plpgsql security definer as 'begin insert into log (what) values (''x''); return null; end';
+   create trigger stray after insert on app.item for each row execute function app.stray()$$),
+('a function that a temporary table leads astray', 'app.stray(): temporary tables in the way when calling',
+ $$create function app.stray() returns bigint language plpgsql security definer as 'begin return (select count(*) from log); end'$$),
 ('a role with BYPASSRLS', 'saas_test_login: role that no policy binds',
  $$alter role saas_test_login bypassrls$$),
 ('what a role with BYPASSRLS reads', 'app.item: select',
