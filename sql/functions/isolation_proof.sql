@@ -120,14 +120,16 @@ create function saas_private.base_type(type oid) returns oid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    base oid := base_type.type;
+    below oid;
 begin
-    return (
-    with recursive d (oid) as (
-        select base_type.type
-        union all
-        select t.typbasetype from d join pg_type t on t.oid = d.oid where t.typtype = 'd'
-    )
-    select d.oid from d join pg_type t on t.oid = d.oid where t.typtype <> 'd');
+    loop
+        select t.typbasetype into below from pg_type t where t.oid = base and t.typtype = 'd';
+        exit when not found;
+        base := below;
+    end loop;
+    return base;
 end
 $$;
 comment on function saas_private.base_type(oid) is
@@ -417,6 +419,7 @@ declare
     column_found text;
     bumped boolean;
     number integer;
+    statement text;
 begin
     select s.mark, s.org_id, s.user_id into home from pg_temp.proof_side s where s.side = make_row.side;
     number := nextval('pg_temp.proof_number');
@@ -484,10 +487,13 @@ begin
         make_row.columns := names;
         texts := array(select candidates -> n.name::text ->> coalesce((chosen ->> n.name::text)::integer, 0)
                          from unnest(names) with ordinality as n (name, i) order by n.i);
+        statement := format('insert into %s as r %s returning to_jsonb(r)', make_row.relation::regclass,
+                            saas_private.row_values(make_row.relation, names, texts));
         begin
-            execute format('insert into %s as r %s returning to_jsonb(r)', make_row.relation::regclass,
-                           saas_private.row_values(make_row.relation, names, texts))
-               into make_row.content;
+            -- As triggers without a path of their own would find things.
+            perform set_config('search_path', current_setting('saas_proof.path'), true);
+            execute statement into make_row.content;
+            perform set_config('search_path', 'pg_catalog, pg_temp', true);
             if make_row.content is null then
                 problem := 'a trigger or rule let no row in';
                 return;
@@ -562,6 +568,7 @@ begin
     perform set_config('track_counts', 'on', true);
     perform set_config('row_security', 'on', true);
     perform set_config('lock_timeout', '2s', true);
+    perform set_config('saas_proof.path', s.reset_val, true) from pg_settings s where s.name = 'search_path';
     -- Short statements that look expensive.
     perform set_config('jit', 'off', true);
     create temp sequence proof_number;
@@ -750,7 +757,7 @@ begin
         if attempt.is_write then
             counters := saas_private.write_counters();
         end if;
-        perform set_config('search_path', s.reset_val, true) from pg_settings s where s.name = 'search_path';
+        perform set_config('search_path', current_setting('saas_proof.path'), true);
         execute format('set local session authorization %I', attempt.as_role);
         if attempt.wants_answer then
             execute attempt.statement into said;
@@ -775,6 +782,48 @@ end
 $$;
 comment on function saas_private.attempt(name, text, boolean, text, boolean) is
 'Runs a statement as a role in a subtransaction that is rolled back: SQLSTATE and message, or answer and rows, and the tables where the victim''s rows were touched.';
+
+-- The same for many statements that are judged by their rows alone, with the
+-- role taken once: in the loop only functions of the system are called.
+create function saas_private.attempt_all(as_role name, statements text[], own_rows bigint[])
+returns table (n integer, state text, said text, rows bigint)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    detail text;
+begin
+    begin
+        perform set_config('search_path', current_setting('saas_proof.path'), true);
+        execute format('set local session authorization %I', attempt_all.as_role);
+        for i in 1 .. coalesce(cardinality(attempt_all.statements), 0) loop
+            n := i;
+            state := null;
+            said := null;
+            rows := null;
+            begin
+                perform pg_catalog.set_config('saas_proof.seen', '0', true),
+                        pg_catalog.set_config('saas_proof.allowed', attempt_all.own_rows[i]::text, true);
+                execute attempt_all.statements[i];
+                get diagnostics rows = row_count;
+                raise exception sqlstate 'ZZP00';
+            exception
+                when sqlstate 'ZZP00' then
+                    null;
+                when others then
+                    get stacked diagnostics state = returned_sqlstate, said = message_text, detail = pg_exception_detail;
+                    said := pg_catalog.concat_ws(' / ', said, nullif(detail, ''));
+            end;
+            return next;
+        end loop;
+        raise exception sqlstate 'ZZP02';
+    exception when sqlstate 'ZZP02' then
+        null;
+    end;
+end
+$$;
+comment on function saas_private.attempt_all(name, text[], bigint[]) is
+'Runs statements as a role, each in a subtransaction that is rolled back: SQLSTATE and message, or rows.';
 
 -- How an attack is judged: 'unseen': it must reach no row; 'refused': it must
 -- fail; 'counted': it must see no more than the attacker's rows.
@@ -908,17 +957,18 @@ $$;
 comment on function saas_private.proof_roles() is
 'The roles of a proof: every kind of identity of saas_user, saas_anon, and members of these that have rights of their own.';
 
-create function saas_private.prove_statements(as_role text, db_role name, is_owner boolean default false)
+create function saas_private.prove_statements(db_role name, is_owner boolean default false)
 returns table (object text, attack text, held boolean, detail text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    item record;
-    done record;
+    batch record;
 begin
-    for item in
-        select t.name, t.own_rows, a.*
+    for batch in
+        select a.as_copier, array_agg(t.name order by t.name, a.n) as names, array_agg(a.attack order by t.name, a.n) as attacks,
+               array_agg(a.statement order by t.name, a.n) as statements, array_agg(a.judged order by t.name, a.n) as judged,
+               array_agg(t.own_rows order by t.name, a.n) as own_rows
           from pg_temp.proof_table t
           join pg_temp.proof_attack a on a.relation = t.relation
          where t.state <> ''
@@ -926,24 +976,18 @@ begin
            and (not t.is_part or a.n <= 2 or has_any_column_privilege(prove_statements.db_role, t.relation, 'SELECT, INSERT, UPDATE')
                 or has_table_privilege(prove_statements.db_role, t.relation, 'DELETE'))
            and (not a.as_copier or prove_statements.db_role in ('saas_user', 'saas_anon'))
-         order by t.name, a.n
+         group by a.as_copier
     loop
-        if item.statement ~ 'pg_temp\.proof_' then
-            perform set_config('saas_proof.seen', '0', true);
-            perform set_config('saas_proof.allowed', item.own_rows::text, true);
-        end if;
-        done := saas_private.attempt(case when item.as_copier then saas_private.copier(prove_statements.db_role)
-                                          else prove_statements.db_role end,
-                                     item.statement, is_write => item.attack ~ '^(insert|upsert|update|change|delete|merge)');
-        object := item.name;
-        attack := item.attack;
-        held := saas_private.is_held(item.judged, done.state, done.rows, done.touched);
-        detail := case when not held or held is null then saas_private.attempt_text(done.state, done.said, done.rows, done.touched) end;
-        return next;
+        return query
+        select batch.names[d.n], batch.attacks[d.n], j.held,
+               case when j.held is distinct from true then saas_private.attempt_text(d.state, d.said, d.rows, null) end
+          from saas_private.attempt_all(case when batch.as_copier then saas_private.copier(prove_statements.db_role)
+                                             else prove_statements.db_role end, batch.statements, batch.own_rows) d
+         cross join lateral (select saas_private.is_held(batch.judged[d.n], d.state, d.rows, null) as held) as j;
     end loop;
 end
 $$;
-comment on function saas_private.prove_statements(text, name, boolean) is
+comment on function saas_private.prove_statements(name, boolean) is
 'Attacks every table with statements as a role, or those of an owner as this owner.';
 
 -- What policies do not bind.
@@ -1194,15 +1238,23 @@ declare
     attacker uuid := (select s.org_id from pg_temp.proof_side s where s.side = 'attacker');
 begin
     for item in
-        select t.name, t.relation from pg_temp.proof_table t
+        select t.name, t.relation, w.attack, w.statement, w.prelude
+          from pg_temp.proof_table t
+         cross join lateral (values
+            ('cascade of deleting own rows', 'DELETE', format('delete from %s t where t.org_id = %L', t.name, attacker),
+             format('select saas_private.cross_references(%s)', t.relation)),
+            ('triggers of inserting an own row', 'INSERT', saas_private.spare_with(t.relation, '{}'), null),
+            ('triggers of updating own rows', 'UPDATE', format('update %s t set org_id = t.org_id where t.org_id = %L', t.name, attacker), null)
+         ) as w (attack, privilege, statement, prelude)
          where t.state <> '' and not t.is_part and (not prove_cascades.is_owner or t.owner = prove_cascades.db_role)
-           and has_table_privilege(prove_cascades.db_role, t.relation, 'DELETE')
-         order by t.name
+           and w.statement is not null
+           and case when w.privilege = 'DELETE' then has_table_privilege(prove_cascades.db_role, t.relation, 'DELETE')
+                    else has_any_column_privilege(prove_cascades.db_role, t.relation, w.privilege) end
+         order by t.name, w.attack
     loop
-        done := saas_private.attempt(prove_cascades.db_role, format('delete from %s t where t.org_id = %L', item.name, attacker),
-                                     prelude => format('select saas_private.cross_references(%s)', item.relation));
+        done := saas_private.attempt(prove_cascades.db_role, item.statement, prelude => item.prelude);
         object := item.name;
-        attack := 'cascade of deleting own rows';
+        attack := item.attack;
         held := done.touched is null;
         detail := case when not held then saas_private.attempt_text(done.state, done.said, done.rows, done.touched) end;
         return next;
@@ -1210,7 +1262,7 @@ begin
 end
 $$;
 comment on function saas_private.prove_cascades(name, boolean) is
-'Deletes the attacker''s own rows and looks whether cascades and triggers reach the victim''s.';
+'Deletes, adds and changes the attacker''s own rows and looks whether cascades and triggers reach the victim''s.';
 
 -- What superusers and roles that no policy binds must not do by mistake.
 create function saas_private.prove_protection()
@@ -1518,7 +1570,10 @@ begin
                 -- A slug is unique among all organizations by nature.
                 absent := saas_private.attempt(prove_functions.db_role, format(item.call, call.with_absent), true);
                 absent_answer := saas_private.plain_answer(absent.state, absent.said, call.absent);
-                if found_answer is distinct from absent_answer then
+                if '55P03' in (done.state, absent.state) then
+                    held := null;
+                    detail := 'another session held a lock';
+                elsif found_answer is distinct from absent_answer then
                     held := false;
                     detail := format('what the other organization has answers %s, what nobody has %s', left(found_answer, 200), left(absent_answer, 200));
                 end if;
@@ -1569,6 +1624,66 @@ $$;
 comment on function saas_private.prove_session(name, boolean) is
 'Attacks on the session: other identities, service roles, cursors that stay.';
 
+-- A session of a pool may hold what the request before has left: temporary
+-- tables that are named like real ones, and a search_path that finds them first.
+create function saas_private.prove_pool(db_role name)
+returns table (object text, attack text, held boolean, detail text)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+    done record;
+    decoys oid[] := '{}';
+    used bigint;
+    use_count constant text := 'select sum(pg_stat_get_xact_numscans(d) + pg_stat_get_xact_tuples_inserted(d)) from unnest($1) as d';
+    attacker uuid := (select s.org_id from pg_temp.proof_side s where s.side = 'attacker');
+begin
+    begin
+        for item in
+            select distinct on (c.relname) c.relname, c.oid::regclass::text as name
+              from pg_class c
+             where c.relnamespace in (select p.oid from pg_temp.proof_schema p) and c.relkind in ('r', 'p') and not c.relispartition
+               and c.relname !~ '^proof_' and not saas_private.is_foreign_object('pg_class', c.oid, c.relnamespace)
+             order by c.relname, c.oid
+             limit 500
+        loop
+            execute format('create temp table %1$I (like %2$s); grant all on pg_temp.%1$I to public', item.relname, item.name);
+            decoys := decoys || to_regclass(format('pg_temp.%I', item.relname))::oid;
+        end loop;
+        perform set_config('saas_proof.path', 'pg_temp, ' || current_setting('saas_proof.path'), true);
+        for item in
+            select t.name, w.statement, w.attack
+              from pg_temp.proof_table t
+             cross join lateral (values
+                ('inserting', saas_private.spare_with(t.relation, '{}')),
+                ('deleting', format('delete from %s t where t.org_id = %L', t.name, attacker)),
+                ('updating', format('update %s t set org_id = t.org_id where t.org_id = %L', t.name, attacker))) as w (attack, statement)
+             where t.state <> '' and not t.is_part and w.statement is not null
+               and has_any_column_privilege(prove_pool.db_role, t.relation, 'INSERT, UPDATE')
+            union all
+            select f.name, format(f.call, c.with_existing), 'calling'
+              from saas_private.proof_functions(prove_pool.db_role) f cross join lateral saas_private.proof_calls(f.function) c
+             where c.parameter is null
+        loop
+            execute use_count into used using decoys;
+            perform saas_private.attempt(prove_pool.db_role, item.statement, is_write => false);
+            object := item.name;
+            attack := 'temporary tables in the way when ' || item.attack;
+            execute use_count || ' having sum(pg_stat_get_xact_numscans(d) + pg_stat_get_xact_tuples_inserted(d)) > $2' into used using decoys, used;
+            held := used is null;
+            detail := case when not held then 'a function or trigger uses a temporary table that another request may have left' end;
+            return next;
+        end loop;
+        raise exception sqlstate 'ZZP02';
+    exception when sqlstate 'ZZP02' then
+        null;
+    end;
+end
+$$;
+comment on function saas_private.prove_pool(name) is
+'Writes own rows and calls functions in a session that holds temporary tables named like the real ones, first in its search_path, and looks whether they are used.';
+
 create function saas_private.isolation_verdicts(schemas name[] default null)
 returns table (object text, attack text, as_role text, held boolean, detail text)
 language plpgsql volatile
@@ -1594,7 +1709,7 @@ begin
         for persona in select * from saas_private.proof_roles() loop
             perform saas_private.prove_as(case when persona.has_user then attacker.user_id end, attacker.org_id, persona.role);
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
-                           from saas_private.prove_statements(persona.as_role, persona.db_role) p;
+                           from saas_private.prove_statements(persona.db_role) p;
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
                            from saas_private.prove_relations(persona.db_role, persona.has_user) p;
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
@@ -1611,6 +1726,8 @@ begin
                            from saas_private.prove_references(persona.db_role) p;
             return query select p.object, p.attack, persona.as_role, p.held, p.detail
                            from saas_private.prove_cascades(persona.db_role) p;
+            return query select p.object, p.attack, persona.as_role, p.held, p.detail
+                           from saas_private.prove_pool(persona.db_role) p;
         end loop;
         -- Views and functions that run as an owner of tables have its rights.
         for owner in
@@ -1619,7 +1736,7 @@ begin
         loop
             perform saas_private.prove_as(attacker.user_id, attacker.org_id, 'owner');
             return query select p.object, p.attack, owner || ', owner', p.held, p.detail
-                           from saas_private.prove_statements(owner || ', owner', owner, true) p;
+                           from saas_private.prove_statements(owner, true) p;
             return query select p.object, p.attack, owner || ', owner', p.held, p.detail
                            from saas_private.prove_keys(owner, true) p;
             return query select p.object, p.attack, owner || ', owner', p.held, p.detail

@@ -30,7 +30,7 @@ create function public.holes(plant text, out list text[]) language plpgsql as $$
 begin
     begin
         execute plant;
-        list := array(select distinct v.object || ': ' || v.attack from saas_private.isolation_verdicts('{app}') v where not v.held order by 1);
+        list := array(select distinct v.object || ': ' || v.attack from saas_private.isolation_verdicts('{app,public}') v where not v.held order by 1);
         raise exception sqlstate 'ZZ000';
     exception when sqlstate 'ZZ000' then
         null;
@@ -95,8 +95,16 @@ insert into public.hole (kind, expected, plant) values
 ('a trigger that deletes as a superuser', 'app.item: cascade of deleting own rows',
  $$create function app.clear() returns trigger language plpgsql security definer as 'begin delete from app.event; return null; end';
    create trigger clear after delete on app.item for each statement execute function app.clear()$$),
+('a trigger that changes others'' rows', 'app.item: triggers of inserting an own row',
+ $$create function app.clear() returns trigger language plpgsql security definer as 'begin update app.event set body = null; return null; end';
+   create trigger clear after insert on app.item for each row execute function app.clear()$$),
 ('a trigger that copies', 'app.log: copy of a row, select',
  $$create trigger note after insert on app.item for each row execute function app.note(); grant select on app.log to saas_user$$),
+('a trigger that a temporary table leads astray', 'app.item: temporary tables in the way when inserting',
+ $$create table public.log (what text); create function app.stray() returns trigger language plpgsql security definer as 'begin insert into log (what) values (''x''); return null; end';
+   create trigger stray after insert on app.item for each row execute function app.stray()$$),
+('a function that a temporary table leads astray', 'app.stray(): temporary tables in the way when calling',
+ $$create function app.stray() returns bigint language plpgsql security definer as 'begin return (select count(*) from log); end'$$),
 ('a role with BYPASSRLS', 'saas_test_login: role that no policy binds',
  $$alter role saas_test_login bypassrls$$),
 ('what a role with BYPASSRLS reads', 'app.item: select',
