@@ -393,7 +393,7 @@ select is(saas.prune_audit(saas.uuidv7(), now() - interval '50 days'), 0::bigint
 
 -- An organization that goes
 
-select saas_private.remove_organization(:'carl_org_id', 'of the test');
+select saas_private.remove_organization(:'carl_org_id', 'owner');
 select saas_private.audit('a.b', 'a', 'late', null, null, :'carl_org_id');
 call saas.seal_audit();
 select is((select count(*) from saas.audit_event e where e.org_id = :'carl_org_id'), 0::bigint, 'leaves no event');
