@@ -25,7 +25,7 @@ comment on function saas_private.prove_as(uuid, uuid, text) is
 -- A text that a regular expression matches, for those of the usual kinds:
 -- sets, groups, alternatives (the first), repetitions.
 create function saas_private.matching_text(pattern text) returns text
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -96,7 +96,7 @@ comment on function saas_private.is_valid_input(text, text) is
 
 -- What stands in a constraint: words, numbers, and texts that its patterns match.
 create function saas_private.values_in_expression(expression text) returns setof text
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
