@@ -133,11 +133,10 @@ create function saas_api.hole(connection_id uuid) returns boolean language sql s
     $$ select exists (select from saas.connection c where c.id = hole.connection_id) $$;
 grant execute on function saas_api.hole to saas_user;
 create policy hole on saas.series for select using (true);
-create table public.found as select v.object, v.attack, v.as_role from saas.prove_isolation() v where not v.held;
-select set_has('select object, attack from public.found',
-    $$values ('saas_api.hole(uuid)', 'call with connection_id, connection.id'), ('saas.series', 'select')$$,
-    'holes of pg_saas itself are found');
+select array_agg(distinct v.object || ': ' || v.attack) as list from saas.prove_isolation() v where not v.held \gset
 rollback;
+select ok(:'list'::text[] @> array['saas_api.hole(uuid): call with connection_id, connection.id', 'saas.series: select'],
+          'holes of pg_saas itself are found');
 
 drop owned by saas_test_app, saas_test_login cascade;
 drop role saas_test_app, saas_test_login;
