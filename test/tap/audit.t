@@ -89,7 +89,7 @@ ok( $node->poll_query_until('postgres', "select is_intact and unsealed = 0 and c
 		from saas.verify_audit('" . $other->org_id . "')"), 'other organizations are sealed on');
 
 # Gone but for the tombstone.
-sql("select saas_private.remove_organization('" . $other->org_id . "')");
+sql("select saas_private.remove_organization('" . $other->org_id . "', 'owner')");
 ok( $node->poll_query_until('postgres', "select count(*) = 0 from saas.audit_event where org_id = '" . $other->org_id . "'"),
 	'the audit of an organization that is gone goes too');
 like(sql("select is_intact, checked, last_sequence from saas.verify_audit('" . $other->org_id . "')"),
