@@ -159,6 +159,15 @@ select throws_ok('select * from saas.prove_isolation()', '25001', 'this transact
 commit;
 begin;
 select count(*) > 0 as ok from saas_private.isolation_verdicts('{app}') \gset
+do $$
+begin
+    perform saas_private.begin_proof();
+    perform saas_private.prove_as(gen_random_uuid(), gen_random_uuid(), 'owner');
+    raise exception sqlstate 'ZZ000';
+exception when sqlstate 'ZZ000' then
+    null;
+end
+$$;
 select saas.assume_identity(:'ada', :'org');
 select is(saas.current_user_id(), :'ada', 'after a proof the transaction takes an identity');
 select throws_ok(format('select saas.assume_identity(%L, %L)', gen_random_uuid(), gen_random_uuid()), 'PT404', null, 'and no made-up one');
