@@ -766,9 +766,6 @@ declare
 begin
     perform saas_private.require_protectable(plan_protection.relation, plan_protection.read, plan_protection.write);
     perform saas_private.require_organizations(plan_protection.relation, plan_protection.rows_without);
-    if plan_protection.audit and to_regprocedure('saas_private.audit(text,text,text,jsonb,jsonb,uuid)') is null then
-        perform saas_private.raise_error('0A000', 'this version of pg_saas has no audit log for changes of rows');
-    end if;
     -- Without a word about permissions a protected table keeps those it has.
     if saas_private.protection_note(plan_protection.relation) is not null then
         if plan_protection.read is null then
@@ -926,7 +923,7 @@ begin
         after := saas_private.without_secrets(to_jsonb(new), tg_relid);
     end if;
     perform saas_private.audit('row.' || case tg_op when 'INSERT' then 'added' when 'UPDATE' then 'changed' else 'deleted' end,
-                               relation, coalesce(after, before) ->> 'id', before, after,
+                               relation, left(coalesce(after, before) ->> 'id', 255), before, after,
                                (coalesce(after, before) ->> 'org_id')::uuid);
     return null;
 end

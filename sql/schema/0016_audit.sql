@@ -13,7 +13,7 @@ create table saas.audit_event (
     login text not null check (length(login) between 1 and 63),
     ticket_id uuid,
     action text not null check (action ~ '^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$'),
-    object_type text not null check (object_type ~ '^[a-z][a-z0-9_]{0,62}$'),
+    object_type text not null check (length(object_type) between 1 and 255),
     object_id text check (length(object_id) <= 255),
     before jsonb,
     after jsonb,
@@ -34,6 +34,7 @@ comment on column saas.audit_event.source is
 comment on column saas.audit_event.login is
 'The database login that did it, on behalf of actor_id where there is one.';
 comment on column saas.audit_event.ticket_id is 'The ticket of an operator who acts in the user''s name.';
+comment on column saas.audit_event.object_type is 'A word, or the name of a protected table with its schema.';
 comment on column saas.audit_event.object_id is 'A uuid, a name, or NULL where the type says it all.';
 comment on column saas.audit_event.before is 'What it was; secrets are masked, what is long is cut.';
 comment on column saas.audit_event.after is 'What it became; secrets are masked, what is long is cut.';

@@ -395,23 +395,18 @@ select matches(saas.unprotect('app.stuck'), '-- org_id of app.stuck stays, becau
                'unprotect throws no organization away');
 select is(pg_temp.refusal($$select saas.protect('app.stuck')$$), 'accepted', 'and protecting again works at once');
 
--- Changes of rows in the audit log, once there is one.
-create table public.audited (event text, object_type text, before jsonb, after jsonb, org_id uuid);
-select to_regprocedure('saas_private.audit(text,text,text,jsonb,jsonb,uuid)') is null as has_no_audit \gset
-\if :has_no_audit
-select is(pg_temp.refusal($$select saas.protect('app.target', audit => true)$$),
-          '0A000 this version of pg_saas has no audit log for changes of rows', 'audit needs the audit log');
-create function saas_private.audit(text, text, text, jsonb default null, jsonb default null, uuid default null) returns void
-language sql security definer as 'insert into public.audited values ($1, $2, $4, $5, $6)';
-grant execute on function saas_private.audit(text, text, text, jsonb, jsonb, uuid) to saas_service;
+-- Changes of rows in the audit.
 drop rule target_rule on app.target;
-alter table app.target add column api_key text;
+alter table app.target add column api_key text, add column note text;
 select ok(saas.protect('app.target', audit => true) ~ 'create trigger saas_audit', 'audit');
-insert into app.target values (1, :'ada_org_id', 'hush');
-select results_eq('select event, object_type, before, after, org_id from public.audited',
-    format($$values ('row.added', 'app.target', null::jsonb, '{"id": 1, "org_id": "%1$s"}'::jsonb, '%1$s'::uuid)$$, :'ada_org_id'),
+insert into app.target (id, org_id, api_key) values (1, :'ada_org_id', 'hush');
+update app.target set note = 'changed';
+delete from app.target;
+select results_eq(format($$select action, object_type, object_id, before, after from saas.audit_event where org_id = %L and object_type = 'app.target' order by id$$, :'ada_org_id'),
+    format($$values ('row.added', 'app.target', '1', null::jsonb, '{"id": 1, "org_id": "%1$s", "note": null}'::jsonb),
+                    ('row.changed', 'app.target', '1', '{"id": 1, "org_id": "%1$s", "note": null}', '{"id": 1, "org_id": "%1$s", "note": "changed"}'),
+                    ('row.deleted', 'app.target', '1', '{"id": 1, "org_id": "%1$s", "note": "changed"}', null)$$, :'ada_org_id'),
     'writes changes down, without what is named like a secret');
-\endif
 
 --
 -- The guard
