@@ -127,7 +127,8 @@ select is((select count(*) from saas.audit_event where action = 'permission.regi
 -- Parallel workers have it by their leader.
 begin;
 set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0; set local min_parallel_table_scan_size = 0; set local max_parallel_workers_per_gather = 2;
-set local force_parallel_mode = on;
+select name as force_parallel from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query') \gset
+set local :force_parallel = on;
 select saas.assume_identity(:'abe', :'acme') as ok \gset
 set local session authorization saas_user;
 select count(*) as deals from public.deal \gset
