@@ -44,6 +44,7 @@ grant execute on function
     to saas_operator;
 grant execute on procedure saas.poll(integer) to saas_operator;
 grant execute on function saas.mail_status(), saas.retry_mail(uuid) to saas_operator;
+grant execute on function saas.generate_master_key() to saas_operator;
 
 grant execute on function
     saas.token_keys(), saas.rotate_token_keys(interval, interval), saas.retire_token_key(text)

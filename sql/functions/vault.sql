@@ -78,6 +78,12 @@ as 'MODULE_PATHNAME', 'pg_saas_create_data_key';
 comment on function saas_private.create_data_key(uuid) is
 'Makes the first data key of a new organization; does nothing when it has one.';
 
+create function saas.generate_master_key() returns text
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_generate_master_key';
+comment on function saas.generate_master_key() is
+'A new master key for the operator to keep: comment lines that say where it belongs, and the line "version:64 hex digits" with the version above the highest configured one. Nothing is stored: what is not copied is gone. Errors: F0000 when the configured keys cannot be read. For saas_operator and superusers; read it over a connection that nobody watches.';
+
 create function saas_private.hash_password(password text) returns text
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_hash_password';

@@ -1,6 +1,6 @@
 /*
  * master_key.c
- *	  Reader of the master key file's text.
+ *	  Reader of the text that holds the master keys.
  */
 #include "pure/master_key.h"
 
@@ -39,7 +39,8 @@ set_fingerprint(SaasMasterKey *key)
 }
 
 static bool
-parse_line(const char *line, size_t length, int number, SaasMasterKeys *keys, SaasProblem *problem)
+parse_line(const char *line, size_t length, int number, const char *source,
+		   SaasMasterKeys *keys, SaasProblem *problem)
 {
 	const char *colon = memchr(line, ':', length);
 	char		digits[2 * SAAS_KEY_LENGTH + 1];
@@ -50,13 +51,13 @@ parse_line(const char *line, size_t length, int number, SaasMasterKeys *keys, Sa
 	if (colon == NULL || !parse_version(line, (size_t) (colon - line), &version) ||
 		length - (size_t) (colon - line) - 1 != 2 * SAAS_KEY_LENGTH)
 		return SaasProblemSet(problem, BAD_FILE,
-							  "line %d of the master key file is not \"version:64 hex digits\"", number);
+							  "line %d of %s is not \"version:64 hex digits\"", number, source);
 	if (SaasMasterKeyFind(keys, version) != NULL)
 		return SaasProblemSet(problem, BAD_FILE,
-							  "line %d of the master key file repeats version %d", number, version);
+							  "line %d of %s repeats version %d", number, source, version);
 	if (keys->count == SAAS_MAX_MASTER_KEYS)
 		return SaasProblemSet(problem, BAD_FILE,
-							  "the master key file holds more than %d keys", SAAS_MAX_MASTER_KEYS);
+							  "%s holds more than %d keys", source, SAAS_MAX_MASTER_KEYS);
 	key = &keys->items[keys->count];
 	key->version = version;
 	memcpy(digits, colon + 1, 2 * SAAS_KEY_LENGTH);
@@ -65,13 +66,14 @@ parse_line(const char *line, size_t length, int number, SaasMasterKeys *keys, Sa
 	SaasWipe(digits, sizeof(digits));
 	if (!decoded)
 		return SaasProblemSet(problem, BAD_FILE,
-							  "line %d of the master key file is not \"version:64 hex digits\"", number);
+							  "line %d of %s is not \"version:64 hex digits\"", number, source);
 	keys->count++;
 	return true;
 }
 
 bool
-SaasMasterKeysParse(const char *text, size_t length, SaasMasterKeys *keys, SaasProblem *problem)
+SaasMasterKeysParse(const char *text, size_t length, const char *source,
+					SaasMasterKeys *keys, SaasProblem *problem)
 {
 	const char *end = text + length;
 	int			number = 0;
@@ -91,11 +93,11 @@ SaasMasterKeysParse(const char *text, size_t length, SaasMasterKeys *keys, SaasP
 			stop--;
 		if (first == stop || *first == '#')
 			continue;
-		if (!parse_line(first, (size_t) (stop - first), number, keys, problem))
+		if (!parse_line(first, (size_t) (stop - first), number, source, keys, problem))
 			return false;
 	}
 	if (keys->count == 0)
-		return SaasProblemSet(problem, BAD_FILE, "the master key file holds no key");
+		return SaasProblemSet(problem, BAD_FILE, "%s holds no key", source);
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /*
  * master_key.h
- *	  Reader of the master key file's text.
+ *	  Reader of the text that holds the master keys.
  */
 #ifndef SAAS_MASTER_KEY_H
 #define SAAS_MASTER_KEY_H
@@ -31,10 +31,11 @@ typedef struct SaasMasterKeys
 /*
  * Reads lines "version:64 hex digits"; blank lines and lines that begin with
  * '#' are skipped.  F0000 with the line's number, never its text, for anything
- * else, a version twice, or no key.  The caller wipes keys.
+ * else, a version twice, or no key; source says what the text is, "the master
+ * key file" for one.  The caller wipes keys.
  */
-extern bool SaasMasterKeysParse(const char *text, size_t length, SaasMasterKeys *keys,
-								SaasProblem *problem);
+extern bool SaasMasterKeysParse(const char *text, size_t length, const char *source,
+								SaasMasterKeys *keys, SaasProblem *problem);
 
 /* The key of that version, or the highest for version 0; NULL when missing. */
 extern const SaasMasterKey *SaasMasterKeyFind(const SaasMasterKeys *keys, int version);

@@ -13,6 +13,7 @@
 #include "server/run_as.h"
 #include "state/identity.h"
 #include "state/keyring.h"
+#include "state/master_keys.h"
 #include "state/sealed.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -29,6 +30,7 @@ PG_FUNCTION_INFO_V1(pg_saas_unseal);
 PG_FUNCTION_INFO_V1(pg_saas_seal_for_platform);
 PG_FUNCTION_INFO_V1(pg_saas_unseal_for_platform);
 PG_FUNCTION_INFO_V1(pg_saas_create_data_key);
+PG_FUNCTION_INFO_V1(pg_saas_generate_master_key);
 
 /* The text is never quoted: somebody may have passed a plaintext by mistake. */
 static struct varlena *
@@ -203,4 +205,40 @@ pg_saas_create_data_key(PG_FUNCTION_ARGS)
 		elog(ERROR, "create_data_key needs an organization");
 	(void) SaasKeyringCurrent(PG_GETARG_UUID_P(0), true);
 	PG_RETURN_VOID();
+}
+
+/* One above the highest that is configured. */
+static int
+next_master_version(void)
+{
+	SaasMasterKeys keys;
+	int			version;
+
+	if (!SaasMasterKeysAreConfigured())
+		return 1;
+	SaasMasterKeysRead(&keys);
+	version = SaasMasterKeyFind(&keys, 0)->version;
+	SaasWipe(&keys, sizeof(keys));
+	return version + 1;
+}
+
+Datum
+pg_saas_generate_master_key(PG_FUNCTION_ARGS)
+{
+	uint8_t		key[SAAS_KEY_LENGTH];
+	char		digits[2 * SAAS_KEY_LENGTH + 1];
+	char	   *lines;
+	text	   *result;
+
+	if (!SaasRandomBytes(key, sizeof(key)))
+		elog(ERROR, "could not make a master key");
+	SaasHexEncode(key, sizeof(key), digits);
+	lines = psprintf("# Append to what %s names, keep a copy apart from the database's backups,\n"
+					 "# reload the configuration, then: call saas.rewrap_data_keys();\n"
+					 "%d:%s", SaasMasterKeysSetting(), next_master_version(), digits);
+	result = cstring_to_text(lines);
+	SaasWipe(key, sizeof(key));
+	SaasWipe(digits, sizeof(digits));
+	SaasWipe(lines, strlen(lines));
+	PG_RETURN_TEXT_P(result);
 }

@@ -10,10 +10,12 @@
 #include "server/raise.h"
 #include "server/plan.h"
 #include "server/run_as.h"
+#include "server/secret_pages.h"
 #include "server/uuidv7.h"
 #include "state/keyring.h"
-#include "state/master_key_file.h"
+#include "state/master_keys.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #define CACHE_SIZE		64
 #define WRAPPED_LENGTH	(SAAS_NONCE_LENGTH + SAAS_KEY_LENGTH + SAAS_TAG_LENGTH)
@@ -38,13 +40,26 @@ typedef struct CacheEntry
 
 const pg_uuid_t SaasPlatformOrg;
 
-static CacheEntry cache[CACHE_SIZE];
+static CacheEntry *cache = NULL;	/* CACHE_SIZE entries in pages of their own */
 static uint64 cache_clock;
+static TimestampTz cache_loaded_at; /* the configuration it belongs to */
 
 static void
 forget_all(void)
 {
-	SaasWipe(cache, sizeof(cache));
+	if (cache != NULL)
+		SaasWipe(cache, sizeof(CacheEntry) * CACHE_SIZE);
+}
+
+/* A master key that was taken away opens nothing from the next reload on. */
+static void
+prepare_cache(void)
+{
+	if (cache == NULL)
+		cache = SaasSecretPages(sizeof(CacheEntry) * CACHE_SIZE);
+	if (cache_loaded_at != PgReloadTime)
+		forget_all();
+	cache_loaded_at = PgReloadTime;
 }
 
 static void
@@ -77,6 +92,7 @@ SaasKeyringInit(void)
 static const SaasDataKey *
 find_cached(const pg_uuid_t *org_id, int version)
 {
+	prepare_cache();
 	for (int i = 0; i < CACHE_SIZE; i++)
 	{
 		CacheEntry *entry = &cache[i];
@@ -135,7 +151,7 @@ unwrap(const pg_uuid_t *org_id, const WrappedKey *wrapped, uint8_t *key)
 	SaasMasterKeys masters;
 	bool		opened = false;
 
-	SaasMasterKeyFileRead(&masters);
+	SaasMasterKeysRead(&masters);
 	master = SaasMasterKeyFind(&masters, wrapped->master_version);
 	if (master != NULL)
 	{
@@ -148,9 +164,11 @@ unwrap(const pg_uuid_t *org_id, const WrappedKey *wrapped, uint8_t *key)
 	SaasWipe(&masters, sizeof(masters));
 	if (!opened)
 		SaasRaise("55000", "the master key does not open this database's data keys",
-				  psprintf("Version %d with fingerprint %s is needed; the key file has %s.",
-						   wrapped->master_version, wrapped->master_fingerprint, found),
-				  "Put the master key that this database was used with into saas.master_key_file.");
+				  psprintf("Version %d with fingerprint %s is needed; %s has %s.",
+						   wrapped->master_version, wrapped->master_fingerprint,
+						   SaasMasterKeysSource(), found),
+				  psprintf("Put the master key that this database was used with into what %s names.",
+						   SaasMasterKeysSetting()));
 }
 
 /* Reads a row; version 0 reads the highest.  Returns false when there is none. */
@@ -228,7 +246,7 @@ create_key(const pg_uuid_t *org_id)
 	SaasMasterKeys masters;
 	bool		done;
 
-	SaasMasterKeyFileRead(&masters);
+	SaasMasterKeysRead(&masters);
 	master = SaasMasterKeyFind(&masters, 0);
 	wrapped.master_version = master->version;
 	strlcpy(wrapped.master_fingerprint, master->fingerprint, sizeof(wrapped.master_fingerprint));

@@ -10,6 +10,7 @@
 
 #include "server/raise.h"
 #include "state/secret_file.h"
+#include "state/secret_path.h"
 #include "storage/fd.h"
 
 static void
@@ -19,21 +20,15 @@ refuse(const SaasSecretFile *file, const char *reason, const char *hint)
 			  hint ? hint : psprintf("Check %s.", file->setting));
 }
 
-/* Whoever may write the directory may replace the file. */
+/* Whoever may write a directory above it may replace the file. */
 static void
-check_directory(const SaasSecretFile *file)
+check_directories(const SaasSecretFile *file)
 {
-	char		directory[MAXPGPATH];
-	struct stat st;
+	const char *problem = SaasSecretPathProblem(file->path);
 
-	strlcpy(directory, file->path, sizeof(directory));
-	get_parent_directory(directory);
-	if (stat(directory[0] ? directory : ".", &st) != 0)
-		refuse(file, "its directory cannot be read", NULL);
-	if ((st.st_uid != geteuid() && st.st_uid != 0) ||
-		((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0))
-		refuse(file, "others may write its directory",
-			   "The directory must belong to the server's user or root and be writable by nobody else.");
+	if (problem != NULL)
+		refuse(file, problem,
+			   "Every directory above it must belong to the server's user or root and be writable by nobody else.");
 }
 
 static void
@@ -60,7 +55,7 @@ SaasSecretFileRead(const SaasSecretFile *file, char text[SAAS_SECRET_FILE_MAX])
 
 	if (!is_absolute_path(file->path))
 		refuse(file, "its path is not absolute", psprintf("Set %s to an absolute path.", file->setting));
-	check_directory(file);
+	check_directories(file);
 	/* Opening a FIFO would wait for its writer. */
 	fd = OpenTransientFile(file->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | PG_BINARY);
 	if (fd < 0)

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "pure/command_line.h"
 #include "pure/jwt.h"
 #include "pure/mail.h"
 #include "pure/smtp_url.h"
@@ -12,6 +13,8 @@
 #include "utils/guc.h"
 
 char	   *saas_master_key_file = NULL;
+char	   *saas_master_key_command = NULL;
+int			saas_master_key_command_timeout = 10000;
 int			saas_bcrypt_cost = 11;
 int			saas_access_token_lifetime = 900;
 int			saas_invitation_lifetime = 172800;
@@ -127,6 +130,20 @@ assign_trusted_proxies(const char *newval, void *extra)
 	trusted_proxies = extra ? (const SaasProxies *) extra : &no_proxies;
 }
 
+static bool
+check_master_key_command(char **newval, void **extra, GucSource source)
+{
+	SaasCommandLine line;
+
+	(void) extra;
+	(void) source;
+	if (*newval == NULL || **newval == '\0' || SaasCommandLineSplit(*newval, &line))
+		return true;
+	GUC_check_errdetail("It is an absolute path with arguments, at most %d words.", SAAS_COMMAND_WORDS_MAX);
+	GUC_check_errhint("Put a word that holds blanks into double quotes; no shell reads them.");
+	return false;
+}
+
 static void
 define_identity_settings(void)
 {
@@ -135,6 +152,15 @@ define_identity_settings(void)
 							   "Lines \"version:64 hex digits\"; the highest version is current. Must belong to the server's user (or root) and be readable by nobody else.",
 							   &saas_master_key_file, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.master_key_command",
+							   "Command that prints the master keys, instead of a file.",
+							   "An absolute path with arguments, run as the server's user and without a shell; words are separated by blanks, double quotes keep blanks in a word. Each process runs it when it first opens a data key and again after a reload.",
+							   &saas_master_key_command, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_master_key_command, NULL, NULL);
+	DefineCustomIntVariable("saas.master_key_command_timeout",
+							"Time limit of saas.master_key_command.",
+							NULL, &saas_master_key_command_timeout, 10000, 100, 60000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.bcrypt_cost",
 							"Cost of password hashes: each step doubles their time.",
 							NULL, &saas_bcrypt_cost, 11, 10, 16,

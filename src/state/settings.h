@@ -11,6 +11,8 @@
 #include "pure/client_address.h"
 
 extern char *saas_master_key_file;
+extern char *saas_master_key_command;
+extern int	saas_master_key_command_timeout;
 extern int	saas_bcrypt_cost;
 extern int	saas_access_token_lifetime; /* s */
 extern char *saas_jwt_issuer;
