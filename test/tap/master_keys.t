@@ -161,14 +161,14 @@ sub read_pid
 	return 0 + $pid;
 }
 
-use_command(script('hangs', "echo \$\$ > $dir/pid\nsleep 600\n"));
+use_command(script('hangs', "echo \$\$ > $dir/pid\ntail -f /dev/null\n"));
 set('saas.master_key_command_timeout' => '100ms');
 refused_ok(qr/F0000: .*it did not end within 100 ms/, 'one that does not end');
 ok(!is_running(read_pid("$dir/pid")), 'it is stopped');
-script('hangs', "sleep 600 & echo \$! > $dir/pid\necho 1:$key\n");
+script('hangs', "tail -f /dev/null & echo \$! > $dir/pid\necho 1:$key\n");
 refused_ok(qr/F0000: .*it did not end within 100 ms/, 'one that leaves a child behind with its output');
 ok(!is_running(read_pid("$dir/pid")), 'the child is stopped too');
-script('hangs', "echo \$\$ > $dir/pid\nsleep 600\n");
+script('hangs', "echo \$\$ > $dir/pid\ntail -f /dev/null\n");
 set('saas.master_key_command_timeout' => '59s');
 like(key_error("set statement_timeout = '50ms'; $needs"), qr/57014/, 'a statement that waits for it can be cancelled');
 ok(!is_running(read_pid("$dir/pid")), 'and takes it along');

@@ -12,7 +12,8 @@ static void
 splits(const char *command, const char *expected)
 {
 	SaasCommandLine line;
-	char		joined[SAAS_COMMAND_LINE_MAX + SAAS_COMMAND_WORDS_MAX] = "";
+	char		joined[SAAS_COMMAND_LINE_MAX + SAAS_COMMAND_WORDS_MAX];
+	int			length = 0;
 
 	if (!SaasCommandLineSplit(command, &line))
 	{
@@ -20,10 +21,7 @@ splits(const char *command, const char *expected)
 		return;
 	}
 	for (int i = 0; i < line.count; i++)
-	{
-		strcat(joined, i > 0 ? "|" : "");
-		strcat(joined, line.words[i]);
-	}
+		length += snprintf(joined + length, sizeof(joined) - length, "%s%s", i > 0 ? "|" : "", line.words[i]);
 	is_text(joined, expected, "%s", command);
 	ok(line.words[line.count] == NULL, "and ends with NULL");
 }
