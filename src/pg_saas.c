@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "sql/login_hook.h"
+#include "state/blind_index.h"
 #include "state/identity.h"
 #include "state/journal.h"
 #include "state/keyring.h"
@@ -37,6 +38,7 @@ _PG_init(void)
 	SaasSettingsInit();
 	SaasIdentityInit();
 	SaasKeyringInit();
+	SaasBlindIndexInit();
 	SaasSharedInit();
 	SaasLimitsInit();
 	SaasJournalInit();

@@ -29,7 +29,7 @@ grant execute on function
     saas_api.refresh_connections(uuid[], integer), saas_api.test_connection(uuid, integer),
     saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[]),
     saas_api.limits_overview(uuid),
-    saas.seal(text, text, text), saas.describe(saas.sealed)
+    saas.seal(text, text, text), saas.blind_index(text, text), saas.describe(saas.sealed)
     to saas_user;
 grant usage on type saas.sealed to saas_user, saas_owner, saas_service, saas_poller, saas_operator;
 grant execute on function

@@ -51,6 +51,12 @@ as 'MODULE_PATHNAME', 'pg_saas_unseal';
 comment on function saas.unseal(saas.sealed, text, text) is
 'Opens a value sealed for the current organization, purpose and context. Any other value, and any altered one, is error 22023. EXECUTE is granted to nobody: grant it to the role that must read, and to no tenant role.';
 
+create function saas.blind_index(value text, purpose text) returns bytea
+language c stable parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_blind_index';
+comment on function saas.blind_index(text, text) is
+'16 bytes that are the same for the same value, purpose and organization, and say nothing without the organization''s key: store them beside a sealed value, index them, and search with where email_index = saas.blind_index(lower($1), ''customer.email''). Who sees the column sees which rows have equal values. NULL gives NULL. The first use in an organization makes its key. Errors: PT401 without an organization, 22023 for a purpose that is not 1 to 255 bytes or begins with pg_saas:, 55000 without a usable master key, 25006 for the first use in a read-only transaction. Callable by saas_user.';
+
 create function saas_private.seal_secrets(org_id uuid, connection_id uuid, origin text, secrets jsonb)
 returns table (name text, value saas.sealed)
 language c volatile parallel unsafe

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/core_names.h>
@@ -38,31 +39,120 @@ SaasRandomBytes(void *bytes, size_t length)
 	return finished(RAND_bytes_ex(NULL, bytes, length, 0) == 1);
 }
 
-/*
- * A context ready for the associated data, or NULL.  Lengths beyond int are
- * refused here because the EVP interface counts in int.
- */
-static EVP_CIPHER_CTX *
-aead_start(const uint8_t *key, const uint8_t *nonce, const void *aad, size_t aad_length,
-		   size_t length, bool seal)
+/* A cipher and the key that it has, serial 0: none. */
+typedef struct Aead
 {
 	EVP_CIPHER_CTX *ctx;
-	int			unused;
+	uint64_t	serial;
+} Aead;
 
-	if (length > INT_MAX || aad_length > INT_MAX)
-		return NULL;
+static Aead kept_sealer;
+static Aead kept_opener;
+
+#define NONCES_AT_ONCE	64
+
+static uint8_t nonces[NONCES_AT_ONCE][SAAS_NONCE_LENGTH];
+static int	nonces_left;
+static pid_t nonces_of;
+
+bool
+SaasRandomNonce(uint8_t nonce[SAAS_NONCE_LENGTH])
+{
+	pid_t		pid = getpid();
+
+	/* What a parent drew before a fork is the parent's. */
+	if (nonces_left == 0 || nonces_of != pid)
+	{
+		nonces_left = 0;
+		if (!SaasRandomBytes(nonces, sizeof(nonces)))
+			return false;
+		nonces_left = NONCES_AT_ONCE;
+		nonces_of = pid;
+	}
+	memcpy(nonce, nonces[--nonces_left], SAAS_NONCE_LENGTH);
+	return true;
+}
+
+static bool
+aead_create(Aead *aead)
+{
 	if (aes_256_gcm == NULL)
 		aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	if (aes_256_gcm == NULL)
-		return NULL;
-	ctx = EVP_CIPHER_CTX_new();
-	if (ctx == NULL)
-		return NULL;
-	if (EVP_CipherInit_ex2(ctx, aes_256_gcm, key, nonce, seal, NULL) == 1 &&
-		(aad_length == 0 || EVP_CipherUpdate(ctx, NULL, &unused, aad, (int) aad_length) == 1))
-		return ctx;
-	EVP_CIPHER_CTX_free(ctx);
-	return NULL;
+	if (aead->ctx == NULL && aes_256_gcm != NULL)
+		aead->ctx = EVP_CIPHER_CTX_new();
+	return aead->ctx != NULL;
+}
+
+static void
+aead_forget(Aead *aead)
+{
+	if (aead->ctx != NULL)
+		(void) EVP_CIPHER_CTX_reset(aead->ctx);
+	aead->serial = 0;
+}
+
+/* Ready for the plaintext.  Expanding a key takes longer than sealing 200 bytes. */
+static bool
+aead_start(Aead *aead, uint64_t serial, const uint8_t *key, const uint8_t *nonce,
+		   const void *aad, size_t aad_length, size_t length, bool seal)
+{
+	bool		has_key = serial != 0 && aead->serial == serial;
+	int			unused;
+
+	/* The EVP interface counts in int. */
+	if (length > INT_MAX || aad_length > INT_MAX || !aead_create(aead))
+		return false;
+	if (EVP_CipherInit_ex2(aead->ctx, has_key ? NULL : aes_256_gcm, has_key ? NULL : key, nonce, seal, NULL) != 1)
+	{
+		aead_forget(aead);
+		return false;
+	}
+	aead->serial = serial;
+	return aad_length == 0 || EVP_CipherUpdate(aead->ctx, NULL, &unused, aad, (int) aad_length) == 1;
+}
+
+static void
+aead_free(Aead *aead)
+{
+	EVP_CIPHER_CTX_free(aead->ctx);
+	aead->ctx = NULL;
+}
+
+static bool
+aead_seal(Aead *aead, uint64_t serial, const uint8_t *key, const uint8_t *nonce,
+		  const void *aad, size_t aad_length, const void *plaintext, size_t length,
+		  uint8_t *ciphertext, uint8_t *tag)
+{
+	uint8_t		rest[SAAS_TAG_LENGTH];
+	int			written;
+
+	return finished(aead_start(aead, serial, key, nonce, aad, aad_length, length, true) &&
+					(length == 0 ||
+					 EVP_EncryptUpdate(aead->ctx, ciphertext, &written, plaintext, (int) length) == 1) &&
+					EVP_EncryptFinal_ex(aead->ctx, rest, &written) == 1 &&
+					EVP_CIPHER_CTX_ctrl(aead->ctx, EVP_CTRL_AEAD_GET_TAG, SAAS_TAG_LENGTH, tag) == 1);
+}
+
+static bool
+aead_open(Aead *aead, uint64_t serial, const uint8_t *key, const uint8_t *nonce,
+		  const void *aad, size_t aad_length, const uint8_t *ciphertext, size_t length,
+		  const uint8_t *tag, uint8_t *plaintext)
+{
+	uint8_t		expected[SAAS_TAG_LENGTH];
+	uint8_t		rest[SAAS_TAG_LENGTH];
+	int			written;
+	bool		ok;
+
+	memcpy(expected, tag, sizeof(expected));
+	ok = aead_start(aead, serial, key, nonce, aad, aad_length, length, false) &&
+		(length == 0 ||
+		 EVP_DecryptUpdate(aead->ctx, plaintext, &written, ciphertext, (int) length) == 1) &&
+		EVP_CIPHER_CTX_ctrl(aead->ctx, EVP_CTRL_AEAD_SET_TAG, SAAS_TAG_LENGTH, expected) == 1 &&
+		EVP_DecryptFinal_ex(aead->ctx, rest, &written) == 1;
+	/* GCM decrypts before it knows the tag: nobody may use what it wrote. */
+	if (!ok)
+		SaasWipe(plaintext, length);
+	return finished(ok);
 }
 
 bool
@@ -70,18 +160,11 @@ SaasAeadSeal(const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce[SAAS_NONCE_
 			 const void *aad, size_t aad_length, const void *plaintext, size_t length,
 			 uint8_t *ciphertext, uint8_t tag[SAAS_TAG_LENGTH])
 {
-	EVP_CIPHER_CTX *ctx = aead_start(key, nonce, aad, aad_length, length, true);
-	uint8_t		rest[SAAS_TAG_LENGTH];
-	int			written;
-	bool		ok;
+	Aead		once = {NULL, 0};
+	bool		ok = aead_seal(&once, 0, key, nonce, aad, aad_length, plaintext, length, ciphertext, tag);
 
-	ok = ctx != NULL &&
-		(length == 0 ||
-		 EVP_EncryptUpdate(ctx, ciphertext, &written, plaintext, (int) length) == 1) &&
-		EVP_EncryptFinal_ex(ctx, rest, &written) == 1 &&
-		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, SAAS_TAG_LENGTH, tag) == 1;
-	EVP_CIPHER_CTX_free(ctx);
-	return finished(ok);
+	aead_free(&once);
+	return ok;
 }
 
 bool
@@ -89,23 +172,37 @@ SaasAeadOpen(const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce[SAAS_NONCE_
 			 const void *aad, size_t aad_length, const uint8_t *ciphertext, size_t length,
 			 const uint8_t tag[SAAS_TAG_LENGTH], uint8_t *plaintext)
 {
-	EVP_CIPHER_CTX *ctx = aead_start(key, nonce, aad, aad_length, length, false);
-	uint8_t		expected[SAAS_TAG_LENGTH];
-	uint8_t		rest[SAAS_TAG_LENGTH];
-	int			written;
-	bool		ok;
+	Aead		once = {NULL, 0};
+	bool		ok = aead_open(&once, 0, key, nonce, aad, aad_length, ciphertext, length, tag, plaintext);
 
-	memcpy(expected, tag, sizeof(expected));
-	ok = ctx != NULL &&
-		(length == 0 ||
-		 EVP_DecryptUpdate(ctx, plaintext, &written, ciphertext, (int) length) == 1) &&
-		EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, SAAS_TAG_LENGTH, expected) == 1 &&
-		EVP_DecryptFinal_ex(ctx, rest, &written) == 1;
-	EVP_CIPHER_CTX_free(ctx);
-	/* GCM decrypts before it knows the tag: nobody may use what it wrote. */
-	if (!ok)
-		SaasWipe(plaintext, length);
-	return finished(ok);
+	aead_free(&once);
+	return ok;
+}
+
+bool
+SaasAeadSealNext(uint64_t serial, const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce[SAAS_NONCE_LENGTH],
+				 const void *aad, size_t aad_length, const void *plaintext, size_t length,
+				 uint8_t *ciphertext, uint8_t tag[SAAS_TAG_LENGTH])
+{
+	return aead_seal(&kept_sealer, serial, key, nonce, aad, aad_length, plaintext, length, ciphertext, tag);
+}
+
+bool
+SaasAeadOpenNext(uint64_t serial, const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce[SAAS_NONCE_LENGTH],
+				 const void *aad, size_t aad_length, const uint8_t *ciphertext, size_t length,
+				 const uint8_t tag[SAAS_TAG_LENGTH], uint8_t *plaintext)
+{
+	return aead_open(&kept_opener, serial, key, nonce, aad, aad_length, ciphertext, length, tag, plaintext);
+}
+
+void
+SaasAeadForget(void)
+{
+	/* Transactions that seal nothing end here too. */
+	if (kept_sealer.serial != 0)
+		aead_forget(&kept_sealer);
+	if (kept_opener.serial != 0)
+		aead_forget(&kept_opener);
 }
 
 bool

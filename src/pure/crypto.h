@@ -33,6 +33,27 @@ extern bool SaasAeadOpen(const uint8_t key[SAAS_KEY_LENGTH], const uint8_t nonce
 						 const uint8_t *ciphertext, size_t length,
 						 const uint8_t tag[SAAS_TAG_LENGTH], uint8_t *plaintext);
 
+/*
+ * The same for many values under few keys: the cipher keeps the key that it
+ * had last, and serial says which one that is.  A serial stands for one key
+ * for the life of the process and is never 0.  SaasAeadForget empties it.
+ */
+extern bool SaasAeadSealNext(uint64_t serial, const uint8_t key[SAAS_KEY_LENGTH],
+							 const uint8_t nonce[SAAS_NONCE_LENGTH], const void *aad, size_t aad_length,
+							 const void *plaintext, size_t length,
+							 uint8_t *ciphertext, uint8_t tag[SAAS_TAG_LENGTH]);
+extern bool SaasAeadOpenNext(uint64_t serial, const uint8_t key[SAAS_KEY_LENGTH],
+							 const uint8_t nonce[SAAS_NONCE_LENGTH], const void *aad, size_t aad_length,
+							 const uint8_t *ciphertext, size_t length,
+							 const uint8_t tag[SAAS_TAG_LENGTH], uint8_t *plaintext);
+extern void SaasAeadForget(void);
+
+/*
+ * A random nonce.  They are public, so they are drawn many at a time; a forked
+ * child draws its own.
+ */
+extern bool SaasRandomNonce(uint8_t nonce[SAAS_NONCE_LENGTH]);
+
 extern bool SaasSha256(const void *bytes, size_t length, uint8_t digest[SAAS_DIGEST_LENGTH]);
 extern bool SaasHmacSha256(const void *key, size_t key_length, const void *bytes, size_t length,
 						   uint8_t digest[SAAS_DIGEST_LENGTH]);

@@ -11,6 +11,7 @@
 #include "pure/crypto.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "state/blind_index.h"
 #include "state/identity.h"
 #include "state/keyring.h"
 #include "state/master_keys.h"
@@ -31,6 +32,7 @@ PG_FUNCTION_INFO_V1(pg_saas_seal_for_platform);
 PG_FUNCTION_INFO_V1(pg_saas_unseal_for_platform);
 PG_FUNCTION_INFO_V1(pg_saas_create_data_key);
 PG_FUNCTION_INFO_V1(pg_saas_generate_master_key);
+PG_FUNCTION_INFO_V1(pg_saas_blind_index);
 
 /* The text is never quoted: somebody may have passed a plaintext by mistake. */
 static struct varlena *
@@ -173,6 +175,23 @@ pg_saas_unseal(PG_FUNCTION_ARGS)
 	purpose = purpose_argument(fcinfo, 1);
 	PG_RETURN_TEXT_P(open_as_text(current_org(), PG_GETARG_VARLENA_PP(0),
 								  purpose, context_argument(fcinfo, 2)));
+}
+
+Datum
+pg_saas_blind_index(PG_FUNCTION_ARGS)
+{
+	text	   *value;
+	char	   *purpose;
+	bytea	   *index;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	value = PG_GETARG_TEXT_PP(0);
+	purpose = purpose_argument(fcinfo, 1);
+	index = palloc(VARHDRSZ + SAAS_BLIND_INDEX_LENGTH);
+	SET_VARSIZE(index, VARHDRSZ + SAAS_BLIND_INDEX_LENGTH);
+	SaasBlindIndex(current_org(), purpose, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), (uint8 *) VARDATA(index));
+	PG_RETURN_BYTEA_P(index);
 }
 
 Datum

@@ -42,11 +42,13 @@ const pg_uuid_t SaasPlatformOrg;
 
 static CacheEntry *cache = NULL;	/* CACHE_SIZE entries in pages of their own */
 static uint64 cache_clock;
+static uint64 last_serial;
 static TimestampTz cache_loaded_at; /* the configuration it belongs to */
 
 static void
 forget_all(void)
 {
+	SaasAeadForget();
 	if (cache != NULL)
 		SaasWipe(cache, sizeof(CacheEntry) * CACHE_SIZE);
 }
@@ -69,6 +71,9 @@ at_transaction_end(XactEvent event, void *arg)
 	/* A prepared transaction may still be rolled back, by anyone. */
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		forget_all();
+	/* OpenSSL expands keys in memory that core dumps show. */
+	else if (event == XACT_EVENT_COMMIT)
+		SaasAeadForget();
 }
 
 static void
@@ -269,6 +274,7 @@ take(const pg_uuid_t *org_id, const WrappedKey *wrapped, bool is_current)
 	entry = oldest_entry();
 	entry->key.org_id = *org_id;
 	entry->key.version = wrapped->version;
+	entry->key.serial = ++last_serial;
 	memcpy(entry->key.key, key, sizeof(key));
 	entry->is_current = is_current;
 	entry->used = ++cache_clock;

@@ -21,6 +21,7 @@ typedef struct SaasDataKey
 {
 	pg_uuid_t	org_id;
 	int			version;
+	uint64		serial;			/* as pure/crypto.h wants it */
 	uint8_t		key[SAAS_KEY_LENGTH];
 } SaasDataKey;
 

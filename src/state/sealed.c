@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "compat.h"
-#include "lib/stringinfo.h"
 #include "port/pg_bswap.h"
 #include "server/raise.h"
 #include "state/keyring.h"
@@ -31,20 +30,47 @@ SaasSealedKeyVersion(const struct varlena *sealed)
 	return (int) pg_ntoh32(version);
 }
 
-static void
-build_aad(StringInfo aad, const pg_uuid_t *org_id, int key_version,
-		  const char *purpose, const char *context)
+/* Associated data, on the stack unless purpose and context are long. */
+typedef struct Aad
 {
-	uint32		version = pg_hton32((uint32) key_version);
-	uint32		purpose_length = pg_hton32((uint32) strlen(purpose));
+	char	   *bytes;
+	Size		length;
+	char		small[256];
+} Aad;
 
-	initStringInfo(aad);
-	appendStringInfoChar(aad, SAAS_SEALED_FORMAT);
-	appendBinaryStringInfo(aad, (char *) &version, sizeof(version));
-	appendBinaryStringInfo(aad, (const char *) org_id->data, UUID_LEN);
-	appendBinaryStringInfo(aad, (char *) &purpose_length, sizeof(purpose_length));
-	appendStringInfoString(aad, purpose);
-	appendStringInfoString(aad, context);
+static void
+append(Aad *aad, const void *bytes, Size length)
+{
+	memcpy(aad->bytes + aad->length, bytes, length);
+	aad->length += length;
+}
+
+static void
+build_aad(Aad *aad, const pg_uuid_t *org_id, int key_version, const char *purpose, const char *context)
+{
+	const char	format = SAAS_SEALED_FORMAT;
+	uint32		version = pg_hton32((uint32) key_version);
+	Size		purpose_length = strlen(purpose);
+	Size		context_length = strlen(context);
+	uint32		length = pg_hton32((uint32) purpose_length);
+	Size		total = sizeof(format) + sizeof(version) + UUID_LEN + sizeof(length) +
+		purpose_length + context_length;
+
+	aad->bytes = total <= sizeof(aad->small) ? aad->small : palloc(total);
+	aad->length = 0;
+	append(aad, &format, sizeof(format));
+	append(aad, &version, sizeof(version));
+	append(aad, org_id->data, UUID_LEN);
+	append(aad, &length, sizeof(length));
+	append(aad, purpose, purpose_length);
+	append(aad, context, context_length);
+}
+
+static void
+free_aad(Aad *aad)
+{
+	if (aad->bytes != aad->small)
+		pfree(aad->bytes);
 }
 
 struct varlena *
@@ -53,7 +79,7 @@ SaasSeal(const pg_uuid_t *org_id, const char *plaintext, Size length,
 {
 	const SaasDataKey *key;
 	struct varlena *sealed;
-	StringInfoData aad;
+	Aad			aad;
 	uint32		version;
 	char	   *bytes;
 
@@ -68,11 +94,11 @@ SaasSeal(const pg_uuid_t *org_id, const char *plaintext, Size length,
 	version = pg_hton32((uint32) key->version);
 	bytes[0] = SAAS_SEALED_FORMAT;
 	memcpy(bytes + 1, &version, sizeof(version));
-	if (!SaasRandomBytes(bytes + NONCE_AT, SAAS_NONCE_LENGTH) ||
-		!SaasAeadSeal(key->key, (uint8_t *) bytes + NONCE_AT, aad.data, aad.len, plaintext, length,
+	if (!SaasRandomNonce((uint8_t *) bytes + NONCE_AT) ||
+		!SaasAeadSealNext(key->serial, key->key, (uint8_t *) bytes + NONCE_AT, aad.bytes, aad.length, plaintext, length,
 					  (uint8_t *) bytes + CIPHER_AT, (uint8_t *) bytes + CIPHER_AT + length))
 		elog(ERROR, "could not seal a value");
-	pfree(aad.data);
+	free_aad(&aad);
 	return sealed;
 }
 
@@ -83,7 +109,7 @@ SaasUnseal(const pg_uuid_t *org_id, const struct varlena *sealed,
 	const char *bytes = VARDATA_ANY(sealed);
 	Size		size = VARSIZE_ANY_EXHDR(sealed);
 	const SaasDataKey *key;
-	StringInfoData aad;
+	Aad			aad;
 	char	   *plaintext;
 
 	if (!SaasSealedIsWellFormed(bytes, size))
@@ -92,12 +118,12 @@ SaasUnseal(const pg_uuid_t *org_id, const struct varlena *sealed,
 	key = SaasKeyringVersion(org_id, SaasSealedKeyVersion(sealed));
 	build_aad(&aad, org_id, key->version, purpose, context);
 	plaintext = palloc(*length + 1);
-	if (!SaasAeadOpen(key->key, (const uint8_t *) bytes + NONCE_AT, aad.data, aad.len,
+	if (!SaasAeadOpenNext(key->serial, key->key, (const uint8_t *) bytes + NONCE_AT, aad.bytes, aad.length,
 					  (const uint8_t *) bytes + CIPHER_AT, *length,
 					  (const uint8_t *) bytes + CIPHER_AT + *length, (uint8_t *) plaintext))
 		SaasRaise("22023", "cannot open the sealed value", NULL,
 				  "It opens only for the organization, purpose and context it was sealed for.");
 	plaintext[*length] = '\0';
-	pfree(aad.data);
+	free_aad(&aad);
 	return plaintext;
 }

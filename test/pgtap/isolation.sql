@@ -76,6 +76,8 @@ begin
     insert into saas_private.email_change (user_id, new_email, token_hash, expires_at)
     values (person.user_id, name || '.new@example.com', sha256(name::bytea), now() + interval '1 day');
     perform saas_private.audit('thing.made', 'thing', name, null, jsonb_build_object('name', name), person.org_id);
+    insert into saas_private.blind_index_key (org_id, key)
+    values (person.org_id, saas_private.seal_for_platform(name, 'pg_saas:test', ''));
 end
 $$;
 select attack.settle('attacker');

@@ -5,6 +5,8 @@
 #include "pure/crypto.h"
 
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -186,6 +188,78 @@ test_gcm_tampering(void)
 	   "more than 2 GB is refused before a byte is read");
 }
 
+/* Values under two keys in turn, through the cipher that keeps the last key. */
+static void
+test_gcm_next(void)
+{
+	uint8_t		keys[2][32];
+	uint8_t		nonce[12];
+	uint8_t		ciphertext[2][16];
+	uint8_t		tag[2][16];
+	uint8_t		plaintext[16];
+	bool		agrees = true;
+	bool		opens = true;
+
+	SaasRandomBytes(keys, sizeof(keys));
+	for (int round = 0; round < 8; round++)
+	{
+		int			which = round / 2 % 2;
+		uint8_t		expected[16];
+		uint8_t		expected_tag[16];
+
+		agrees = agrees && SaasRandomNonce(nonce) &&
+			SaasAeadSealNext(which + 1, keys[which], nonce, "aad", 3, "sixteen bytes ..", 16, ciphertext[which], tag[which]) &&
+			SaasAeadSeal(keys[which], nonce, "aad", 3, "sixteen bytes ..", 16, expected, expected_tag) &&
+			memcmp(ciphertext[which], expected, 16) == 0 && memcmp(tag[which], expected_tag, 16) == 0;
+		tag[which][0] ^= 1;
+		opens = opens && !SaasAeadOpenNext(which + 1, keys[which], nonce, "aad", 3, ciphertext[which], 16, tag[which], plaintext);
+		tag[which][0] ^= 1;
+		opens = opens && SaasAeadOpenNext(which + 1, keys[which], nonce, "aad", 3, ciphertext[which], 16, tag[which], plaintext) &&
+			memcmp(plaintext, "sixteen bytes ..", 16) == 0;
+		if (round == 5)
+			SaasAeadForget();
+	}
+	ok(agrees, "a cipher that keeps its key seals as one that does not");
+	ok(opens, "and opens what belongs to the key, after what did not open too");
+	ok(!SaasAeadOpenNext(3, keys[0], nonce, "aad", 3, ciphertext[1], 16, tag[1], plaintext),
+	   "another serial brings another key");
+}
+
+#define NONCES	1000
+
+static int
+compare_nonces(const void *a, const void *b)
+{
+	return memcmp(a, b, SAAS_NONCE_LENGTH);
+}
+
+static void
+test_nonces(void)
+{
+	static uint8_t nonces[NONCES + 1][SAAS_NONCE_LENGTH];
+	int			ends[2];
+	int			repeated = 0;
+	pid_t		child;
+
+	for (int i = 0; i < NONCES; i++)
+		SaasRandomNonce(nonces[i]);
+	if (pipe(ends) != 0)
+		abort();
+	child = fork();
+	if (child == 0)
+	{
+		SaasRandomNonce(nonces[0]);
+		_exit(write(ends[1], nonces[0], SAAS_NONCE_LENGTH) != SAAS_NONCE_LENGTH);
+	}
+	ok(read(ends[0], nonces[NONCES], SAAS_NONCE_LENGTH) == SAAS_NONCE_LENGTH && waitpid(child, NULL, 0) == child,
+	   "a forked child draws a nonce");
+	SaasRandomNonce(nonces[0]);
+	qsort(nonces, NONCES + 1, SAAS_NONCE_LENGTH, compare_nonces);
+	for (int i = 0; i < NONCES; i++)
+		repeated += compare_nonces(nonces[i], nonces[i + 1]) == 0;
+	ok(repeated == 0, "no nonce comes twice, nor in parent and child");
+}
+
 static void
 test_equal_and_wipe(void)
 {
@@ -291,6 +365,8 @@ main(void)
 	test_digests();
 	test_gcm_vectors();
 	test_gcm_tampering();
+	test_gcm_next();
+	test_nonces();
 	test_equal_and_wipe();
 	test_base64url();
 	test_base64url_strict();
