@@ -102,7 +102,8 @@ aead_start(Aead *aead, uint64_t serial, const uint8_t *key, const uint8_t *nonce
 	/* The EVP interface counts in int. */
 	if (length > INT_MAX || aad_length > INT_MAX || !aead_create(aead))
 		return false;
-	if (EVP_CipherInit_ex2(aead->ctx, has_key ? NULL : aes_256_gcm, has_key ? NULL : key, nonce, seal, NULL) != 1)
+	if (EVP_CipherInit_ex2(aead->ctx, has_key ? NULL : aes_256_gcm, has_key ? NULL : key,
+						   nonce, seal, NULL) != 1)
 	{
 		aead_forget(aead);
 		return false;

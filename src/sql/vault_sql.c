@@ -190,7 +190,8 @@ pg_saas_blind_index(PG_FUNCTION_ARGS)
 	purpose = purpose_argument(fcinfo, 1);
 	index = palloc(VARHDRSZ + SAAS_BLIND_INDEX_LENGTH);
 	SET_VARSIZE(index, VARHDRSZ + SAAS_BLIND_INDEX_LENGTH);
-	SaasBlindIndex(current_org(), purpose, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), (uint8 *) VARDATA(index));
+	SaasBlindIndex(current_org(), purpose, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
+				   (uint8 *) VARDATA(index));
 	PG_RETURN_BYTEA_P(index);
 }
 

@@ -95,8 +95,9 @@ SaasSeal(const pg_uuid_t *org_id, const char *plaintext, Size length,
 	bytes[0] = SAAS_SEALED_FORMAT;
 	memcpy(bytes + 1, &version, sizeof(version));
 	if (!SaasRandomNonce((uint8_t *) bytes + NONCE_AT) ||
-		!SaasAeadSealNext(key->serial, key->key, (uint8_t *) bytes + NONCE_AT, aad.bytes, aad.length, plaintext, length,
-					  (uint8_t *) bytes + CIPHER_AT, (uint8_t *) bytes + CIPHER_AT + length))
+		!SaasAeadSealNext(key->serial, key->key, (uint8_t *) bytes + NONCE_AT,
+						  aad.bytes, aad.length, plaintext, length,
+						  (uint8_t *) bytes + CIPHER_AT, (uint8_t *) bytes + CIPHER_AT + length))
 		elog(ERROR, "could not seal a value");
 	free_aad(&aad);
 	return sealed;
@@ -119,8 +120,8 @@ SaasUnseal(const pg_uuid_t *org_id, const struct varlena *sealed,
 	build_aad(&aad, org_id, key->version, purpose, context);
 	plaintext = palloc(*length + 1);
 	if (!SaasAeadOpenNext(key->serial, key->key, (const uint8_t *) bytes + NONCE_AT, aad.bytes, aad.length,
-					  (const uint8_t *) bytes + CIPHER_AT, *length,
-					  (const uint8_t *) bytes + CIPHER_AT + *length, (uint8_t *) plaintext))
+						  (const uint8_t *) bytes + CIPHER_AT, *length,
+						  (const uint8_t *) bytes + CIPHER_AT + *length, (uint8_t *) plaintext))
 		SaasRaise("22023", "cannot open the sealed value", NULL,
 				  "It opens only for the organization, purpose and context it was sealed for.");
 	plaintext[*length] = '\0';

@@ -108,7 +108,7 @@ main(int argc, char **argv)
 {
 	char		line[32];
 
-	bytes = argc == 2 ? atoi(argv[1]) : 0;
+	bytes = argc == 2 ? (int) strtol(argv[1], NULL, 10) : 0;
 	if (bytes < 1 || bytes > MAX_BYTES)
 		fail("usage: raw_seal BYTES");
 	prepare();

@@ -208,13 +208,16 @@ test_gcm_next(void)
 		uint8_t		expected_tag[16];
 
 		agrees = agrees && SaasRandomNonce(nonce) &&
-			SaasAeadSealNext(which + 1, keys[which], nonce, "aad", 3, "sixteen bytes ..", 16, ciphertext[which], tag[which]) &&
+			SaasAeadSealNext(which + 1, keys[which], nonce, "aad", 3, "sixteen bytes ..", 16,
+							 ciphertext[which], tag[which]) &&
 			SaasAeadSeal(keys[which], nonce, "aad", 3, "sixteen bytes ..", 16, expected, expected_tag) &&
 			memcmp(ciphertext[which], expected, 16) == 0 && memcmp(tag[which], expected_tag, 16) == 0;
 		tag[which][0] ^= 1;
-		opens = opens && !SaasAeadOpenNext(which + 1, keys[which], nonce, "aad", 3, ciphertext[which], 16, tag[which], plaintext);
+		opens = opens && !SaasAeadOpenNext(which + 1, keys[which], nonce, "aad", 3,
+											ciphertext[which], 16, tag[which], plaintext);
 		tag[which][0] ^= 1;
-		opens = opens && SaasAeadOpenNext(which + 1, keys[which], nonce, "aad", 3, ciphertext[which], 16, tag[which], plaintext) &&
+		opens = opens && SaasAeadOpenNext(which + 1, keys[which], nonce, "aad", 3,
+										   ciphertext[which], 16, tag[which], plaintext) &&
 			memcmp(plaintext, "sixteen bytes ..", 16) == 0;
 		if (round == 5)
 			SaasAeadForget();
@@ -251,7 +254,8 @@ test_nonces(void)
 		SaasRandomNonce(nonces[0]);
 		_exit(write(ends[1], nonces[0], SAAS_NONCE_LENGTH) != SAAS_NONCE_LENGTH);
 	}
-	ok(read(ends[0], nonces[NONCES], SAAS_NONCE_LENGTH) == SAAS_NONCE_LENGTH && waitpid(child, NULL, 0) == child,
+	ok(read(ends[0], nonces[NONCES], SAAS_NONCE_LENGTH) == SAAS_NONCE_LENGTH &&
+	   waitpid(child, NULL, 0) == child,
 	   "a forked child draws a nonce");
 	SaasRandomNonce(nonces[0]);
 	qsort(nonces, NONCES + 1, SAAS_NONCE_LENGTH, compare_nonces);
