@@ -7,6 +7,7 @@
 #include "compat.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "server/redaction.h"
 #include "sql/login_hook.h"
 #include "state/blind_index.h"
 #include "state/identity.h"
@@ -37,6 +38,7 @@ _PG_init(void)
 
 	SaasSettingsInit();
 	SaasIdentityInit();
+	SaasRedactionInit();
 	SaasKeyringInit();
 	SaasBlindIndexInit();
 	SaasSharedInit();

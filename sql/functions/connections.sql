@@ -37,6 +37,57 @@ $$;
 comment on function saas_private.connection_json(uuid) is
 'A connection as saas_api.connections shows it.';
 
+create function saas_private.require_connection_fields(environment text, tags jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if require_connection_fields.environment not in ('production', 'staging', 'development') then
+        perform saas_private.raise_fields('invalid input', 'environment',
+                                          'must be production, staging or development');
+    elsif jsonb_typeof(coalesce(require_connection_fields.tags, '{}')) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
+    elsif octet_length(require_connection_fields.tags::text) > 8192 then
+        perform saas_private.raise_fields('invalid input', 'tags', 'must have at most 8 kB');
+    end if;
+end
+$$;
+comment on function saas_private.require_connection_fields(text, jsonb) is
+'Raises 22023 with the field unless environment and tags are what a connection may have; NULL is neither.';
+
+create function saas_private.replace_secrets(org_id uuid, connection_id uuid, origin text, secrets jsonb) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from saas_private.connection_secret s
+     where s.org_id = replace_secrets.org_id and s.connection_id = replace_secrets.connection_id;
+    insert into saas_private.connection_secret (org_id, connection_id, name, value)
+    select replace_secrets.org_id, replace_secrets.connection_id, s.name, s.value
+      from saas_private.seal_secrets(replace_secrets.org_id, replace_secrets.connection_id, replace_secrets.origin,
+                                     replace_secrets.secrets) s;
+end
+$$;
+comment on function saas_private.replace_secrets(uuid, uuid, text, jsonb) is
+'Puts these secrets, bound to the origin, in the place of all that a connection has.';
+
+create function saas_private.poll_anew(org_id uuid, connection_id uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update saas.connection_status s
+       set status = 'pending', next_poll_at = now(), consecutive_failures = 0,
+           last_error = null, last_error_code = null, token_expires_at = null,
+           -- What a poll that is under way brings no longer counts.
+           lease_until = null, lease_id = null
+     where s.org_id = poll_anew.org_id and s.connection_id = poll_anew.connection_id;
+    perform saas_private.wake_poller();
+end
+$$;
+comment on function saas_private.poll_anew(uuid, uuid) is
+'Lets a connection whose config or secrets have changed be polled as if it were new.';
+
 create function saas_api.create_connection(kind text, name text, config jsonb, secrets jsonb default '{}',
                                            environment text default null, tags jsonb default '{}',
                                            poll_interval interval default null)
@@ -55,16 +106,8 @@ begin
     perform saas.require_permission('manage_connections');
     org := saas.org_if('manage_connections');
     given_name := saas_private.require_field('name', create_connection.name, 255);
-    if create_connection.environment not in ('production', 'staging', 'development') then
-        perform saas_private.raise_fields('invalid input', 'environment',
-                                          'must be production, staging or development');
-    end if;
-    if jsonb_typeof(coalesce(create_connection.tags, '{}')) <> 'object' then
-        perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
-    end if;
-    if octet_length(create_connection.tags::text) > 8192 then
-        perform saas_private.raise_fields('invalid input', 'tags', 'must have at most 8 kB');
-    elsif octet_length(create_connection.config::text) > 65536 then
+    perform saas_private.require_connection_fields(create_connection.environment, create_connection.tags);
+    if octet_length(create_connection.config::text) > 65536 then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
     elsif octet_length(create_connection.secrets::text) > 65536 then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
@@ -100,6 +143,12 @@ $$;
 alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) owner to saas_owner;
 comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) is
 'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus or http_json; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. Errors: PT401, PT403, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
+
+create function saas.reveal_secret(connection_id uuid, name text) returns text
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_reveal_secret';
+comment on function saas.reveal_secret(uuid, text) is
+'A connection''s secret in the clear, for the rare case in which an operator must see it. Every call is written to the server log and to the organization''s audit (secret.revealed), whatever becomes of the transaction. Errors: PT403 without an open ticket for the organization that an earlier transaction committed, or when saas.reveal_secrets_enabled is off; PT404, 22023, 22023 when it does not open. For saas_operator; a superuser needs a ticket too.';
 
 create function saas_private.require_poll_interval(kind text, given interval) returns interval
 language plpgsql stable
@@ -142,28 +191,99 @@ begin
     completed := saas_private.with_salesforce_defaults(target.kind, target.config, set_connection_secrets.secrets);
     perform saas_private.check_connection(target.kind, target.config, completed.secrets_to_check);
     perform saas_private.require_login_origin(target.origin, completed.login_origin);
-    delete from saas_private.connection_secret s
-     where s.org_id = target.org_id and s.connection_id = target.id;
-    insert into saas_private.connection_secret (org_id, connection_id, name, value)
-    select target.org_id, target.id, s.name, s.value
-      from saas_private.seal_secrets(target.org_id, target.id, target.origin, set_connection_secrets.secrets) s;
-    update saas.connection_status s
-       set status = 'pending', next_poll_at = now(), consecutive_failures = 0,
-           last_error = null, last_error_code = null, token_expires_at = null,
-           -- What a poll with the old secrets brings no longer counts.
-           lease_until = null, lease_id = null
-     where s.org_id = target.org_id and s.connection_id = target.id;
+    perform saas_private.replace_secrets(target.org_id, target.id, target.origin, set_connection_secrets.secrets);
+    perform saas_private.poll_anew(target.org_id, target.id);
     perform saas_private.audit('connection.resealed', 'connection', target.id::text,
         jsonb_build_object('name', target.name),
         jsonb_build_object('name', target.name, 'sealed_names',
                            (select jsonb_agg(n) from jsonb_object_keys(set_connection_secrets.secrets) n)));
-    perform saas_private.wake_poller();
     return saas_private.connection_json(target.id);
 end
 $$;
 alter function saas_api.set_connection_secrets(uuid, jsonb) owner to saas_owner;
 comment on function saas_api.set_connection_secrets(uuid, jsonb) is
 'Replaces all secrets of a connection, after reauth_required for instance, and polls it soon. Errors: PT401, PT403, PT404, 22023 with fields. For saas_user with manage_connections.';
+
+-- A secret belongs to the destination it was given for: with another one the
+-- secrets come in the same call or are gone.
+create function saas_api.update_connection(connection_id uuid, patch jsonb) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    given constant jsonb := update_connection.patch;
+    target record;
+    completed record;
+    checked record;
+    new_config jsonb;
+    new_secrets jsonb;
+    destination_changes boolean;
+begin
+    perform saas.require_permission('manage_connections');
+    perform saas_private.require_patch(given, '{name,config,secrets,environment,tags,poll_interval}');
+    select c.* into target
+      from saas.connection c
+     where c.org_id = saas.org_if('manage_connections') and c.id = update_connection.connection_id
+       for update;
+    if target.id is null then
+        perform saas_private.raise_error('PT404', 'connection not found');
+    elsif jsonb_typeof(coalesce(given -> 'config', '{}')) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'config', 'must be an object');
+    elsif jsonb_typeof(coalesce(given -> 'secrets', '{}')) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'secrets', 'must be an object');
+    end if;
+    perform saas_private.require_connection_fields(saas_private.patch_text(given, 'environment'),
+                                                   nullif(given -> 'tags', 'null'));
+    select coalesce(jsonb_object_agg(e.key, e.value), '{}') into new_config
+      from jsonb_each(target.config || coalesce(given -> 'config', '{}')) e where e.value <> 'null';
+    checked := saas_private.check_connection(target.kind, new_config, null);
+    destination_changes := checked.origin <> target.origin;
+    if given ? 'secrets' or destination_changes then
+        new_secrets := coalesce(given -> 'secrets', '{}');
+        completed := saas_private.with_salesforce_defaults(target.kind, new_config, new_secrets);
+        checked := saas_private.check_connection(target.kind, new_config, completed.secrets_to_check);
+        perform saas_private.require_login_origin(checked.origin, completed.login_origin);
+    end if;
+    begin
+        update saas.connection c
+           set name = case when given ? 'name' then saas_private.require_field('name', given ->> 'name', 255) else c.name end,
+               config = checked.config_to_store, account_key = checked.account_key,
+               external_account_id = checked.external_account_id, origin = checked.origin,
+               environment = case when given ? 'environment' then saas_private.patch_text(given, 'environment')
+                                  else c.environment end,
+               tags = case when given ? 'tags' then coalesce(nullif(given -> 'tags', 'null'), '{}') else c.tags end,
+               poll_interval = case when given ? 'poll_interval'
+                                    then saas_private.require_poll_interval(c.kind, (given ->> 'poll_interval')::interval)
+                                    else c.poll_interval end,
+               updated_at = now()
+         where c.org_id = target.org_id and c.id = target.id;
+    exception
+        when unique_violation then
+            perform saas_private.raise_error('23505', 'already connected', null,
+                'This upstream account is a connection of the organization already.');
+        when invalid_datetime_format or datetime_field_overflow or interval_field_overflow then
+            perform saas_private.raise_fields('invalid input', 'poll_interval', 'must be an interval');
+    end;
+    if new_secrets is not null then
+        perform saas_private.replace_secrets(target.org_id, target.id, checked.origin, new_secrets);
+    end if;
+    if new_secrets is not null or checked.config_to_store <> target.config then
+        perform saas_private.poll_anew(target.org_id, target.id);
+    end if;
+    perform saas_private.audit('connection.updated', 'connection', target.id::text,
+        jsonb_build_object('name', target.name, 'config', target.config, 'environment', target.environment,
+                           'tags', target.tags, 'poll_interval', target.poll_interval),
+        (select jsonb_build_object('name', c.name, 'config', c.config, 'environment', c.environment, 'tags', c.tags,
+                                   'poll_interval', c.poll_interval)
+                || case when new_secrets is null then '{}' else jsonb_build_object('sealed_names',
+                       (select coalesce(jsonb_agg(n), '[]') from jsonb_object_keys(new_secrets) n)) end
+           from saas.connection c where c.org_id = target.org_id and c.id = target.id));
+    return saas_private.connection_json(target.id);
+end
+$$;
+alter function saas_api.update_connection(uuid, jsonb) owner to saas_owner;
+comment on function saas_api.update_connection(uuid, jsonb) is
+'Changes what the patch names of a connection: name, config (its keys one by one, null removes a key), secrets (they replace all), environment, tags, poll_interval (null: the kind''s default). A config that leads to another host clears the secrets, so those that the kind needs must come in the same call. With another config or other secrets the connection is polled soon. Errors: PT401, PT403, PT404, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
 
 create function saas_api.set_connection_active(connection_id uuid, active boolean) returns jsonb
 language plpgsql volatile security definer

@@ -25,7 +25,7 @@ grant execute on function
     saas_private.my_organizations(),
     saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval),
     saas_api.set_connection_secrets(uuid, jsonb), saas_api.set_connection_active(uuid, boolean),
-    saas_api.delete_connection(uuid, text),
+    saas_api.update_connection(uuid, jsonb), saas_api.delete_connection(uuid, text),
     saas_api.refresh_connections(uuid[], integer), saas_api.test_connection(uuid, integer),
     saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[]),
     saas_api.limits_overview(uuid),
@@ -44,7 +44,7 @@ grant execute on function
     to saas_operator;
 grant execute on procedure saas.poll(integer) to saas_operator;
 grant execute on function saas.mail_status(), saas.retry_mail(uuid) to saas_operator;
-grant execute on function saas.generate_master_key() to saas_operator;
+grant execute on function saas.generate_master_key(), saas.reveal_secret(uuid, text) to saas_operator;
 
 grant execute on function
     saas.token_keys(), saas.rotate_token_keys(interval, interval), saas.retire_token_key(text)
@@ -64,6 +64,8 @@ grant execute on function
     saas_private.check_connection(text, jsonb, jsonb), saas_private.seal_secrets(uuid, uuid, text, jsonb),
     saas_private.poll_now(uuid, uuid[], boolean, integer), saas_private.wake_poller(),
     saas_private.connection_json(uuid), saas_private.require_poll_interval(text, interval),
+    saas_private.require_connection_fields(text, jsonb), saas_private.poll_anew(uuid, uuid),
+    saas_private.replace_secrets(uuid, uuid, text, jsonb),
     saas_private.default_poll_interval(text), saas_private.require_timeout(integer)
     to saas_owner;
 grant execute on function

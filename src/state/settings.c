@@ -14,6 +14,7 @@
 
 char	   *saas_master_key_file = NULL;
 char	   *saas_master_key_command = NULL;
+bool		saas_reveal_secrets_enabled = true;
 int			saas_master_key_command_timeout = 10000;
 int			saas_bcrypt_cost = 11;
 int			saas_access_token_lifetime = 900;
@@ -161,6 +162,11 @@ define_identity_settings(void)
 							"Time limit of saas.master_key_command.",
 							NULL, &saas_master_key_command_timeout, 10000, 100, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomBoolVariable("saas.reveal_secrets_enabled",
+							 "Whether operators may read connections' secrets with saas.reveal_secret().",
+							 "They need an open ticket for the organization, and every reading is logged.",
+							 &saas_reveal_secrets_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.bcrypt_cost",
 							"Cost of password hashes: each step doubles their time.",
 							NULL, &saas_bcrypt_cost, 11, 10, 16,

@@ -11,6 +11,7 @@
 #include "pure/client_address.h"
 
 extern char *saas_master_key_file;
+extern bool saas_reveal_secrets_enabled;
 extern char *saas_master_key_command;
 extern int	saas_master_key_command_timeout;
 extern int	saas_bcrypt_cost;

@@ -241,6 +241,70 @@ select is(to_jsonb(s), '{"status": "pending", "last_error": null, "last_error_co
   from (select status, last_error, last_error_code, consecutive_failures, token_expires_at
           from saas.connection_status where connection_id = :'acme' and next_poll_at <= now()) s;
 
+-- Changes: a secret stays with the destination it was given for
+
+create function conn.update(id text, patch text, person text default 'admin') returns text
+language sql as $$ select conn.call(update.person, format('saas_api.update_connection(%L, %L)', update.id, update.patch)) $$;
+create function conn.state(id text) returns text
+language sql as $$
+    select concat_ws(' ', c.origin, s.status, coalesce((select string_agg(k.name, '+' order by k.name)
+                                                        from saas_private.connection_secret k where k.connection_id = c.id), 'none'))
+      from saas.connection c join saas.connection_status s on s.connection_id = c.id where c.id = state.id::uuid
+$$;
+create procedure conn.settle(id text) language sql as $$
+    update saas.connection_status set status = 'active', next_poll_at = 'infinity' where connection_id = settle.id::uuid
+$$;
+select is(conn.call('admin', conn.create_call('http_json',
+              '{"url": "https://api.example.com/v1", "auth": "bearer", "metrics": [{"name": "m", "path": "$.n"}]}',
+              '{"bearer_token": "first"}', 'Json') || ' ->> ''name'''), 'Json', 'a connection with a token');
+select id as json from saas.connection where name = 'Json' \gset
+call conn.settle(:'json');
+select conn.update(:'json', '{"name": "Renamed", "environment": "staging", "tags": {"team": "core"}, "poll_interval": "5 minutes"}') \g /dev/null
+select is(to_jsonb(c), '{"name": "Renamed", "environment": "staging", "tags": {"team": "core"}, "poll_interval": "00:05:00"}',
+          'name, environment, tags and interval change')
+  from (select name, environment, tags, poll_interval from saas.connection where id = :'json') c;
+select is(conn.state(:'json'), 'https://api.example.com:443 active bearer_token', 'which neither takes the secrets nor polls anew');
+select conn.update(:'json', '{"environment": null, "tags": null, "poll_interval": null}') \g /dev/null
+select is(to_jsonb(c), '{"environment": null, "tags": {}, "poll_interval": "00:01:00"}', 'null empties, or brings the default back')
+  from (select environment, tags, poll_interval from saas.connection where id = :'json') c;
+select conn.update(:'json', '{"config": {"url": "https://api.example.com/v2"}}') \g /dev/null
+select is(config ->> 'url' || ' ' || (config -> 'metrics' -> 0 ->> 'name'), 'https://api.example.com/v2 m', 'a key of the config changes, the others stay')
+  from saas.connection where id = :'json';
+select is(conn.state(:'json'), 'https://api.example.com:443 pending bearer_token', 'on the same host the secrets stay, and it is polled soon');
+call conn.settle(:'json');
+select is(conn.update(:'json', '{"config": {"url": "https://other.example.com/v2"}}'),
+          '22023 secrets.bearer_token: is required with auth bearer', 'another host needs the secrets again');
+select is(conn.state(:'json'), 'https://api.example.com:443 active bearer_token', 'and without them nothing changes');
+select is((conn.update(:'json', '{"config": {"url": "https://other.example.com/v2", "auth": "none"}}')::jsonb) ->> 'name', 'Renamed',
+          'unless the other host needs none');
+select is(conn.state(:'json'), 'https://other.example.com:443 pending none', 'then they are gone');
+select conn.update(:'json', '{"config": {"url": "https://third.example.com/", "auth": "bearer"}, "secrets": {"bearer_token": "second"}}') \g /dev/null
+select is(conn.state(:'json'), 'https://third.example.com:443 pending bearer_token', 'or they come in the same call');
+select conn.update(:'json', '{"config": {"url": "https://third.example.com:8443/"}, "secrets": {"bearer_token": "third"}}') \g /dev/null
+select is(conn.state(:'json'), 'https://third.example.com:8443 pending bearer_token', 'another port is another destination');
+select is(conn.update(:'json', patch), answer, format('the patch %s is refused', patch))
+  from (values ('[]', '22023 patch: must be an object'), ('{"kind": "prometheus"}', '22023 kind: is not a known key'),
+               ('{"config": []}', '22023 config: must be an object'), ('{"secrets": "x"}', '22023 secrets: must be an object'),
+               ('{"secrets": null}', '22023 secrets: must be an object'),
+               ('{"name": ""}', '22023 name: is required'), ('{"environment": "moon"}', '22023 environment: must be production, staging or development'),
+               ('{"tags": []}', '22023 tags: must be an object'), ('{"poll_interval": "soon"}', '22023 poll_interval: must be an interval'),
+               ('{"poll_interval": "1 second"}', '22023 poll_interval: must be between 00:01:00 and 31 days'),
+               ('{"config": {"url": "ftp://x"}}', '22023 url: is not a usable URL. It does not begin with http:// or https://.'),
+               ('{"secrets": {"password": "p"}}', '22023 secrets.bearer_token: is required with auth bearer; secrets.password: is not used with auth bearer')) as v (patch, answer);
+select is(conn.update(:'foreign', '{"name": "mine"}'), 'PT404 | connection not found', 'another organization''s connection is not found');
+select is(conn.update(:'json', '{"name": "mine"}', 'member'), 'PT403 | permission denied by the organization''s roles | manage_connections',
+          'a member changes none');
+select is((select e.before ->> 'name' || ' ' || (e.after -> 'sealed_names')::text from saas.audit_event e
+            where e.action = 'connection.updated' and e.object_id = :'json' order by e.id desc limit 1), 'Renamed ["bearer_token"]',
+          'what changed is audited, and which secrets');
+select is_empty($$select from saas.audit_event e where e::text ~ '"(first|second|third)"'$$, 'never their values');
+select is(conn.call('admin', conn.create_call('http_json',
+              '{"url": "https://taken.example.com/", "metrics": [{"name": "m", "path": "$.n"}]}', '{}', 'Taken') || ' ->> ''name'''),
+          'Taken', 'another connection');
+select is(conn.update(:'json', '{"config": {"url": "https://taken.example.com/", "auth": "none"}}'),
+          '23505 | already connected', 'the account of another connection is refused');
+select conn.call('admin', format('saas_api.delete_connection(%L, %L)', c.id, c.name)) from saas.connection c where c.name in ('Renamed', 'Taken') \g /dev/null
+
 -- Health, from the state of the polls
 
 update saas.connection_status
