@@ -115,6 +115,20 @@ secret_fault(const char *name, const json_t *value)
 	return NULL;
 }
 
+/* The name is not quoted: it may be a secret in the wrong place, and errors are logged. */
+static void
+refuse_secret_name(SaasConfig *config)
+{
+	SaasStrbuf	names;
+	const char *text;
+
+	SaasStrbufInit(&names, config->validation->arena);
+	for (const char *const *name = config->connector->secret_names; *name; name++)
+		SaasStrbufPrintf(&names, "%s%s", names.length > 0 ? ", " : "", *name);
+	text = SaasStrbufFinish(&names);
+	SaasConfigError(config, "secrets", "has a name that is none of %s", text != NULL ? text : "this kind's");
+}
+
 static void
 add_secret(SaasConfig *config, const char *name, const json_t *value)
 {
@@ -126,7 +140,7 @@ add_secret(SaasConfig *config, const char *name, const json_t *value)
 	snprintf(field, sizeof(field), "secrets.%.*s", MAX_FIELD, name);
 	if (!is_listed(name, config->connector->secret_names))
 	{
-		SaasConfigError(config, field, "is not a secret of this kind");
+		refuse_secret_name(config);
 		return;
 	}
 	if (fault != NULL)

@@ -80,7 +80,8 @@ write_down(const StoredSecret *secret)
 
 	ereport(LOG,
 			(errmsg("\"%s\" reveals secret \"%s\" of connection %s in organization %s",
-					login, secret->name, SaasUuidText(&secret->connection_id), SaasUuidText(&secret->org_id))));
+					login, secret->name, SaasUuidText(&secret->connection_id),
+					SaasUuidText(&secret->org_id))));
 	SaasClientGet(&client);
 	address = SaasClientInet(&client);
 	initStringInfo(&payload);

@@ -66,7 +66,7 @@ insert into conn.bad values
 ('a negative interval that equals a minute', conn.create_call('prometheus', :'url', more => ', poll_interval => ''-10000 months 300000 days 1 minute'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
 ('an interval that is too long', conn.create_call('prometheus', :'url', more => ', poll_interval => ''32 days'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
 ('secrets that are no object', conn.create_call('prometheus', :'url', '"token"'), '22023 secrets: must be a JSON object'),
-('a secret of another kind', conn.create_call('prometheus', :'url', '{"refresh_token": "x"}'), '22023 secrets.refresh_token: is not a secret of this kind'),
+('a secret of another kind', conn.create_call('prometheus', :'url', '{"refresh_token": "x"}'), '22023 secrets: has a name that is none of bearer_token, username, password'),
 ('a secret that is no string', conn.create_call('prometheus', :'url', '{"bearer_token": 7}'), '22023 secrets.bearer_token: must be a string'),
 ('an empty secret', conn.create_call('prometheus', :'url', '{"bearer_token": ""}'), '22023 secrets.bearer_token: must not be empty'),
 ('a secret in two lines', conn.create_call('prometheus', :'url', '{"bearer_token": "a\r\nb"}'), '22023 secrets.bearer_token: must not hold control characters'),
@@ -75,7 +75,7 @@ insert into conn.bad values
 ('a token and a password', conn.create_call('prometheus', :'url', '{"bearer_token": "t", "username": "u", "password": "p"}'),
     '22023 secrets.username: is not used together with bearer_token; secrets.password: is not used together with bearer_token'),
 ('several faults at once', conn.create_call('prometheus', '{"url": "ftp://a", "x": 1}', '{"y": "z"}'),
-    '22023 secrets.y: is not a secret of this kind; url: is not a usable URL. It does not begin with http:// or https://.; x: is not a known key'),
+    '22023 secrets: has a name that is none of bearer_token, username, password; url: is not a usable URL. It does not begin with http:// or https://.; x: is not a known key'),
 ('an empty Salesforce config', conn.create_call('salesforce', '{}', :'tokens'), '22023 org_id: is required; instance_url: is required'),
 ('a Salesforce id that is none', conn.create_call('salesforce', '{"org_id": "00D00000000006", "instance_url": "https://a.example.com"}', :'tokens'),
     '22023 org_id: must be a Salesforce id of 15 or 18 characters'),
@@ -227,7 +227,7 @@ create table conn.before as select * from saas_private.connection_secret where c
 select is(conn.call('admin', format('saas_api.set_connection_secrets(%L, %L)', :'acme', secrets)), answer, format('%s are refused', what))
   from (values ('no secrets', null, '22023 secrets.refresh_token: is required without access_token'),
                ('too few secrets', '{"refresh_token": "x"}', '22023 secrets.client_id: is required with refresh_token'),
-               ('unknown secrets', '{"access_token": "x", "bearer_token": "y"}', '22023 secrets.bearer_token: is not a secret of this kind')) as v (what, secrets, answer);
+               ('unknown secrets', '{"access_token": "x", "bearer_token": "y"}', '22023 secrets: has a name that is none of client_id, client_secret, access_token, refresh_token, private_key')) as v (what, secrets, answer);
 select set_eq(format($$select name, value::text from saas_private.connection_secret where connection_id = %L$$, :'acme'),
               'select name, value::text from conn.before', 'the old ones are still there');
 select is(conn.call('admin', format('saas_api.set_connection_secrets(%L, %L) ->> ''status''', :'acme',

@@ -115,10 +115,11 @@ test_salesforce_invalid(void)
 	   listed() == 2 && lists("secrets.client_id", "must not be empty") &&
 	   lists("secrets.refresh_token", "must not hold control characters"), "faulty secrets: %s",
 	   validation.problem.detail);
-	ok(!validate_with("salesforce", SF_CONFIG, "{\"access_token\":1,\"pass\":\"hunter22\"}", false) &&
+	ok(!validate_with("salesforce", SF_CONFIG, "{\"access_token\":1,\"hunter23\":\"hunter22\"}", false) &&
 	   lists("secrets.access_token", "must be a string") &&
-	   lists("secrets.pass", "is not a secret of this kind") &&
-	   !is_shown(&validation.problem, "hunter22"), "unknown secrets, and no value is quoted");
+	   lists("secrets", "has a name that is none of client_id, client_secret, access_token, refresh_token,"
+			 " private_key") &&
+	   !is_shown(&validation.problem, "hunter"), "unknown secrets, and neither name nor value is quoted");
 }
 
 static void
