@@ -21,12 +21,15 @@ SCRIPT = pg_saas--$(EXTENSION_VERSION).sql
 DATA_built = $(SCRIPT)
 EXTRA_CLEAN = $(SCRIPT) sql/functions/migrations.sql build
 
-PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"'
+XML_CPPFLAGS := $(shell pkg-config --cflags libxml-2.0 2>/dev/null || xml2-config --cflags)
+XML_LIBS := $(shell pkg-config --libs libxml-2.0 2>/dev/null || xml2-config --libs)
+
+PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"' $(XML_CPPFLAGS)
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
 ifdef PG_SAAS_WERROR
 PG_CFLAGS += -Werror
 endif
-SHLIB_LINK = -lcurl -ljansson -lssl -lcrypto
+SHLIB_LINK = -lcurl -ljansson -lssl -lcrypto $(XML_LIBS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)

@@ -274,6 +274,7 @@ grant execute on function
     saas_private.require_networks(text, text[]), saas_private.require_session_age(text, text),
     saas_private.require_domains(text, text[]), saas_private.merge_notifications(text, jsonb, jsonb),
     saas_private.is_taken_label(text, uuid), saas_private.require_subdomain(text, uuid),
+    saas_private.sanitize_svg(bytea), saas_private.require_logo(bytea),
     saas_private.require_domain(text), saas_private.set_salesforce_defaults(uuid, jsonb),
     saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
     saas_private.patch_profile(uuid, jsonb), saas_private.patch_names(uuid, jsonb),

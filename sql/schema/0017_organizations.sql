@@ -42,13 +42,13 @@ create table saas.organization_profile (
     billing_email text check (length(billing_email) between 3 and 255),
     metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
     logo bytea check (octet_length(logo) between 1 and 262144),
-    logo_type text check (logo_type in ('image/png', 'image/jpeg', 'image/webp')),
+    logo_type text check (logo_type in ('image/png', 'image/jpeg', 'image/webp', 'image/svg+xml')),
     updated_at timestamptz not null default now(),
     constraint organization_profile_logo_has_type check ((logo is null) = (logo_type is null))
 );
 comment on table saas.organization_profile is
 'What an organization says of itself; no row: nothing. Its name and domain are saas.organization''s, colours and white-label name saas.organization_branding''s.';
-comment on column saas.organization_profile.logo is 'An image of at most 256 KiB, of the type that its first bytes say.';
+comment on column saas.organization_profile.logo is 'An image of at most 256 KiB, of the type that its first bytes say; an SVG as saas_private.sanitize_svg() wrote it.';
 comment on column saas.organization_profile.metadata is 'Free facts, at most 16 kB.';
 alter table saas.organization_profile enable row level security;
 alter table saas.organization_profile force row level security;

@@ -101,17 +101,32 @@ select is(pg_temp.ada('saas_api.update_organization(''{"subdomain": "ada-works"}
 -- Logo
 --
 select is(pg_temp.ada(format('saas_api.set_logo(%L)', bad)), '22023 invalid input ' || said, name)
-  from (values ('\x'::bytea, '(image must be a PNG, JPEG or WebP image)', 'nothing is no logo'),
-               ('<svg xmlns="http://www.w3.org/2000/svg"/>'::bytea, '(image must be a PNG, JPEG or WebP image)', 'an SVG is refused'),
-               ('\x47494638396101'::bytea, '(image must be a PNG, JPEG or WebP image)', 'so is a GIF'),
-               ('\x89504e470d0a1a'::bytea, '(image must be a PNG, JPEG or WebP image)', 'a PNG needs all of its signature'),
-               ('\x524946460000000057415645'::bytea, '(image must be a PNG, JPEG or WebP image)', 'a sound is no picture'),
+  from (values ('\x'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'nothing is no logo'),
+               ('<svg xmlns="http://www.w3.org/2000/svg"/>'::bytea, '(image has nothing that may be shown)', 'an empty SVG is none'),
+               ('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'::bytea, '(image has nothing that may be shown)', 'nor is a script'),
+               ('<svg xmlns="http://www.w3.org/2000/svg"><path/>'::bytea, '(image must be well-formed XML)', 'nor what is not well-formed'),
+               ('<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg xmlns="http://www.w3.org/2000/svg"><text>&x;</text></svg>'::bytea, '(image must not have a DOCTYPE)', 'nor one that declares entities'),
+               ('<html><svg xmlns="http://www.w3.org/2000/svg"><path/></svg></html>'::bytea, '(image must be an svg element of the namespace http://www.w3.org/2000/svg)', 'nor a page'),
+               ('\x47494638396101'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'so is a GIF'),
+               ('\x89504e470d0a1a'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'a PNG needs all of its signature'),
+               ('\x524946460000000057415645'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'a sound is no picture'),
                ('\x89504e470d0a1a0a' || decode(repeat('00', 262137), 'hex'), '(image must have at most 256 KiB)', 'one byte too many is')) as v (bad, said, name);
 select is(pg_temp.ada(format('saas_api.set_logo(%L)', good))::jsonb, jsonb_build_object('logo_type', type, 'logo_bytes', octet_length(good)), type || ' is a logo')
   from (values ('\xffd8ffe0'::bytea, 'image/jpeg'), ('\x524946460000000057454250'::bytea, 'image/webp'),
                ('\x89504e470d0a1a0a' || decode(repeat('00', 262136), 'hex'), 'image/png')) as v (good, type);
 select is(saas_api.organization_logo('ada-works') ->> 'type', 'image/png', 'everybody sees it');
 select is(octet_length(decode(saas_api.organization_logo('ada-works') ->> 'image', 'base64')), 262144, 'all of it');
+\set svg '<?xml version="1.0"?>\n<!-- x --><svg viewBox="0 0 9 9" onload="alert(1)" xmlns="http://www.w3.org/2000/svg"><style>@import url(//evil.example);</style><a href="javascript:alert(1)">x</a><path d="M0 0h9" fill="url(#a)"/><rect fill="url(https://evil.example)"/></svg>'
+\set sanitized '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9"><path d="M0 0h9" fill="url(#a)"/><rect/></svg>'
+select is(pg_temp.ada(format('saas_api.set_logo(%L)', convert_to(:'svg', 'UTF8')))::jsonb,
+          jsonb_build_object('logo_type', 'image/svg+xml', 'logo_bytes', octet_length(:'sanitized')), 'an SVG is a logo');
+select is(convert_from(p.logo, 'UTF8'), :'sanitized', 'that is stored without what runs, loads or refers outside')
+  from saas.organization_profile p where p.org_id = :'works';
+select is(convert_from(decode(saas_api.organization_logo('ada-works') ->> 'image', 'base64'), 'UTF8'), :'sanitized', 'and shown so');
+select is(pg_temp.ada(format('saas_api.set_logo(%L)', '\xefbbbf'::bytea || convert_to(:'sanitized', 'UTF8')))::jsonb,
+          jsonb_build_object('logo_type', 'image/svg+xml', 'logo_bytes', octet_length(:'sanitized')), 'stored again it is the same');
+select is(saas_private.sanitize_svg(null), null, 'nothing is sanitized to nothing');
+select is(pg_temp.ada('saas_private.sanitize_svg(''x'')'), '42501 permission denied for schema saas_private', 'nobody calls the sanitizer');
 select is(pg_temp.ada('saas_api.set_logo(null)')::jsonb, '{"logo_type": null, "logo_bytes": null}', 'NULL removes it');
 select is(pg_temp.refusal('select saas_api.organization_logo(''ada-works'')'), 'PT404 logo not found', 'then there is none');
 select is(pg_temp.last_event(), 'organization.logo_changed', 'the audit knows it');
