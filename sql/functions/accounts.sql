@@ -85,7 +85,7 @@ end
 $$;
 alter function saas_private.queue_mail(text, text, jsonb, text, uuid, interval) owner to saas_service;
 comment on function saas_private.queue_mail(text, text, jsonb, text, uuid, interval) is
-'Puts a mail into the outbox with its token sealed and wakes the worker at commit. A code that the mail shows beside its link follows the token after a blank. With org_id the mail carries the organization''s name, branding and templates. A token is good for valid_for (7 days when NULL): afterwards the mail is not sent any more.';
+'Puts a mail into the outbox with its token sealed and wakes the worker at commit. A code that the mail shows beside its link follows the token after a blank. With org_id the mail carries the organization''s name, branding and templates, and waits while the organization is suspended or being deleted. A token is good for valid_for (7 days when NULL): afterwards the mail is not sent any more.';
 
 create function saas.read_mail(id uuid) returns jsonb
 language plpgsql stable security definer

@@ -27,7 +27,7 @@ end
 $$;
 alter function saas.suspend_organization(uuid, text) owner to saas_service;
 comment on function saas.suspend_organization(uuid, text) is
-'Closes an organization: from the next transaction on its sessions, API keys and mapped logins are refused with PT403 and the reason (at most 500 characters), and its connections are not polled. Nothing is lost. Again: another reason. Errors: 22023, PT404, PT409 for one that is being deleted. For saas_operator.';
+'Closes an organization: from the next transaction on its sessions, API keys and mapped logins are refused with PT403 and the reason (at most 500 characters), its connections are not polled (a poll under way keeps its tokens and nothing else) and mail in its name waits. Nothing is lost. Again: another reason. Errors: 22023, PT404, PT409 for one that is being deleted. For saas_operator.';
 
 create function saas_private.reopen_organization(org_id uuid) returns void
 language plpgsql volatile security definer

@@ -126,6 +126,10 @@ select is(convert_from(decode(saas_api.organization_logo('ada-works') ->> 'image
 select is(pg_temp.ada(format('saas_api.set_logo(%L)', '\xefbbbf'::bytea || convert_to(:'sanitized', 'UTF8')))::jsonb,
           jsonb_build_object('logo_type', 'image/svg+xml', 'logo_bytes', octet_length(:'sanitized')), 'stored again it is the same');
 select is(saas_private.sanitize_svg(null), null, 'nothing is sanitized to nothing');
+-- The server uses the same library, with handlers of its own.
+select pg_temp.refusal('select xmlparse(document ''<a b=""</a>'')') as of_server \gset
+select is((saas_private.sanitize_svg('<svg &')).problem, 'must be well-formed XML', 'what is broken is told in our words');
+select is(pg_temp.refusal('select xmlparse(document ''<a b=""</a>'')'), :'of_server', 'and the server''s own XML is told in its words as before');
 select is(pg_temp.ada('saas_private.sanitize_svg(''x'')'), '42501 permission denied for schema saas_private', 'nobody calls the sanitizer');
 select is(pg_temp.ada('saas_api.set_logo(null)')::jsonb, '{"logo_type": null, "logo_bytes": null}', 'NULL removes it');
 select is(pg_temp.refusal('select saas_api.organization_logo(''ada-works'')'), 'PT404 logo not found', 'then there is none');

@@ -168,6 +168,7 @@ test_attributes(void)
 		"xlink:href=\"&#106;avascript:alert(1)\"", "xlink:href=\"data:text/html,x\"", "xlink:href=\"https://evil.example/#a\"",
 		"xlink:href=\"//evil.example/#a\"", "xlink:href=\"other.svg#a\"", "xlink:href=\"#\"", "xlink:href=\"\"",
 		"xlink:href=\"#xpointer(id('a'))\"", "xlink:href=\"#a b\"", "xlink:href=\"&#35;&#10;a\"", "href=\"#svgView(viewBox(0,0,1,1))\"",
+		"xmlns:e=\"urn:e\" e:href=\"#a\"",
 		"xmlns:x=\"http://www.w3.org/1999/xlink\" x:href=\"https://evil.example/\"",
 		"fill=\"url(https://evil.example/#a)\"", "fill=\"URL(//evil.example)\"", "fill=\"url('https://evil.example/')\"",
 		"fill=\"url(&quot;https://evil.example/&quot;)\"", "fill=\"url(data:image/svg+xml,x)\"", "fill=\"url(javascript:x)\"",
@@ -199,6 +200,7 @@ test_attributes(void)
 	is_left("<rect style=\" fill : red ;; behavior:url(#x);stroke:&#10;blue&#9;\"/>", "<rect style=\"fill:red;stroke:blue\"/>",
 			"of a style what is harmless stays");
 	is_left("<use href=\"https://evil.example/#a\" xlink:href=\"#b\"/>", "<use/>", "a reference that counts less does not step in");
+	is_left("<path d=\"M0&#10;0&#9;1&#13;2\"/>", "<path d=\"M0 0 1 2\"/>", "a value has one line");
 	is_left("<use xlink:href=\" #a \"/>", "<use xlink:href=\"#a\"/>", "blanks around a reference go");
 	is_text(sanitize(HEAD " onload=\"alert(1)\" baseProfile=\"full\">" DRAWN OUT), IN DRAWN OUT, "the root has no handler either");
 }
