@@ -19,6 +19,8 @@ my $node = SaasCluster->create('main', settings => {
 		'saas.allowed_networks'  => '127.0.0.0/8, ::1/128',
 		'saas.allow_plain_http'  => 'on',
 		'saas.refresh_cooldown'  => '0',
+		'log_lock_waits'         => 'on',
+		'deadlock_timeout'       => '1ms',
 		'saas.mail_from'         => 'no-reply@example.com',
 		'saas.smtp_url'          => $sink->url,
 		'saas.smtp_tls'          => 'off' });
@@ -136,6 +138,39 @@ foreach my $case (
 	is($acme->status($id)->{status}, 'active', "$name: with the token that was kept") if $id eq $rotating;
 	is(readings_of($id), $readings + 1, "$name: and read");
 }
+# Tokens that could not be stored before the organization was closed, as
+# somebody held a lock, are stored with what is left of the poll.
+my ($token, $written) = (sealed_token($rotating), written_of($rotating));
+my $logged = length $node->log_since(0);
+my $locker = $node->background_psql('postgres');
+$upstream->control(POST => "orgs/$org->{org_id}/expire");
+hold('/services/oauth2/token');
+$acme->make_due($rotating);
+wait_for_hits(1);
+$locker->query_safe("begin; select from saas.connection_status where connection_id = '$rotating' for update");
+let_go();
+my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+until (substr($node->log_since(0), $logged) =~ /still waiting for ShareLock/)
+{
+	BAIL_OUT('the poller does not meet the lock') if time > $deadline;
+	select undef, undef, undef, 0.02;
+}
+# It waits for the lock once; afterwards it only looks whether it has gone.
+ok( $node->poll_query_until('postgres', q{
+		select wait_event_type is distinct from 'Lock' from pg_stat_activity where backend_type = 'pg_saas poller'}),
+	'the poller gives way to a lock');
+is(sealed_token($rotating), $token, 'the new tokens are not stored');
+suspend();
+$locker->query_safe('commit');
+$locker->quit;
+ok($acme->wait_for($rotating, 'lease_id is null'), 'the poll ends');
+isnt(sealed_token($rotating), $token, 'they are stored after the organization was suspended');
+is(written_of($rotating), $written, 'and nothing else is');
+is(org_stats()->{tokens_issued}, ++$tokens, 'the token was rotated');
+my $before = $acme->status($rotating)->{last_polled_at};
+activate();
+ok($acme->wait_for($rotating, "last_polled_at > '$before' and status = 'active'"), 'and is good');
+
 is(org_stats()->{refresh_token_reuses}, 0, 'no token was used twice');
 is(org_stats()->{tokens_issued}, $tokens, 'and none asked for in vain');
 
