@@ -361,7 +361,8 @@ comment on function saas_api.change_password(text, text, boolean) is
 
 -- The owners' rows are locked, so that two last owners cannot leave at once;
 -- the organizations', so that nobody joins between the look for other members
--- and the end of the only one.
+-- and the end of the only one, and so that nobody makes the person the owner of
+-- one meanwhile.
 create function saas_private.require_replaceable(user_id uuid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -369,15 +370,15 @@ as $$
 declare
     org_name text;
 begin
+    -- The person first: accepting an invitation takes them in that order too.
+    perform from saas.app_user u where u.id = require_replaceable.user_id for update;
     perform from saas.organization g
-      where g.id in (select m.org_id from saas.membership m
-                      where m.user_id = require_replaceable.user_id and m.role = 'owner')
+      where g.id in (select m.org_id from saas.membership m where m.user_id = require_replaceable.user_id)
       order by g.id
         for update;
     -- Whoever counts owners with an older snapshot fails then: see lock_members.
     update saas.organization g set updated_at = g.updated_at
-     where g.id in (select m.org_id from saas.membership m
-                     where m.user_id = require_replaceable.user_id and m.role = 'owner');
+     where g.id in (select m.org_id from saas.membership m where m.user_id = require_replaceable.user_id);
     perform from saas.membership o
       where o.role = 'owner'
         and o.org_id in (select m.org_id from saas.membership m
