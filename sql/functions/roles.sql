@@ -310,6 +310,76 @@ $$;
 comment on function saas_private.check_line(text, boolean, text, text) is
 'One reason of explain_access.';
 
+-- An API key, a mapped login and an operator have neither a second factor nor a
+-- sign-in that ages, and an operator's own address is not the member's.
+create function saas_private.explain_request(org_id uuid, user_id uuid, source text) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gate record;
+    mine record;
+    reasons jsonb := '[]';
+begin
+    select o.requires_second_factor, o.max_session_age, o.allowed_networks into gate
+      from saas.organization o where o.id = explain_request.org_id;
+    select s.second_factor_at is not null as has_factor, s.created_at + gate.max_session_age > clock_timestamp() as is_young
+      into mine from saas_private.session s where s.id = saas.current_session_id();
+    if gate.requires_second_factor and explain_request.source is null then
+        reasons := reasons || saas_private.check_line('second_factor',
+            exists (select from saas_private.second_factor f
+                     where f.user_id = explain_request.user_id and f.confirmed_at is not null),
+            'sessions with a second factor only: the organization requires one, and the person has one',
+            'the organization requires a second factor, and the person has none');
+    elsif gate.requires_second_factor and explain_request.source = 'session' then
+        reasons := reasons || saas_private.check_line('second_factor', mine.has_factor,
+            'the organization requires a second factor, and the session has seen one',
+            'the organization requires a second factor, and the session has seen none');
+    end if;
+    if gate.max_session_age is not null and coalesce(explain_request.source, 'session') = 'session' then
+        reasons := reasons || saas_private.check_line('session_age', explain_request.source is null or mine.is_young,
+            format('sessions only that began at most %s ago', gate.max_session_age),
+            format('the session began more than %s ago', gate.max_session_age));
+    end if;
+    if gate.allowed_networks is not null
+       and coalesce(explain_request.source, 'session') in ('session', 'api_key', 'login') then
+        reasons := reasons || saas_private.check_line('address',
+            explain_request.source is null or saas_private.client_is_within(gate.allowed_networks),
+            'requests only from networks that the organization allows',
+            'the organization does not allow requests from this address');
+    end if;
+    return reasons;
+end
+$$;
+alter function saas_private.explain_request(uuid, uuid, text) owner to saas_service;
+comment on function saas_private.explain_request(uuid, uuid, text) is
+'The reasons of explain_access that depend on the request: this one''s, when source says where its identity comes from, or with NULL those of anybody''s session. For saas_service''s functions only.';
+
+create function saas_private.require_explainer(org_id uuid, user_id uuid) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if require_explainer.org_id is distinct from saas.current_org_id() then
+        if not saas_private.is_operator_of(require_explainer.org_id) then
+            perform saas_private.raise_error('PT403', 'another organization needs a superuser or an open ticket');
+        end if;
+        return false;
+    end if;
+    perform saas_private.require_identity();
+    if require_explainer.org_id is null then
+        perform saas_private.raise_error('PT403', 'No organization access found');
+    elsif require_explainer.user_id is distinct from saas.current_user_id() then
+        perform saas.require_permission('manage_members');
+        return false;
+    end if;
+    return true;
+end
+$$;
+alter function saas_private.require_explainer(uuid, uuid) owner to saas_service;
+comment on function saas_private.require_explainer(uuid, uuid) is
+'Whether explain_access is asked about the asker. Errors: PT401, PT403. For saas_service''s functions only.';
+
 create function saas.explain_access(user_id uuid, permission text, org_id uuid default null) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -317,28 +387,13 @@ as $$
 declare
     org uuid := coalesce(explain_access.org_id, saas.current_org_id());
     person uuid := coalesce(explain_access.user_id, saas.current_user_id());
+    is_me boolean := saas_private.require_explainer(org, person);
     is_known boolean := exists (select from saas_private.known_permissions() k
                                  where k.name = explain_access.permission);
-    is_me boolean := person is not distinct from saas.current_user_id();
-    rights record;
-    organization record;
+    rights record := saas_private.member_rights(org, person);
+    status text := (select o.status from saas.organization o where o.id = org);
     reasons jsonb;
 begin
-    if org is distinct from saas.current_org_id() then
-        if not saas_private.is_operator_of(org) then
-            perform saas_private.raise_error('PT403', 'another organization needs a superuser or an open ticket');
-        end if;
-        is_me := false;
-    else
-        perform saas_private.require_identity();
-        if org is null then
-            perform saas_private.raise_error('PT403', 'No organization access found');
-        elsif not is_me then
-            perform saas.require_permission('manage_members');
-        end if;
-    end if;
-    select o.status, o.requires_second_factor into organization from saas.organization o where o.id = org;
-    rights := saas_private.member_rights(org, person);
     reasons := jsonb_build_array(
         saas_private.check_line('permission', is_known, 'the permission exists',
             'there is no such permission: nobody holds it'),
@@ -347,18 +402,12 @@ begin
     if rights.role is not null then
         reasons := reasons || jsonb_build_array(
             saas_private.check_line('account', rights.is_active, 'the account is active', 'the account is turned off'),
-            saas_private.check_line('organization', organization.status = 'active', 'the organization is active',
-                format('the organization is %s', organization.status)),
+            saas_private.check_line('organization', status = 'active', 'the organization is active',
+                format('the organization is %s', status)),
             saas_private.check_line('role', coalesce(explain_access.permission = any (rights.permissions), false),
                 format('the role %s holds the permission', rights.role),
-                format('the role %s does not hold the permission', rights.role)));
-        if organization.requires_second_factor then
-            reasons := reasons || saas_private.check_line('second_factor',
-                exists (select from saas_private.second_factor f
-                         where f.user_id = person and f.confirmed_at is not null),
-                'sessions with a second factor only: the organization requires one, and the person has one',
-                'the organization requires a second factor, and the person has none');
-        end if;
+                format('the role %s does not hold the permission', rights.role)))
+            || saas_private.explain_request(org, person, case when is_me then saas_private.identity_source() end);
         if is_me and saas.current_api_key_id() is not null then
             reasons := reasons || saas_private.check_line('api_key', saas.has_permission(explain_access.permission),
                 'the API key holds the permission', 'the API key does not hold the permission');
@@ -372,4 +421,4 @@ end
 $$;
 alter function saas.explain_access(uuid, text, uuid) owner to saas_service;
 comment on function saas.explain_access(uuid, text, uuid) is
-'Whether a person holds a permission in an organization (NULL: me, the current one), and why: {allowed, user_id, org_id, permission, role, rank, reasons: [{check, passed, reason}]}. allowed is true when every reason has passed; a person who is no member is answered like one who does not exist. Everybody may ask about themself, holders of manage_members about everybody in the current organization; superusers, and operators with an open ticket, about any organization. Errors: PT401, PT403. For saas_user and saas_operator.';
+'Whether a person holds a permission in an organization (NULL: me, the current one), and why: {allowed, user_id, org_id, permission, role, rank, reasons: [{check, passed, reason}]}. allowed is true when every reason has passed; a person who is no member is answered like one who does not exist. About myself in the current organization the request that asks is judged, with its second factor, age, address and API key; about others allowed speaks of their sessions: the second factor that the organization requires must be there, age and address are told as conditions. Everybody may ask about themself, holders of manage_members about everybody in the current organization; superusers, and operators with an open ticket, about any organization. Errors: PT401, PT403. For saas_user and saas_operator.';
