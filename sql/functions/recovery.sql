@@ -369,13 +369,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     org_name text;
+    held record;
 begin
     -- The person first: accepting an invitation takes them in that order too.
     perform from saas.app_user u where u.id = require_replaceable.user_id for update;
-    perform from saas.organization g
-      where g.id in (select m.org_id from saas.membership m where m.user_id = require_replaceable.user_id)
-      order by g.id
-        for update;
+    -- One after the other in one order.  Where others are owners nothing but the
+    -- team has to wait.
+    for held in
+        select m.org_id, m.role = 'owner' as is_owner from saas.membership m
+         where m.user_id = require_replaceable.user_id order by m.org_id
+    loop
+        if held.is_owner then
+            perform from saas.organization g where g.id = held.org_id for update;
+        else
+            perform from saas.organization g where g.id = held.org_id for no key update;
+        end if;
+    end loop;
     -- Whoever counts owners with an older snapshot fails then: see lock_members.
     update saas.organization g set updated_at = g.updated_at
      where g.id in (select m.org_id from saas.membership m where m.user_id = require_replaceable.user_id);
