@@ -30,7 +30,7 @@ begin
         ('delete_data', 'Delete history and purge rows'),
         ('delete_organization', 'Delete the organization')) as b (name, description)
     union all
-    select p.name, p.description, false from saas.permission p
+    select p.name, p.description, false from saas.permission p where p.withdrawn_at is null
     order by 3 desc, 1;
 end
 $$;
@@ -56,16 +56,21 @@ begin
           or not given_roles <@ (select array_agg(b.name) from saas.builtin_roles() b) then
         perform saas_private.raise_fields('invalid input', 'roles', 'must be built-in roles');
     end if;
+    -- No transaction runs any more whose identity may have their bits.
+    delete from saas.permission p
+     where p.withdrawn_at < pg_postmaster_start_time() and p.name <> register_permission.name;
     -- Of two that take the same number the second waits and takes the next.
     loop
-        update saas.permission p set description = given_description, roles = given_roles
+        update saas.permission p
+           set description = given_description, roles = given_roles, withdrawn_at = null
          where p.name = register_permission.name;
         exit when found;
         select min(n) into free_number
           from generate_series(13, 62) as n
          where not exists (select from saas.permission p where p.number = n);
         if free_number is null then
-            perform saas_private.raise_error('PT409', 'all 50 permissions of applications are registered');
+            perform saas_private.raise_error('PT409', 'all 50 permissions of applications are registered', null,
+                'One that saas.unregister_permission() has withdrawn makes room when the server has been restarted.');
         end if;
         insert into saas.permission (name, number, roles, description)
         values (register_permission.name, free_number, given_roles, given_description)
@@ -80,7 +85,54 @@ end
 $$;
 alter function saas.register_permission(text, text, text[]) owner to saas_service;
 comment on function saas.register_permission(text, text, text[]) is
-'Registers a permission of an application, crm.edit_deals for example, or changes what is said of it and which built-in roles hold it: owners always do, roles names the others. From then on saas.org_if(), saas.has_permission(), custom roles and API keys know it; identities get it with their next transaction. There is room for 50, and none is ever removed. Errors: 22023 with fields, PT409 when all are taken. For saas_operator.';
+'Registers a permission of an application, crm.edit_deals for example, or changes what is said of it and which built-in roles hold it: owners always do, roles names the others. From then on saas.org_if(), saas.has_permission(), custom roles and API keys know it; identities get it with their next transaction. There is room for 50; saas.unregister_permission() withdraws one. Errors: 22023 with fields, PT409 when all are taken. For saas_operator.';
+
+create function saas_private.uses_of_permission(name text) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    literal text := quote_literal(uses_of_permission.name);
+begin
+    -- A name has nothing that a literal or an expression would write otherwise.
+    return jsonb_strip_nulls(jsonb_build_object(
+        'policies', (select jsonb_agg(format('%s on %s', quote_ident(p.polname), p.polrelid::regclass)
+                                      order by p.polrelid::regclass::text, p.polname)
+                       from pg_policy p
+                      where position(literal in concat(pg_get_expr(p.polqual, p.polrelid),
+                                                       pg_get_expr(p.polwithcheck, p.polrelid))) > 0),
+        'roles', (select jsonb_agg(jsonb_build_object('org_id', r.org_id, 'role', r.name) order by r.org_id, r.name)
+                    from saas.role r where uses_of_permission.name = any (r.permissions))));
+end
+$$;
+alter function saas_private.uses_of_permission(text) owner to saas_service;
+comment on function saas_private.uses_of_permission(text) is
+'The policies that name a permission and the custom roles that hold it: {policies, roles}, {} for none. For saas.unregister_permission.';
+
+create function saas.unregister_permission(name text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    uses jsonb := saas_private.uses_of_permission(unregister_permission.name);
+begin
+    perform saas_private.require_installed();
+    update saas.permission p set withdrawn_at = now()
+     where p.name = unregister_permission.name and p.withdrawn_at is null;
+    if not found then
+        perform saas_private.raise_error('PT404', 'permission not found');
+    elsif uses <> '{}' then
+        perform saas_private.raise_error('PT409', 'the permission is in use', uses::text,
+            'Take it from those policies and roles first.');
+    end if;
+    perform saas_private.permissions_changed();
+    perform saas_private.audit('permission.unregistered', 'permission', unregister_permission.name, null, null,
+        '00000000-0000-0000-0000-000000000000');
+end
+$$;
+alter function saas.unregister_permission(text) owner to saas_service;
+comment on function saas.unregister_permission(text) is
+'Withdraws a permission of an application: from the next transaction on nobody holds it, API keys that name it neither. Registering the name again gives it back to custom roles and keys that name it. Its place is free for another permission when the server has been started anew. Refused while a policy names it or a custom role of any organization holds it. Errors: PT404, PT409 with {policies, roles: [{org_id, role}]} in DETAIL. For saas_operator.';
 
 create function saas_private.require_role_permissions(permissions text[], held text[]) returns text[]
 language plpgsql stable
