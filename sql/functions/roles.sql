@@ -114,9 +114,10 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    uses jsonb := saas_private.uses_of_permission(unregister_permission.name);
+    uses jsonb;
 begin
     perform saas_private.require_installed();
+    uses := saas_private.uses_of_permission(unregister_permission.name);
     update saas.permission p set withdrawn_at = now()
      where p.name = unregister_permission.name and p.withdrawn_at is null;
     if not found then
