@@ -231,7 +231,8 @@ grant execute on function
     saas_private.my_members(), saas_private.known_permissions()
     to saas_user;
 grant execute on function saas.explain_access(uuid, text, uuid) to saas_user, saas_operator;
-grant execute on function saas.set_seats(uuid, integer), saas.register_permission(text, text, text[]) to saas_operator;
+grant execute on function saas.set_seats(uuid, integer), saas.register_permission(text, text, text[]),
+    saas.unregister_permission(text) to saas_operator;
 grant execute on function saas_private.permissions_changed() to saas_service;
 grant execute on function
     saas_private.check_line(text, boolean, text, text), saas_private.invitation_json(uuid, uuid)

@@ -174,11 +174,15 @@ as $$
 begin
     update saas.membership m set (role) = row(give_role.role)
      where m.org_id = give_role.org_id and m.user_id = give_role.user_id;
+    -- Or an owner would hand over to nobody.
+    if not found then
+        perform saas_private.raise_error('PT404', 'member not found');
+    end if;
 end
 $$;
 alter function saas_private.give_role(uuid, uuid, text) owner to saas_service;
 comment on function saas_private.give_role(uuid, uuid, text) is
-'Gives a member a role, whoever asks. For saas_service''s functions only.';
+'Gives a member a role, whoever asks. Errors: PT404. For saas_service''s functions only.';
 
 create function saas_api.change_member_role(user_id uuid, role text) returns jsonb
 language plpgsql volatile security definer
