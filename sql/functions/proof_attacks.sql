@@ -4,15 +4,6 @@
 
 -- The scene
 
-create function saas_private.copier(role name) returns name
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select format('saas_proof_%s_%s', pg_backend_pid(), copier.role)
-$$;
-comment on function saas_private.copier(name) is
-'The role that stands for a tenants'' role in attacks by COPY.';
-
 create function saas_private.prepare_proof(schemas name[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -21,11 +12,13 @@ declare
     item record;
     made record;
     side_row record;
-    copied_role name;
 begin
     perform set_config('track_counts', 'on', true);
     perform set_config('row_security', 'on', true);
-    perform set_config('lock_timeout', '2s', true);
+    -- Whoever waits for the proof is to outlive it: it gives up long before
+    -- anybody else looks for a deadlock, and finds its own at once.
+    perform set_config('lock_timeout', '500ms', true);
+    perform set_config('deadlock_timeout', '10ms', true);
     perform set_config('saas_proof.path', s.reset_val, true) from pg_settings s where s.name = 'search_path';
     -- Short statements that look expensive.
     perform set_config('jit', 'off', true);
@@ -39,7 +32,7 @@ begin
     create temp table proof_spare (relation oid, side text, columns name[], texts text[], problem text, primary key (relation, side));
     create temp table proof_table (relation oid primary key, name text, kind "char", is_part boolean, is_ours boolean,
                                    owner name, own_rows bigint, state text);
-    create temp table proof_attack (relation oid, n integer, attack text, statement text, judged text, as_copier boolean);
+    create temp table proof_attack (relation oid, n integer, attack text, statement text, judged text);
     create index on proof_attack (relation, n);
     create function pg_temp.proof_sees_row() returns boolean language plpgsql volatile as $body$
     begin
@@ -52,11 +45,10 @@ begin
     $body$;
     create function pg_temp.proof_takes_row() returns boolean language sql volatile as
         'select not pg_temp.proof_sees_row()';
-    -- COPY to a file needs more rights than tenants have: members of theirs get them.
-    foreach copied_role in array array['saas_user', 'saas_anon'] loop
-        execute format('create role %I in role %I, pg_read_server_files, pg_write_server_files',
-                       saas_private.copier(copied_role), copied_role);
-    end loop;
+    execute format('create role %I bypassrls in role saas_user', saas_private.proof_role('maker'));
+    execute format('create role %I bypassrls in role pg_read_all_data', saas_private.proof_role('reader'));
+    -- Triggers that wait for the commit are refused to whoever is confined.
+    set constraints all immediate;
     -- Told apart by the first digit.
     insert into proof_side
     select m.side, m.mark, (m.mark || right(gen_random_uuid()::text, -8))::uuid, (m.mark || right(gen_random_uuid()::text, -8))::uuid
@@ -93,12 +85,6 @@ begin
             perform saas_private.parent_row(item.relation, side_row.side, 0);
         end loop;
     end loop;
-    begin
-        set constraints all immediate;
-    exception when others then
-        -- Rows that refer to each other in a circle: they go anyway.
-        null;
-    end;
     -- Rows that could be added, for both.
     for side_row in select * from proof_side s where s.side <> 'shared' order by s.side loop
         perform saas_private.prove_as(side_row.user_id, side_row.org_id, 'owner');
@@ -129,13 +115,10 @@ create function saas_private.victim_state(relation oid) returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    result text;
 begin
-    execute format('select coalesce(string_agg(t.tableoid::text || t.ctid::text, '' '' order by t.tableoid, t.ctid), '''') from %s t where t.org_id = %L',
-                   victim_state.relation::regclass, (select s.org_id from pg_temp.proof_side s where s.side = 'victim'))
-       into result;
-    return result;
+    return saas_private.as_owner(victim_state.relation, format(
+        'select coalesce(string_agg(t.tableoid::text || t.ctid::text, '' '' order by t.tableoid, t.ctid), '''') from %s t where t.org_id = %L',
+        victim_state.relation::regclass, (select s.org_id from pg_temp.proof_side s where s.side = 'victim')));
 end
 $$;
 comment on function saas_private.victim_state(oid) is
@@ -146,13 +129,10 @@ create function saas_private.attacker_rows(relation oid) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    result bigint;
 begin
-    execute format('select (select count(*) from %1$s t where t.org_id = %2$L) + (select count(*) from %1$s t where t.org_id is null)',
-                   attacker_rows.relation::regclass, (select s.org_id from pg_temp.proof_side s where s.side = 'attacker'))
-       into result;
-    return result;
+    return saas_private.as_owner(attacker_rows.relation, format(
+        'select (select count(*) from %1$s t where t.org_id = %2$L) + (select count(*) from %1$s t where t.org_id is null)',
+        attacker_rows.relation::regclass, (select s.org_id from pg_temp.proof_side s where s.side = 'attacker')));
 end
 $$;
 comment on function saas_private.attacker_rows(oid) is
@@ -199,7 +179,7 @@ comment on function saas_private.tables_touched(jsonb) is
 -- Runs a statement as a role, with the search_path of a new session, and rolls
 -- it back.  said is the statement's only value, or its error.
 create function saas_private.attempt(as_role name, statement text, wants_answer boolean default false,
-                                     prelude text default null, is_write boolean default true,
+                                     prelude text default null, is_write boolean default true, past_force boolean default false,
                                      out state text, out said text, out rows bigint, out touched text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -207,6 +187,7 @@ as $$
 declare
     counters jsonb;
     detail text;
+    has_ended boolean := false;
 begin
     begin
         if attempt.prelude is not null then
@@ -215,69 +196,59 @@ begin
         if attempt.is_write then
             counters := saas_private.write_counters();
         end if;
-        perform set_config('search_path', current_setting('saas_proof.path'), true);
-        execute format('set local session authorization %I', attempt.as_role);
-        if attempt.wants_answer then
-            execute attempt.statement into said;
-        else
-            execute attempt.statement;
-        end if;
-        get diagnostics rows = row_count;
-        reset session authorization;
-        perform set_config('search_path', 'pg_catalog, pg_temp', true);
+        select r.said, r.rows into said, rows
+          from saas_private.run_confined(attempt.as_role, attempt.statement, attempt.wants_answer, attempt.past_force) r;
         if attempt.is_write then
             touched := saas_private.tables_touched(counters);
         end if;
+        has_ended := true;
         raise exception sqlstate 'ZZP00';
-    exception
-        when sqlstate 'ZZP00' then
-            null;
-        when others then
+    exception when others then
+        -- Whatever ran may raise the same.
+        if not has_ended then
             get stacked diagnostics state = returned_sqlstate, said = message_text, detail = pg_exception_detail;
             said := concat_ws(' / ', said, nullif(detail, ''));
+        end if;
     end;
 end
 $$;
-comment on function saas_private.attempt(name, text, boolean, text, boolean) is
+comment on function saas_private.attempt(name, text, boolean, text, boolean, boolean) is
 'Runs a statement as a role in a subtransaction that is rolled back: SQLSTATE and message, or answer and rows, and the tables where the victim''s rows were touched.';
 
--- The same for many statements that are judged by their rows alone, with the
--- role taken once: in the loop only functions of the system are called.
+-- The same for many statements that are judged by their rows alone.
 create function saas_private.attempt_all(as_role name, statements text[], own_rows bigint[])
 returns table (n integer, state text, said text, rows bigint)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
 declare
     detail text;
+    has_ended boolean;
+    statement text;
 begin
-    begin
-        perform set_config('search_path', current_setting('saas_proof.path'), true);
-        execute format('set local session authorization %I', attempt_all.as_role);
-        for i in 1 .. coalesce(cardinality(attempt_all.statements), 0) loop
-            n := i;
-            state := null;
-            said := null;
-            rows := null;
-            begin
-                perform pg_catalog.set_config('saas_proof.seen', '0', true),
-                        pg_catalog.set_config('saas_proof.allowed', attempt_all.own_rows[i]::text, true);
-                execute attempt_all.statements[i];
-                get diagnostics rows = row_count;
-                raise exception sqlstate 'ZZP00';
-            exception
-                when sqlstate 'ZZP00' then
-                    null;
-                when others then
-                    get stacked diagnostics state = returned_sqlstate, said = message_text, detail = pg_exception_detail;
-                    said := pg_catalog.concat_ws(' / ', said, nullif(detail, ''));
-            end;
-            return next;
-        end loop;
-        raise exception sqlstate 'ZZP02';
-    exception when sqlstate 'ZZP02' then
-        null;
-    end;
+    for i in 1 .. coalesce(cardinality(attempt_all.statements), 0) loop
+        n := i;
+        state := null;
+        said := null;
+        rows := null;
+        has_ended := false;
+        statement := attempt_all.statements[i];
+        begin
+            perform set_config('saas_proof.seen', '0', true),
+                    set_config('saas_proof.allowed', attempt_all.own_rows[i]::text, true);
+            rows := case when statement ~ '^copy ' then (saas_private.copy_confined(attempt_all.as_role, statement)).rows
+                         else (saas_private.run_confined(attempt_all.as_role, statement)).rows end;
+            has_ended := true;
+            raise exception sqlstate 'ZZP00';
+        exception when others then
+            if not has_ended then
+                get stacked diagnostics state = returned_sqlstate, said = message_text, detail = pg_exception_detail;
+                said := concat_ws(' / ', said, nullif(detail, ''));
+            end if;
+        end;
+        return next;
+    end loop;
 end
 $$;
 comment on function saas_private.attempt_all(name, text[], bigint[]) is
@@ -311,32 +282,32 @@ begin
     end if;
     free_column := coalesce(free_column, 'org_id');
     insert into pg_temp.proof_attack
-    select prepare_attacks.relation, row_number() over (), a.attack, a.statement, a.judged, coalesce(a.as_copier, false)
+    select prepare_attacks.relation, row_number() over (), a.attack, a.statement, a.judged
       from (values
-        ('select', format('select from %s t where t.org_id = %L', name, victim), 'unseen', false),
-        ('select without a condition', format('select from %s t where pg_temp.proof_sees_row()', name), 'counted', false),
-        ('select with an expression that fails', format('select from %s t where 1 / (t.org_id <> %L)::integer = 1', name, victim), 'counted', false),
-        ('select with row_security off', format('set local row_security = off; select from %s t where t.org_id = %L', name, victim), 'unseen', false),
-        ('select for update', format('select from %s t where t.org_id = %L for update', name, victim), 'unseen', false),
-        ('select for key share', format('select from %s t where t.org_id = %L for key share', name, victim), 'unseen', false),
-        ('cursor', format('declare saas_proof cursor for select * from %s t where t.org_id = %L; fetch all from saas_proof', name, victim), 'unseen', false),
-        ('copy out of a query', format('copy (select from %s t where t.org_id = %L) to ''/dev/null''', name, victim), 'unseen', true),
-        ('copy in', format('copy %s from ''/dev/null''', name), 'refused', true),
-        ('insert', format('insert into %s %s', name, new_row), 'refused', false),
-        ('insert returning', format('insert into %s %s returning *', name, new_row), 'refused', false),
-        ('insert unless it exists', format('insert into %s %s on conflict do nothing', name, new_row), 'refused', false),
-        ('update', format('update %s t set %2$I = t.%2$I where t.org_id = %3$L', name, free_column, victim), 'unseen', false),
-        ('update without a condition', format('update %s t set %2$I = null where pg_temp.proof_sees_row()', name, free_column), 'counted', false),
-        ('update returning', format('update %s t set %2$I = t.%2$I where t.org_id = %3$L returning *', name, free_column, victim), 'unseen', false),
-        ('change of org_id', format('update %s t set org_id = %L where t.org_id = %L', name, victim, attacker), 'unseen', false),
+        ('select', format('select from %s t where t.org_id = %L', name, victim), 'unseen'),
+        ('select without a condition', format('select from %s t where pg_temp.proof_sees_row()', name), 'counted'),
+        ('select with an expression that fails', format('select from %s t where 1 / (t.org_id <> %L)::integer = 1', name, victim), 'counted'),
+        ('select with row_security off', format('set local row_security = off; select from %s t where t.org_id = %L', name, victim), 'unseen'),
+        ('select for update', format('select from %s t where t.org_id = %L for update', name, victim), 'unseen'),
+        ('select for key share', format('select from %s t where t.org_id = %L for key share', name, victim), 'unseen'),
+        ('cursor', format('declare saas_proof cursor for select * from %s t where t.org_id = %L; fetch all from saas_proof', name, victim), 'unseen'),
+        ('copy out of a query', format('copy (select from %s t where t.org_id = %L) to stdout', name, victim), 'unseen'),
+        ('copy in', format('copy %s from stdin', name), 'refused'),
+        ('insert', format('insert into %s %s', name, new_row), 'refused'),
+        ('insert returning', format('insert into %s %s returning *', name, new_row), 'refused'),
+        ('insert unless it exists', format('insert into %s %s on conflict do nothing', name, new_row), 'refused'),
+        ('update', format('update %s t set %2$I = t.%2$I where t.org_id = %3$L', name, free_column, victim), 'unseen'),
+        ('update without a condition', format('update %s t set %2$I = null where pg_temp.proof_sees_row()', name, free_column), 'counted'),
+        ('update returning', format('update %s t set %2$I = t.%2$I where t.org_id = %3$L returning *', name, free_column, victim), 'unseen'),
+        ('change of org_id', format('update %s t set org_id = %L where t.org_id = %L', name, victim, attacker), 'unseen'),
         -- Who reads no column is bound by the policies of UPDATE alone.
-        ('change of org_id without a condition', format('update %s set org_id = %L where pg_temp.proof_takes_row()', name, victim), 'unseen', false),
-        ('delete', format('delete from %s t where t.org_id = %L', name, victim), 'unseen', false),
-        ('delete without a condition', format('delete from %s t where pg_temp.proof_sees_row()', name), 'counted', false),
-        ('delete returning', format('delete from %s t where t.org_id = %L returning *', name, victim), 'unseen', false),
+        ('change of org_id without a condition', format('update %s set org_id = %L where pg_temp.proof_takes_row()', name, victim), 'unseen'),
+        ('delete', format('delete from %s t where t.org_id = %L', name, victim), 'unseen'),
+        ('delete without a condition', format('delete from %s t where pg_temp.proof_sees_row()', name), 'counted'),
+        ('delete returning', format('delete from %s t where t.org_id = %L returning *', name, victim), 'unseen'),
         ('merge', case when current_setting('server_version_num')::integer >= 150000 then
-                       format('merge into %s t using (values (1)) v on t.org_id = %L when matched then delete', name, victim) end, 'unseen', false)
-      ) as a (attack, statement, judged, as_copier)
+                       format('merge into %s t using (values (1)) v on t.org_id = %L when matched then delete', name, victim) end, 'unseen')
+      ) as a (attack, statement, judged)
      where a.statement is not null
     union all
     select prepare_attacks.relation, 100 + row_number() over (), format('upsert by %s', u.columns),
@@ -345,7 +316,7 @@ begin
                       array(select case when c.name = any (u.names) and r.content ->> c.name::text is not null
                                         then r.content ->> c.name::text else c.value end
                               from unnest(spare.columns, spare.texts) with ordinality as c (name, value, n) order by c.n)),
-                  u.columns, free_column), 'refused', false
+                  u.columns, free_column), 'refused'
       from (select distinct on (x.columns) x.columns, x.names
               from (select i.indexrelid, saas_private.column_names(i.indrelid, (i.indkey::smallint[])[0:i.indnkeyatts - 1]) as names,
                            saas_private.column_list(saas_private.column_names(i.indrelid, (i.indkey::smallint[])[0:i.indnkeyatts - 1])) as columns
@@ -406,7 +377,8 @@ as $$
     select format('%s, owner', t.name), t.name, true, 'owner', true
       from saas_private.tenant_roles() t
       join pg_roles r on r.oid = t.role
-     where t.name not in ('saas_user', 'saas_anon')
+     where t.name not in ('saas_user', 'saas_anon', saas_private.proof_role('maker'))
+       and not r.rolsuper
        and (r.rolbypassrls
             or exists (select from pg_shdepend d join pg_database b on b.oid = d.dbid
                         where b.datname = current_database() and d.refclassid = 'pg_authid'::regclass and d.refobjid = t.role
@@ -424,23 +396,20 @@ declare
     batch record;
 begin
     for batch in
-        select a.as_copier, array_agg(t.name order by t.name, a.n) as names, array_agg(a.attack order by t.name, a.n) as attacks,
+        select array_agg(t.name order by t.name, a.n) as names, array_agg(a.attack order by t.name, a.n) as attacks,
                array_agg(a.statement order by t.name, a.n) as statements, array_agg(a.judged order by t.name, a.n) as judged,
                array_agg(t.own_rows order by t.name, a.n) as own_rows
           from pg_temp.proof_table t
           join pg_temp.proof_attack a on a.relation = t.relation
          where t.state <> ''
-           and (not prove_statements.is_owner or t.owner = prove_statements.db_role and not a.as_copier)
+           and (not prove_statements.is_owner or t.owner = prove_statements.db_role)
            and (not t.is_part or a.n <= 2 or has_any_column_privilege(prove_statements.db_role, t.relation, 'SELECT, INSERT, UPDATE')
                 or has_table_privilege(prove_statements.db_role, t.relation, 'DELETE'))
-           and (not a.as_copier or prove_statements.db_role in ('saas_user', 'saas_anon'))
-         group by a.as_copier
     loop
         return query
         select batch.names[d.n], batch.attacks[d.n], j.held,
                case when j.held is distinct from true then saas_private.attempt_text(d.state, d.said, d.rows, null) end
-          from saas_private.attempt_all(case when batch.as_copier then saas_private.copier(prove_statements.db_role)
-                                             else prove_statements.db_role end, batch.statements, batch.own_rows) d
+          from saas_private.attempt_all(prove_statements.db_role, batch.statements, batch.own_rows) d
          cross join lateral (select saas_private.is_held(batch.judged[d.n], d.state, d.rows, null) as held) as j;
     end loop;
 end
@@ -666,10 +635,10 @@ begin
          where k.contype = 'f' and k.confrelid = cross_references.relation and k.confdeltype in ('c', 'n', 'd') and not t.is_part
     loop
         begin
-            execute (select format('update %s t set %s where t.org_id = %L', item.name,
+            perform saas_private.as_owner(item.relation, (select format('update %s t set %s where t.org_id = %L', item.name,
                                    string_agg(format('%I = %L', u.child, item.content ->> u.parent::text), ', '),
                                    (select s.org_id from pg_temp.proof_side s where s.side = 'victim'))
-                       from unnest(item.child_columns, item.parent_columns) as u (child, parent) where u.child <> 'org_id');
+                       from unnest(item.child_columns, item.parent_columns) as u (child, parent) where u.child <> 'org_id'));
         exception when others then
             -- That is how it should be.
             null;
@@ -745,7 +714,8 @@ begin
         detail := case when not item.relrowsecurity then 'it is off' when not item.relforcerowsecurity then 'it does not bind the owner' end;
         return next;
         if item.is_protected and not item.is_part and item.state <> '' then
-            done := saas_private.attempt(session_user, format('update %s t set org_id = %L where t.org_id = %L', item.name, victim, attacker));
+            done := saas_private.attempt(saas_private.row_maker(item.relation),
+                format('update %s t set org_id = %L where t.org_id = %L', item.name, victim, attacker), past_force => true);
             as_role := session_user;
             attack := 'change of org_id';
             -- A foreign key may come first, by chance; then the trigger must be there.
@@ -759,7 +729,8 @@ begin
     end loop;
     for item in
         select m.name, r.rolsuper, r.rolbypassrls
-          from saas_private.tenant_members() m join pg_roles r on r.oid = m.role order by m.name
+          from saas_private.tenant_members() m join pg_roles r on r.oid = m.role
+         where m.name <> saas_private.proof_role('maker') order by m.name
     loop
         object := quote_ident(item.name);
         as_role := item.name;
@@ -800,9 +771,10 @@ declare
     mark text := (select s.mark from pg_temp.proof_side s where s.side = 'victim');
 begin
     for item in
-        select c.oid, c.oid::regclass::text as name, c.relkind, c.relowner,
+        select c.oid, c.oid::regclass::text as name, c.relkind, o.rolname, o.rolsuper,
                (select a.attname from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 order by a.attnum limit 1) as first_column
           from pg_class c
+          join pg_roles o on o.oid = c.relowner
          where (c.relkind in ('v', 'm')
                 or c.relkind = 'r' and not exists (select from pg_temp.proof_table t where t.relation = c.oid)
                    and not exists (select from pg_temp.proof_row r where r.relation = c.oid)
@@ -816,7 +788,9 @@ begin
         object := item.name;
         if item.relkind = 'm' then
             attack := 'select';
-            done := saas_private.attempt(session_user, format('select from (%s) as t where t::text ~ %L limit 1',
+            -- As REFRESH does: as the owner.
+            done := saas_private.attempt(case when item.rolsuper then saas_private.proof_role('reader') else item.rolname end,
+                                         format('select from (%s) as t where t::text ~ %L limit 1',
                                                               rtrim(pg_get_viewdef(item.oid), '; '), mark), is_write => false);
             held := case when done.state is null then done.rows = 0 end;
             detail := case when not held then 'the next refresh shows it rows of the other organization'

@@ -9,11 +9,81 @@ as 'MODULE_PATHNAME', 'pg_saas_begin_proof';
 comment on function saas_private.begin_proof() is
 'Lets the current subtransaction switch identities until it is rolled back; it cannot be committed. Limits, notes and waits do nothing meanwhile. Errors: PT403 unless the session''s and the current user are superusers, 25001 outside a subtransaction and when the transaction has had an identity.';
 
-create function saas_private.prove_as(user_id uuid, org_id uuid, role text) returns void
+create function saas_private.prove_as(user_id uuid, org_id uuid, role text, permissions text[] default null, rank integer default null) returns void
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_prove_as';
-comment on function saas_private.prove_as(uuid, uuid, text) is
-'Switches the identity in a proof: a built-in role''s, an API key''s with every permission (role ''''), one without an organization (role NULL), or none (user NULL). Errors: PT403 as saas_private.begin_proof, 25001 outside a proof.';
+comment on function saas_private.prove_as(uuid, uuid, text, text[], integer) is
+'Switches the identity in a proof: a role''s (of a custom one with its permissions and rank), an API key''s with every permission (role ''''), one without an organization (role NULL), or none (user NULL). Errors: PT403 as saas_private.begin_proof, 25001 outside a proof.';
+
+-- Tables bring code of their owners: none of it may run as the superuser.
+create function saas_private.run_confined(as_role name, statement text, wants_answer boolean default false, past_force boolean default false,
+                                          out said text, out rows bigint)
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_run_confined';
+comment on function saas_private.run_confined(name, text, boolean, boolean) is
+'Runs a statement in a proof as a role that is no superuser, so that nothing it calls gets back to the superuser: no SET ROLE, SET SESSION AUTHORIZATION, temporary object, PREPARE or deferred trigger, and settings are put back. As an owner it may get past FORCE ROW LEVEL SECURITY. Gives the first value and the number of rows. Errors: PT403 as saas_private.begin_proof, 25001 outside a proof, 42501 for a superuser''s role.';
+
+create function saas_private.run_as_session(as_role name, statement text, out said text, out rows bigint)
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_run_as_session';
+comment on function saas_private.run_as_session(name, text) is
+'Runs a statement in a proof as if a role had connected; for statements that call nobody''s code. Errors as saas_private.run_confined.';
+
+create function saas_private.copy_confined(as_role name, statement text, out said text, out rows bigint)
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_copy_confined';
+comment on function saas_private.copy_confined(name, text) is
+'Runs COPY of a query to nowhere, or COPY into a table when that is refused, as saas_private.run_confined. Errors as there.';
+
+-- The role that makes rows
+create function saas_private.proof_role(purpose text) returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('saas_proof_%s_%s', proof_role.purpose, pg_backend_pid())
+$$;
+comment on function saas_private.proof_role(text) is
+'A role of a proof: maker, which makes rows in tables of superusers, or reader, which reads for their materialized views.';
+
+-- A table's owner; for a superuser''s one with the rights of saas_user that no
+-- policy binds.  What either lacks it gets until the proof is rolled back.
+create function saas_private.row_maker(relation oid) returns name
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+    maker name;
+begin
+    select n.nspname, n.oid as namespace, r.rolname, r.rolsuper into item
+      from pg_class c
+      join pg_namespace n on n.oid = c.relnamespace
+      join pg_roles r on r.oid = c.relowner
+     where c.oid = row_maker.relation;
+    maker := case when item.rolsuper then saas_private.proof_role('maker') else item.rolname end;
+    if not has_schema_privilege(maker, item.namespace, 'USAGE') then
+        execute format('grant usage on schema %I to %I', item.nspname, maker);
+    end if;
+    if not (has_table_privilege(maker, row_maker.relation, 'SELECT') and has_table_privilege(maker, row_maker.relation, 'INSERT')
+            and has_table_privilege(maker, row_maker.relation, 'UPDATE')) then
+        execute format('grant select, insert, update on %s to %I', row_maker.relation::regclass, maker);
+    end if;
+    return maker;
+end
+$$;
+comment on function saas_private.row_maker(oid) is
+'The role that reads and writes a table for the proof, past its policies: its owner, or a role of the proof when that is a superuser.';
+
+create function saas_private.as_owner(relation oid, statement text) returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (saas_private.run_confined(saas_private.row_maker(as_owner.relation), as_owner.statement, true, true)).said;
+end
+$$;
+comment on function saas_private.as_owner(oid, text) is
+'Runs a statement on a table as its owner, past its policies, and gives its first value.';
 
 -- Mostly in PL/pgSQL, which keeps plans: these are called for every table or value.
 
@@ -77,19 +147,19 @@ $$;
 comment on function saas_private.matching_text(text) is
 'A text that a regular expression may match; best effort, NULL for one that it cannot read.';
 
-create function saas_private.is_valid_input(value text, type text) returns boolean
-language plpgsql stable
+create function saas_private.is_valid_input(value text, type text, relation oid) returns boolean
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('select %L::%s', is_valid_input.value, is_valid_input.type);
+    perform saas_private.as_owner(is_valid_input.relation, format('select (%L::%s) is null', is_valid_input.value, is_valid_input.type));
     return true;
 exception when others then
     return false;
 end
 $$;
-comment on function saas_private.is_valid_input(text, text) is
-'Whether a type takes a text as a value; a domain checks it too.';
+comment on function saas_private.is_valid_input(text, text, oid) is
+'Whether a type takes a text as a value, as a table''s owner: a domain checks it with somebody''s code.';
 
 -- What stands in a constraint: words, numbers, and texts that its patterns match.
 create function saas_private.values_in_expression(expression text) returns setof text
@@ -256,7 +326,7 @@ comment on function saas_private.column_constraints(oid, smallint) is
 'Texts of the constraints on a column: checks, its domain''s checks, partition bounds.';
 
 create function saas_private.column_values(relation oid, number smallint, mark text, serial integer) returns text[]
-language plpgsql stable
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -290,10 +360,10 @@ begin
               from unnest(from_constraints) as v (value)
              where v.value ~ '^\d{1,4}$' and v.value::integer between 1 and 4096
                and base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype)) as c
-     where saas_private.is_valid_input(c.value, item.type);
+     where saas_private.is_valid_input(c.value, item.type, column_values.relation);
     -- Patterns and words come first; a mere length bounds what has the mark.
     if item.typtype = 'd' then
-        from_type := array(select v from unnest(from_type) as v where saas_private.is_valid_input(v, item.type));
+        from_type := array(select v from unnest(from_type) as v where saas_private.is_valid_input(v, item.type, column_values.relation));
     end if;
     return case when exists (select from unnest(texts) as e (expression) where e.expression ~ '''')
                      and base <> all (array['jsonb'::regtype, 'json'::regtype]::oid[])
@@ -373,7 +443,7 @@ begin
         return found_row;
     end if;
     if as_side = 'shared' then
-        execute format('select to_jsonb(t) from %s t limit 1', parent_row.relation::regclass) into found_row;
+        found_row := saas_private.as_owner(parent_row.relation, format('select to_jsonb(t) from %s t limit 1', parent_row.relation::regclass));
     end if;
     if found_row is null and parent_row.depth < 30 then
         -- Who refers back to a row that is being made finds none.
@@ -415,6 +485,7 @@ declare
     constraint_found text;
     column_found text;
     bumped boolean;
+    was_made boolean := false;
     number integer;
     statement text;
 begin
@@ -487,24 +558,23 @@ begin
         statement := format('insert into %s as r %s returning to_jsonb(r)', make_row.relation::regclass,
                             saas_private.row_values(make_row.relation, names, texts));
         begin
-            -- As triggers without a path of their own would find things.
-            perform set_config('search_path', current_setting('saas_proof.path'), true);
-            execute statement into make_row.content;
-            perform set_config('search_path', 'pg_catalog, pg_temp', true);
+            make_row.content := saas_private.as_owner(make_row.relation, statement);
             if make_row.content is null then
                 problem := 'a trigger or rule let no row in';
                 return;
             end if;
+            was_made := true;
             if not make_row.keep then
                 raise exception sqlstate 'ZZP00';
             end if;
             problem := null;
             return;
         exception
-            when sqlstate 'ZZP00' then
-                problem := null;
-                return;
             when others then
+                if was_made then
+                    problem := null;
+                    return;
+                end if;
                 get stacked diagnostics state = returned_sqlstate, said = message_text,
                     constraint_found = constraint_name, column_found = column_name;
         end;

@@ -132,7 +132,8 @@ exception when others then
 end
 $$;
 grant usage on schema saas_private to saas_user;
-grant execute on function saas_private.begin_proof(), saas_private.prove_as(uuid, uuid, text) to saas_user;
+grant execute on function saas_private.begin_proof(), saas_private.prove_as(uuid, uuid, text, text[], integer),
+    saas_private.run_confined(name, text, boolean, boolean), saas_private.run_as_session(name, text), saas_private.copy_confined(name, text) to saas_user;
 select is(public.proof_as('saas_user'), 'PT403', 'a tenant with every grant begins no proof');
 create function public.definer_proof() returns text language plpgsql security definer as $$
 begin
