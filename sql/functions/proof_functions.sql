@@ -1,5 +1,5 @@
 -- Attacks of a proof of isolation on functions and on what a session of a pool
--- holds.  Leans on proof_attacks.
+-- holds.  Leans on proof_scene and proof_keys.
 
 -- Functions
 

@@ -307,11 +307,14 @@ begin
                                 or k.contypid in (select d.oid from domain d))
     union all
     (select pg_get_expr(c.relpartbound, c.oid)
-       from pg_partitioned_table p
+       from saas_private.relation_tree(column_constraints.relation) t
+       join pg_partitioned_table p on p.partrelid = t.relation
        join pg_inherits i on i.inhparent = p.partrelid
        join pg_class c on c.oid = i.inhrelid
-      where p.partrelid = column_constraints.relation and column_constraints.number = any (p.partattrs::smallint[])
-      order by c.oid limit 3)
+       join pg_attribute h on h.attrelid = p.partrelid and h.attnum = any (p.partattrs::smallint[])
+       join pg_attribute a on a.attrelid = column_constraints.relation and a.attname = h.attname
+      where a.attnum = column_constraints.number
+      order by c.oid limit 6)
     union all
     select pg_get_expr(c.relpartbound, c.oid)
       from pg_class c
@@ -407,9 +410,11 @@ begin
            from pg_index i join saas_private.relation_tree(constraint_columns.relation) t on t.relation = i.indrelid
            join pg_class c on c.oid = i.indexrelid
           where c.relname = constraint_columns.name limit 1),
-        (select saas_private.column_names(p.partrelid, p.partattrs::smallint[])
-           from pg_partitioned_table p
-          where p.partrelid = constraint_columns.relation and constraint_columns.name = ''),
+        (select array_agg(h.attname)
+           from saas_private.relation_tree(constraint_columns.relation) t
+           join pg_partitioned_table p on p.partrelid = t.relation
+           join pg_attribute h on h.attrelid = p.partrelid and h.attnum = any (p.partattrs::smallint[])
+          where constraint_columns.name = ''),
         (select array_agg(h.attname)
            from pg_inherits i
            join pg_partitioned_table p on p.partrelid = i.inhparent
