@@ -108,9 +108,14 @@ begin
     end loop;
     perform saas_private.prove_as(null, null, null);
     for item in select t.relation, t.name from proof_table t loop
-        update proof_table t
-           set state = saas_private.victim_state(item.relation), own_rows = saas_private.attacker_rows(item.relation)
-         where t.relation = item.relation;
+        begin
+            update proof_table t
+               set state = saas_private.victim_state(item.relation), own_rows = saas_private.attacker_rows(item.relation)
+             where t.relation = item.relation;
+        exception when lock_not_available or deadlock_detected then
+            perform saas_private.be_impatient();
+            update proof_table t set state = '' where t.relation = item.relation;
+        end;
         perform saas_private.prepare_attacks(item.relation) from proof_table t where t.relation = item.relation and t.is_made is not true;
     end loop;
     analyze proof_table, proof_attack, proof_row, proof_spare;
@@ -365,6 +370,9 @@ begin
             if not has_ended then
                 get stacked diagnostics state = returned_sqlstate, said = message_text, detail = pg_exception_detail;
                 said := concat_ws(' / ', said, nullif(detail, ''));
+                if state = '55P03' then
+                    perform saas_private.be_impatient();
+                end if;
             end if;
         end;
         return next;
