@@ -164,6 +164,25 @@ $$;
 select is(public.confined_in_proof(current_user), '42501', 'a proof runs nothing as a superuser');
 select is(public.confined_in_proof('saas_user'), 'ZZ000', 'but as others');
 
+-- Limits do not count in a proof, but nobody guesses codes meanwhile.
+create function public.guesses_refused(number integer) returns bigint language plpgsql as $$
+declare
+    refused bigint;
+begin
+    perform saas_private.begin_proof();
+    refused := (select count(*) from generate_series(1, number)
+                 where saas_private.take_attempt('email_code', 'somebody', 5, interval '1 hour', interval '1 hour', interval '1 day') > 0);
+    raise exception sqlstate 'ZZ000';
+exception when sqlstate 'ZZ000' then
+    return refused;
+end
+$$;
+select is(public.guesses_refused(200), 0::bigint, 'a proof makes its attempts');
+select is(public.guesses_refused(1000), 800::bigint, 'but not many on one subject');
+select is((select count(*) from generate_series(1, 5)
+            where saas_private.take_attempt('email_code', 'somebody', 5, interval '1 hour', interval '1 hour', interval '1 day') > 0), 0::bigint,
+          'and they count for nobody afterwards');
+
 drop owned by saas_test_hostile cascade;
 drop role saas_test_hostile;
 select * from finish();
