@@ -26,6 +26,12 @@ begin
              where t.state = '' and not t.is_part
              order by t.name;
         return query
+            select t.name, 'inserts', session_user::text, null::boolean, 'no second row could be made: ' || p.problem
+              from pg_temp.proof_table t
+              join pg_temp.proof_spare p on p.relation = t.relation and p.side = 'victim'
+             where t.state <> '' and not t.is_part and p.problem is not null
+             order by t.name;
+        return query
             select 'session', 'custom roles', 'saas_user', null::boolean, format('%s custom roles were not tried, only the 20 most frequent', c.n - 20)
               from (select count(*) as n from saas_private.proof_custom_roles()) as c where c.n > 20;
         return query select * from saas_private.prove_protection();

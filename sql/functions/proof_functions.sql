@@ -72,8 +72,8 @@ begin
            concat(others.before, format(shape.text, c.absent), others.after)
       from parameter p
       join chosen c on c.i = p.i and c.place <= 8
-     cross join lateral (select concat(case when p.name is not null then format('%I => ', p.name) end,
-                                       case p.type when 'uuid[]'::regtype then 'array[%L]::uuid[]' else '%L' end, '::', p.type_name) as text) as shape
+     cross join lateral (select concat(case when p.name is not null then replace(format('%I => ', p.name), '%', '%%') end,
+                                       case p.type when 'uuid[]'::regtype then 'array[%L]::uuid[]' else '%L' end, '::', replace(p.type_name, '%', '%%')) as text) as shape
      cross join lateral (
         select string_agg(o.text || ', ', '' order by o.i) filter (where o.i < p.i) as before,
                string_agg(', ' || o.text, '' order by o.i) filter (where o.i > p.i) as after
@@ -130,8 +130,9 @@ as $$
 begin
     return query
     select p.oid, p.oid::regprocedure::text,
-           case p.prokind when 'p' then format('call %I.%I(%%s)', n.nspname, p.proname)
-                          else format('select jsonb_agg(to_jsonb(f))::text from %I.%I(%%s) as f', n.nspname, p.proname) end
+           -- A template, which a name may not be.
+           format(case p.prokind when 'p' then 'call %s(%%s)' else 'select jsonb_agg(to_jsonb(f))::text from %s(%%s) as f' end,
+                  replace(format('%I.%I', n.nspname, p.proname), '%', '%%'))
       from pg_proc p
       join pg_namespace n on n.oid = p.pronamespace
       join pg_language l on l.oid = p.prolang

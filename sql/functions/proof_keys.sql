@@ -118,7 +118,10 @@ begin
         else
             done := saas_private.attempt(prove_references.db_role, saas_private.spare_with(item.relation, absent));
             absent_answer := saas_private.without_values(saas_private.attempt_text(done.state, done.said, done.rows, done.touched), absent);
-            if found_answer <> absent_answer then
+            if done.state = '23514' and found_answer = absent_answer then
+                held := null;
+                detail := 'a check comes before it: ' || absent_answer;
+            elsif found_answer <> absent_answer then
                 held := false;
                 detail := format('%s against %s', found_answer, absent_answer);
             end if;
