@@ -222,13 +222,14 @@ begin
                                 or k.contypid in (select d.oid from domain d))
     union all
     (select pg_get_expr(c.relpartbound, c.oid)
-       from saas_private.relation_tree(column_constraints.relation) t
+       from pg_partitioned_table whole
+      cross join lateral saas_private.relation_tree(whole.partrelid) t
        join pg_partitioned_table p on p.partrelid = t.relation
        join pg_inherits i on i.inhparent = p.partrelid
        join pg_class c on c.oid = i.inhrelid
        join pg_attribute h on h.attrelid = p.partrelid and h.attnum = any (p.partattrs::smallint[])
        join pg_attribute a on a.attrelid = column_constraints.relation and a.attname = h.attname
-      where a.attnum = column_constraints.number
+      where whole.partrelid = column_constraints.relation and a.attnum = column_constraints.number
       order by c.oid limit 6)
     union all
     select pg_get_expr(c.relpartbound, c.oid)
