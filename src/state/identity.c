@@ -297,13 +297,19 @@ SaasIdentityBeginProof(void)
 }
 
 void
+SaasIdentityRequireProof(void)
+{
+	require_superusers();
+	if (!SaasIdentityIsProof())
+		SaasRaise("25001", "no proof of isolation runs", NULL, NULL);
+}
+
+void
 SaasIdentityInstallInProof(const SaasIdentity *identity)
 {
 	char	   *text = identity ? serialize(identity) : pstrdup("");
 
-	require_superusers();
-	if (!SaasIdentityIsProof())
-		SaasRaise("25001", "no proof of isolation runs", NULL, NULL);
+	SaasIdentityRequireProof();
 	set_local(text);
 	forget_transaction();
 	if (identity)

@@ -78,7 +78,10 @@ extern void SaasIdentityRequire(const char *permission);
  */
 extern void SaasIdentityBeginProof(void);
 
-/* Another identity, or none (NULL); 25001 outside a proof, PT403 as above. */
+/* 25001 outside a proof, PT403 as above. */
+extern void SaasIdentityRequireProof(void);
+
+/* Another identity, or none (NULL); errors as SaasIdentityRequireProof. */
 extern void SaasIdentityInstallInProof(const SaasIdentity *identity);
 
 /* What a rollback does not undo is to be left out then. */
