@@ -177,6 +177,7 @@ grant execute on function
     saas_private.has_unique_index(oid, name[]), saas_private.has_leading_index(oid),
     saas_private.object_name(oid, text), saas_private.bare_expression(text), saas_private.conditions(text),
     saas_private.binds_organization(text), saas_private.widening_policies(oid), saas_private.protection_note(oid),
+    saas_private.tree_root(oid), saas_private.made_policies(), saas_private.policy_permission(oid, boolean),
     saas_private.require_protectable(oid, text, text), saas_private.require_organizations(oid, bigint),
     saas_private.tenant_foreign_keys(oid), saas_private.foreign_key_text(oid, name[], name[], name[], boolean),
     saas_private.delete_set_columns(oid), saas_private.protect_columns(oid), saas_private.protect_keys(oid),

@@ -61,7 +61,7 @@ begin
         end if;
         select string_agg(format('%I: %s', w.name, w.expression), '; ') into found_policies
           from saas_private.widening_policies(item.relation) w
-         where w.name !~ '^saas: an organization ';
+         where w.name <> all (saas_private.made_policies());
         if found_policies is not null then
             perform saas_private.raise_error('55000',
                 format('%s has policies that let rows of other organizations through', item.name), found_policies,
@@ -549,22 +549,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     statements text[];
-    existing text;
 begin
     perform saas_private.require_protectable(plan_protection.relation, plan_protection.read, plan_protection.write);
     perform saas_private.require_organizations(plan_protection.relation, plan_protection.rows_without);
     -- Without a word about permissions a protected table keeps those it has.
     if saas_private.protection_note(plan_protection.relation) is not null then
-        if plan_protection.read is null then
-            select substring(pg_get_expr(p.polqual, p.polrelid) from 'org_if\(''([a-z0-9_]+)''') into existing
-              from pg_policy p where p.polrelid = plan_protection.relation and p.polname = 'saas: an organization reads its own rows';
-            read := existing;
-        end if;
-        if plan_protection.write is null then
-            select substring(pg_get_expr(p.polqual, p.polrelid) from 'org_if\(''([a-z0-9_]+)''') into existing
-              from pg_policy p where p.polrelid = plan_protection.relation and p.polname = 'saas: an organization deletes its own rows';
-            write := existing;
-        end if;
+        read := coalesce(plan_protection.read, saas_private.policy_permission(plan_protection.relation, false));
+        write := coalesce(plan_protection.write, saas_private.policy_permission(plan_protection.relation, true));
     end if;
     statements := array(
         select s.statement

@@ -258,6 +258,13 @@ select is((select count(*) from pg_policy where polrelid in ('app.event_2027'::r
 select isnt(saas.protect('app.event', write => 'manage_billing'), '-- nothing to change', 'permissions can be changed');
 select set_eq($$select substring(pg_get_expr(coalesce(polqual, polwithcheck), polrelid) from '''(.*)''') from pg_policy where polrelid = 'app.event'::regclass$$,
               array['view_dashboard', 'manage_billing'], 'one without the other');
+create table app.dotted (id integer);
+select ok(saas.protect('app.dotted', 'shop.view_orders', 'shop.edit_orders') is not null, 'permissions of applications have points in their names');
+select unalike(saas.protect('app.dotted'), '%policy%', 'and stay when they are not given again');
+drop policy "saas: an organization deletes its own rows" on app.dotted;
+drop policy "saas: an organization adds rows of its own" on app.dotted;
+select is((select count(*) from regexp_matches(saas.protect('app.dotted'), 'org_if\(''shop.edit_orders''::text\)', 'g')), 2::bigint,
+          'policies that somebody dropped come back with the permission of those that are left');
 create table app.written (id integer);
 select ok(saas.protect('app.written', 'view_reports', 'manage_workflows') is not null, 'reading can ask for more than writing');
 grant select, insert, update on app.written to saas_user;
@@ -303,6 +310,8 @@ create table app.half_open (org_id uuid);
 create policy "mine or public" on app.half_open for select using (org_id = saas.current_org_id() or true);
 create table app.case_open (org_id uuid);
 create policy "mine in a case" on app.case_open for select using (case when true then true else org_id = saas.current_org_id() end);
+create table app.named_open (org_id uuid);
+create policy "saas: an organization sees them all" on app.named_open using (true);
 create table app.service_open (org_id uuid);
 create policy "the service" on app.service_open to saas_service using (true);
 create policy "mine and new" on app.service_open for select using (org_id = (select saas.org_if('a b'') or (')) and org_id is not null);
@@ -323,6 +332,7 @@ select is(pg_temp.refusal(format('select saas.protect(%L)', t.name)), t.refusal,
     ('app.open', E'55000 app.open has policies that let rows of other organizations through\n"all of it": true', 'policies that are always true'),
     ('app.half_open', E'55000 app.half_open has policies that let rows of other organizations through\n"mine or public": ((org_id = saas.current_org_id()) OR true)', 'policies with a way around'),
     ('app.case_open', E'55000 app.case_open has policies that let rows of other organizations through\n"mine in a case":  CASE     WHEN true THEN true     ELSE (org_id = saas.current_org_id()) END', 'or a hidden one'),
+    ('app.named_open', E'55000 app.named_open has policies that let rows of other organizations through\n"saas: an organization sees them all": true', 'or one named like those of protect'),
     ('app.service_open', 'accepted', 'but not those for service roles, nor those that bind')) as t (name, refusal, what);
 select is(pg_temp.refusal('select saas.protect(null)'), '42P01 there is no such table', 'no table');
 select is(pg_temp.refusal('select saas.protect(0)'), '42P01 there is no such table', 'one that does not exist');
@@ -427,6 +437,33 @@ select throws_ok('alter table guarded.b no force row level security; set constra
                  'protection is not lost');
 select throws_ok('alter table app.country set schema guarded; set constraints all immediate', '55000', 'guarded.country is not protected',
                  'a table cannot move there');
+select throws_ok('create policy "all of it" on guarded.b using (true); set constraints all immediate', '55000', 'guarded.b is not protected',
+                 'nor by one more policy');
+create policy "mine too" on guarded.b for select using (org_id = saas.current_org_id());
+select throws_ok('alter policy "mine too" on guarded.b using (true); set constraints all immediate', '55000', 'guarded.b is not protected',
+                 'nor by one that is changed');
+select throws_ok('alter schema guarded rename to before; create schema guarded create table a (id integer); set constraints all immediate',
+                 '55000', 'guarded.a is not protected', 'nor by tables made with their schema');
+create schema unguarded;
+create table unguarded.a (id integer);
+select throws_ok('alter schema guarded rename to before; alter schema unguarded rename to guarded; set constraints all immediate',
+                 '55000', 'guarded.a is not protected', 'nor by another schema of the name');
+drop schema unguarded cascade;
+create function pg_temp.hint_of(statement text) returns text language plpgsql as $$
+declare
+    hint text;
+begin
+    execute statement;
+    return 'accepted';
+exception when others then
+    get stacked diagnostics hint = pg_exception_hint;
+    return hint;
+end
+$$;
+select lives_ok('create table guarded.day (at date) partition by range (at); select saas.protect(''guarded.day''); set constraints all immediate',
+                'a partitioned table is guarded');
+select alike(pg_temp.hint_of($$create table guarded.day_1 partition of guarded.day default; set constraints all immediate$$),
+             'Run select saas.protect(''guarded.day'') %', 'with its partitions: the hint names the whole');
 select lives_ok('create table app.d (id integer); create temp table e (id integer); create view guarded.v as select 1; set constraints all immediate',
                 'other schemas, temporary tables and views are not its business');
 select is_empty('select * from saas_private.unguarded_table', 'it keeps no list');
