@@ -86,20 +86,29 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    base text := (select c.relname from pg_class c where c.oid = object_name.relation);
+    base text;
+    schema oid;
+    stem text;
+    ending text;
 begin
-    if octet_length(base || object_name.suffix) > 63 then
-        -- Tables whose long names begin alike keep names of their own.
-        suffix := '_' || left(md5(base), 6) || object_name.suffix;
-        while octet_length(base || object_name.suffix) > 63 loop
-            base := left(base, -1);
-        end loop;
-    end if;
-    return base || object_name.suffix;
+    select c.relname, c.relnamespace into base, schema from pg_class c where c.oid = object_name.relation;
+    -- The first may be taken by what belongs to a table that had this one's name before.
+    foreach ending in array array[object_name.suffix, '_' || object_name.relation || object_name.suffix] loop
+        stem := base;
+        if octet_length(stem || ending) > 63 then
+            -- Tables whose long names begin alike keep names of their own.
+            ending := '_' || left(md5(base), 6) || ending;
+            while octet_length(stem || ending) > 63 loop
+                stem := left(stem, -1);
+            end loop;
+        end if;
+        exit when not exists (select from pg_class c where c.relnamespace = schema and c.relname = stem || ending);
+    end loop;
+    return stem || ending;
 end
 $$;
 comment on function saas_private.object_name(oid, text) is
-'A name for something that belongs to a table: the table''s with a suffix, shortened to 63 bytes where it must be.';
+'A name for something that belongs to a table: the table''s with a suffix, shortened to 63 bytes where it must be, with the table''s oid where another relation has the name.';
 
 -- Expressions, as pg_get_expr writes them, without the parentheses around them.
 create function saas_private.bare_expression(expression text) returns text

@@ -212,6 +212,23 @@ select is(pg_temp.act(:'bob'::public.who, format('update app.customer set org_id
 select is(pg_temp.refusal(format('update app.customer set org_id = %L', :'ada_org_id')),
           '22023 the organization of a row cannot be changed', 'not even a superuser moves a row to another organization');
 select is(pg_temp.refusal('update app.customer set org_id = org_id, name = name'), 'accepted', 'the same again is no change');
+create function app.hand_over() returns trigger language plpgsql as 'begin new.org_id := ''00000000-0000-0000-0000-000000000001''; return new; end';
+create trigger hands_over before update on app.customer for each row execute function app.hand_over();
+select is(pg_temp.refusal($$update app.customer set name = 'mine'$$),
+          '22023 the organization of a row cannot be changed', 'nor does another trigger');
+drop trigger hands_over on app.customer;
+insert into app.event (org_id, at, id) values (:'ada_org_id', '2025-01-01', 7);
+select is(pg_temp.refusal(format('update app.event set org_id = %L, at = ''2026-01-01'' where id = 7', :'bob_org_id')),
+          '22023 the organization of a row cannot be changed', 'nor on the way to another partition');
+delete from app.event where id = 7;
+alter table app.event_2026 disable trigger saas_fixed_org_id;
+alter table app.document disable trigger saas_fixed_org_id;
+drop trigger saas_fixed_org_id on app.customer;
+create trigger saas_fixed_org_id after update of id on app.customer for each row execute function saas.audit_change();
+select alike(saas.protect('app.event'), E'alter table app.event_2026 enable trigger saas_fixed_org_id;\n--%', 'a disabled trigger is enabled, also of a partition');
+select alike(saas.protect('app.document'), E'alter table app.document enable trigger saas_fixed_org_id;\n--%', 'also of one table in a tree');
+select matches(saas.protect('app.customer'), '^drop trigger saas_fixed_org_id on app.customer;\ncreate trigger saas_fixed_org_id after update on app.customer [^\n]*\n--',
+               'and one that was replaced comes back');
 insert into app.by_org (org_id, id) values (:'ada_org_id', 1);
 select is(pg_temp.refusal(format('update app.by_org set org_id = %L', o.id)), '22023 the organization of a row cannot be changed',
           'a row does not move by its organization, to the same partition or another')
@@ -380,10 +397,45 @@ set role saas_user;
 select throws_ok($$select saas.protect('app.log')$$, '42501', null, 'tenants call nothing of this');
 reset role;
 
+-- Rows that policies hide from the owner belong to nobody, not to the caller's organization.
+create role saas_test_owner nologin;
+grant usage, create on schema app to saas_test_owner;
+grant usage on schema saas to saas_test_owner;
+grant execute on function saas.protect(regclass, text, text, boolean, boolean), saas.protection_plan(regclass, text, text, boolean, bigint),
+    saas.refuse_org_change(), saas.current_org_id(), saas.org_if(text) to saas_test_owner;
+create table app.hidden (id integer);
+insert into app.hidden values (1);
+alter table app.hidden owner to saas_test_owner;
+alter table app.hidden enable row level security;
+alter table app.hidden force row level security;
+begin;
+select saas.assume_identity((:'ada'::public.who).user_id, (:'ada'::public.who).org_id);
+set local role saas_test_owner;
+select is(pg_temp.refusal($$select saas.protect('app.hidden')$$), '23502 column "org_id" of relation "hidden" contains null values',
+          'rows that the owner does not see go to no organization');
+commit;
+drop table app.hidden;
+drop owned by saas_test_owner;
+drop role saas_test_owner;
+
+-- Names that are taken
+create table app.renamed (id integer primary key, up integer unique references app.renamed (up));
+select ok(saas.protect('app.renamed') is not null, 'a table is protected');
+alter table app.renamed rename to renamed_before;
+create table app.renamed (id integer primary key);
+select matches(saas.protect('app.renamed'), 'add constraint renamed_[0-9]+_saas_key unique', 'and another one that has its name later');
+alter table app.renamed_before drop constraint renamed_saas_key cascade;
+select ok(saas.protect('app.renamed_before') is not null, 'so is one that lost a key');
+select is(saas.protect(t) ~ E'(^|\n)[^-]', false, 'both stay as they are then') from unnest(array['app.renamed', 'app.renamed_before']::regclass[]) as t;
+
 -- What cannot be made composite
 create table app.target (id integer primary key);
+create table app.keyed2 (org_id uuid not null, id uuid not null, unique (id, org_id));
 create table app.stuck (target_id integer references app.target on update set null, elsewhere integer);
 create table app.outside (target_id integer references app.target);
+create table app.twisted (org_id uuid, other uuid, target_id integer,
+    foreign key (other, target_id) references app.renamed (org_id, id),
+    constraint twisted_fkey foreign key (org_id, other) references app.keyed2 (id, org_id));
 create view app.target_view as select * from app.target;
 create view app.safe_view with (security_invoker = true) as select * from app.target;
 create materialized view app.target_copy as select * from app.target_view;
@@ -398,6 +450,11 @@ select set_eq($$select l from regexp_split_to_table(saas.protect('app.target'), 
     'what needs a judgment is reported');
 select ok(saas.protect('app.stuck') ~ '-- foreign key stuck_target_id_fkey of app.stuck stays without org_id: its ON UPDATE would clear org_id too',
           'and what cannot carry org_id');
+
+select set_eq($$select l from regexp_split_to_table(saas.protect('app.twisted'), E'\n') as l where l ~ '^-- '$$,
+    array['-- foreign key twisted_fkey of app.twisted does not refer to the org_id of app.keyed2 by its own',
+          '-- foreign key twisted_other_target_id_fkey of app.twisted stays without org_id: another column refers to org_id'],
+    'nor what means another column by org_id');
 
 -- A column with data stays.
 insert into app.stuck (org_id) values (:'ada_org_id');
