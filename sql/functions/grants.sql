@@ -186,7 +186,8 @@ grant execute on function
     saas_private.protect_policies(oid, text, text), saas_private.with_force_lifted(oid, text[]),
     saas_private.reveals_values(oid), saas_private.bypasses_row_security(oid), saas_private.views_on(oid),
     saas_private.is_invoker_view(oid), saas_private.protection_reports(oid, text, text),
-    saas_private.without_secrets(jsonb, oid), saas_private.is_bounded(oid)
+    saas_private.without_secrets(jsonb, oid), saas_private.is_plain_type(oid), saas_private.row_json_query(oid),
+    saas_private.is_bounded(oid)
     to saas_service;
 -- Whose migration makes the trigger.
 grant execute on function saas_private.check_new_table() to saas_owner;

@@ -475,6 +475,28 @@ select results_eq(format($$select action, object_type, object_id, before, after 
                     ('row.deleted', 'app.target', '1', '{"id": 1, "org_id": "%1$s", "note": "changed"}', null)$$, :'ada_org_id'),
     'writes changes down, without what is named like a secret');
 
+-- Whoever owns a type writes its cast to json: the audit does not run it.
+create role saas_test_owner nologin;
+grant usage, create on schema app to saas_test_owner;
+set role saas_test_owner;
+create type app."a mood" as enum ('glad');
+create type app.pair as (mood app."a mood", n integer);
+create function app.to_json(app."a mood") returns json language plpgsql as
+    $$begin raise exception 'run as %', current_user; end$$;
+create cast (app."a mood" as json) with function app.to_json(app."a mood");
+reset role;
+create domain app.many as integer[];
+alter table app.target add "a ""mood" app."a mood", add moods app."a mood"[], add both_of app.pair, add many app.many, add ran boolean;
+insert into app.target (id, org_id, "a ""mood", moods, both_of, many) values (2, :'ada_org_id', 'glad', '{glad}', '(glad,1)', '{1,2}');
+delete from app.target where id = 2;
+select results_eq(format($$select before from saas.audit_event where org_id = %L and object_id = '2' and action = 'row.deleted'$$, :'ada_org_id'),
+    format($$values ('{"id": 2, "org_id": "%s", "note": null, "a \"mood": "glad", "moods": "{glad}", "both_of": "(glad,1)", "many": [1, 2], "ran": null}'::jsonb)$$,
+           :'ada_org_id'), 'values of types that others own are written as text');
+alter table app.target drop "a ""mood", drop moods, drop both_of, drop many, drop ran;
+drop cast (app."a mood" as json);
+drop owned by saas_test_owner;
+drop role saas_test_owner;
+
 --
 -- The guard
 --
