@@ -195,7 +195,7 @@ grant execute on function saas.check_isolation() to saas_operator;
 grant execute on function
     saas_private.isolation_findings(), saas_private.tenant_members(), saas_private.tenant_roles(), saas_private.tenant_tables(),
     saas_private.tenants_holding(oid, text), saas_private.is_of_extension(regclass, oid), saas_private.functions_in(text),
-    saas_private.safe_owner(), saas_private.tree_root(oid), saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
+    saas_private.safe_owner(), saas_private.tree_root(oid), saas_private.tenant_foreign_keys(oid), saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
     saas_private.check_keys(), saas_private.check_views(), saas_private.check_functions(),
     saas_private.check_privileges(), saas_private.check_roles(), saas_private.check_settings(),
     saas_private.relation_tree(oid), saas_private.column_names(oid, smallint[]), saas_private.bare_expression(text),

@@ -29,16 +29,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select m.role, m.name
-      from saas_private.tenant_members() m
-      join pg_roles r on r.oid = m.role
-     where not r.rolsuper
-       and not exists (select from pg_roles s
-                        where s.rolname in ('saas_owner', 'saas_service', 'saas_poller') and pg_has_role(m.role, s.oid, 'MEMBER'));
+    with recursive tenant (oid) as (
+        select m.role
+          from saas_private.tenant_members() m
+          join pg_roles r on r.oid = m.role
+         where not r.rolsuper
+           and not exists (select from pg_roles s
+                            where s.rolname in ('saas_owner', 'saas_service', 'saas_poller') and pg_has_role(m.role, s.oid, 'MEMBER'))
+        union
+        -- Whom they may become with SET ROLE, also without inheriting from them.
+        select r.oid
+          from tenant t
+          join pg_auth_members m on m.member = t.oid
+          join pg_roles r on r.oid = m.roleid
+         where not r.rolsuper and r.rolname !~ '^pg_' and r.rolname not in ('saas_owner', 'saas_service', 'saas_poller', 'saas_operator')
+    )
+    select r.oid, r.rolname from tenant t join pg_roles r on r.oid = t.oid;
 end
 $$;
 comment on function saas_private.tenant_roles() is
-'The roles that tenants'' statements run as, without superusers and members of service roles.';
+'The roles that tenants'' statements run as and those that they may become, without superusers, members of service roles and predefined roles.';
 
 create function saas_private.tenant_tables()
 returns table (relation oid, name text, kind "char", is_partition boolean, org_column smallint, is_mandatory boolean,
@@ -163,10 +173,9 @@ as $$
        and (exists (select from saas_private.tenant_tables() t where t.relation = c.oid)
             or saas_private.tenants_holding(c.oid, 'SELECT') is not null)
     union all
-    select 'tenant_owns_table', 'error', t.name, format('%I is a role of tenants and owns the table%s: an owner turns row-level security off', r.name,
-                                                   case when r.role <> t.owner then format(' as a member of %I', pg_get_userbyid(t.owner)) else '' end),
+    select 'tenant_owns_table', 'error', t.name, format('%I is a role of tenants, or they may become it, and owns the table: an owner turns row-level security off', r.name),
            format('alter table %s owner to %I;', t.name, saas_private.safe_owner())
-      from saas_private.tenant_tables() t join saas_private.tenant_roles() r on pg_has_role(r.role, t.owner, 'MEMBER')
+      from saas_private.tenant_tables() t join saas_private.tenant_roles() r on r.role = t.owner
     union all
     select 'rule_owner_rights', 'warning', w.ev_class::regclass::text, format('rule %I runs with the rights of the table''s owner', w.rulename),
            format('drop rule %I on %s;', w.rulename, w.ev_class::regclass)
@@ -298,7 +307,11 @@ as $$
     select 'foreign_key_crosses', 'error', k.name,
            format('the foreign key to %s has no org_id: rows can refer to another organization''s, learn that they exist, and go with them', k.parent),
            case when k.has_org_id then format('let its org_id refer to org_id of %s', k.parent)
-                else format('select saas.protect(%L);', saas_private.tree_root(k.conrelid)) end
+                else coalesce((select format('change the key: %s', f.problem)
+                                 from saas_private.tenant_foreign_keys(k.conrelid) f
+                                -- What protect settles once both tables are.
+                                where f.oid = k.oid and f.problem !~ ' (is not protected|has no org_id)$'),
+                              format('select saas.protect(%L);', saas_private.tree_root(k.conrelid))) end
       from key k where k.child_is_tenant and k.parent_is_tenant and not k.carries
     union all
     select 'foreign_key_from_shared', 'warning', k.name,
@@ -458,7 +471,7 @@ as $$
       from saas_private.tenant_tables() t cross join (values ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) as p (name)
      where saas_private.tenants_holding(t.relation, p.name) is not null
        -- An owner holds everything: a finding of its own.
-       and not exists (select from saas_private.tenant_roles() r where pg_has_role(r.role, t.owner, 'MEMBER'))
+       and not exists (select from saas_private.tenant_roles() r where r.role = t.owner)
     union all
     select 'default_privileges', 'warning',
            format('default privileges of %I%s', pg_get_userbyid(d.defaclrole), coalesce(' in schema ' || quote_ident(n.nspname), '')),
@@ -536,6 +549,16 @@ as $$
       join saas_private.tenant_roles() r on (m.umuser = 0 or m.umuser = r.role) and has_server_privilege(r.role, m.srvid, 'USAGE')
      group by m.srvname
     union all
+    select 'parameter_grant', 'error', p.parname,
+           format('%s may set the parameter, which is for superusers: session_replication_role, for one, turns triggers and foreign keys off',
+                  string_agg(quote_ident(r.name), ', ' order by r.name)),
+           format('revoke all on parameter %s from public, %s;',
+                  (select string_agg(quote_ident(s), '.' order by n) from regexp_split_to_table(p.parname, '\.') with ordinality as u (s, n)),
+                  string_agg(quote_ident(r.name), ', ' order by r.name))
+      from pg_parameter_acl p
+      join saas_private.tenant_roles() r on has_parameter_privilege(r.role, p.parname, 'SET, ALTER SYSTEM')
+     group by p.parname
+    union all
     select 'publication', 'warning', format('publication %I', p.pubname),
            format('it sends the rows of all organizations: %s', string_agg(t.name, ', ' order by t.name)),
            'publish with a row filter, or only to servers that are as well protected'
@@ -551,7 +574,7 @@ as $$
      group by p.pubname
 $$;
 comment on function saas_private.check_privileges() is
-'The checks of saas.check_isolation on rights, default privileges, sequences, statistics, large objects, servers and publications.';
+'The checks of saas.check_isolation on rights, default privileges, sequences, statistics, large objects, servers, parameters and publications.';
 
 -- Roles
 

@@ -32,6 +32,15 @@ begin
         perform saas_private.raise_error('22023', format('%s is a part of %s', require_protectable.relation::regclass, item.parent),
             null, 'Protect the table that holds all parts: the policies of a part do not bound who reads the whole.');
     end if;
+    select i.inhrelid::regclass::text as part, i.inhparent::regclass::text as parent into item
+      from saas_private.relation_tree(require_protectable.relation) t
+      join pg_inherits i on i.inhrelid = t.relation
+     where t.depth > 0 and i.inhparent not in (select o.relation from saas_private.relation_tree(require_protectable.relation) o)
+     limit 1;
+    if found then
+        perform saas_private.raise_error('22023', format('%s is a part of %s too', item.part, item.parent),
+            null, 'A table cannot have the policies of two: end one with alter table ... no inherit.');
+    end if;
     select u.permission into item
       from unnest(array[require_protectable.read, require_protectable.write]) as u (permission)
      where length(u.permission) > 63 or u.permission !~ '^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*$';
@@ -71,7 +80,7 @@ begin
 end
 $$;
 comment on function saas_private.require_protectable(oid, text, text) is
-'Refuses what saas.protect cannot protect. Errors: 42P01, 42809 for no table of an application, 22023 for a part of a table or a bad permission, 42804 for another type of org_id, 55000 for a different default or policies that widen.';
+'Refuses what saas.protect cannot protect. Errors: 42P01, 42809 for no table of an application, 22023 for a part of a table, for one that has a part of another or for a bad permission, 42804 for another type of org_id, 55000 for a different default or policies that widen.';
 
 create function saas_private.require_organizations(relation oid, rows_without bigint) returns void
 language plpgsql stable

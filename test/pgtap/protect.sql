@@ -318,6 +318,9 @@ create server nowhere foreign data wrapper nowhere;
 create foreign table app.far (id integer) server nowhere;
 create table app.parts (id integer) partition by list (id);
 create foreign table app.parts_far partition of app.parts for values in (1) server nowhere;
+create table app.mother (id integer);
+create table app.father (id integer);
+create table app.child () inherits (app.mother, app.father);
 create table app.numbered (org_id bigint);
 create table app.made (a uuid, org_id uuid generated always as (a) stored);
 create table app.guessed (org_id uuid default gen_random_uuid());
@@ -342,6 +345,7 @@ select is(pg_temp.refusal(format('select saas.protect(%L)', t.name)), t.refusal,
     ('saas.connection', '42809 saas.connection is not a table of an application', 'tables of pg_saas'),
     ('app.event_2026', '22023 app.event_2026 is a part of app.event', 'partitions'),
     ('app.contract', '22023 app.contract is a part of app.document', 'inheriting tables'),
+    ('app.mother', '22023 app.child is a part of app.father too', 'tables that share a part with another'),
     ('app.parts', '42809 app.parts_far, a part of the table, is a foreign table', 'foreign partitions'),
     ('app.numbered', '42804 org_id of app.numbered is of type bigint', 'another type'),
     ('app.made', '55000 org_id of app.made is a generated column', 'generated org_id'),
