@@ -177,15 +177,17 @@ grant execute on function
     saas_private.has_unique_index(oid, name[]), saas_private.has_leading_index(oid),
     saas_private.object_name(oid, text), saas_private.bare_expression(text), saas_private.conditions(text),
     saas_private.binds_organization(text), saas_private.widening_policies(oid), saas_private.protection_note(oid),
+    saas_private.tree_root(oid), saas_private.made_policies(), saas_private.policy_permission(oid, boolean),
     saas_private.require_protectable(oid, text, text), saas_private.require_organizations(oid, bigint),
     saas_private.tenant_foreign_keys(oid), saas_private.foreign_key_text(oid, name[], name[], name[], boolean),
     saas_private.delete_set_columns(oid), saas_private.protect_columns(oid), saas_private.protect_keys(oid),
-    saas_private.protect_foreign_keys(oid), saas_private.has_trigger(oid, text),
+    saas_private.protect_foreign_keys(oid),
     saas_private.protect_triggers(oid, boolean), saas_private.describe_unprotected(oid),
     saas_private.protect_policies(oid, text, text), saas_private.with_force_lifted(oid, text[]),
     saas_private.reveals_values(oid), saas_private.bypasses_row_security(oid), saas_private.views_on(oid),
     saas_private.is_invoker_view(oid), saas_private.protection_reports(oid, text, text),
-    saas_private.without_secrets(jsonb, oid), saas_private.is_bounded(oid)
+    saas_private.without_secrets(jsonb, oid), saas_private.is_plain_type(oid), saas_private.row_json_query(oid),
+    saas_private.is_bounded(oid)
     to saas_service;
 -- Whose migration makes the trigger.
 grant execute on function saas_private.check_new_table() to saas_owner;
@@ -193,7 +195,7 @@ grant execute on function saas.check_isolation() to saas_operator;
 grant execute on function
     saas_private.isolation_findings(), saas_private.tenant_members(), saas_private.tenant_roles(), saas_private.tenant_tables(),
     saas_private.tenants_holding(oid, text), saas_private.is_of_extension(regclass, oid), saas_private.functions_in(text),
-    saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
+    saas_private.safe_owner(), saas_private.tree_root(oid), saas_private.tenant_foreign_keys(oid), saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
     saas_private.check_keys(), saas_private.check_views(), saas_private.check_functions(),
     saas_private.check_privileges(), saas_private.check_roles(), saas_private.check_settings(),
     saas_private.relation_tree(oid), saas_private.column_names(oid, smallint[]), saas_private.bare_expression(text),

@@ -234,7 +234,8 @@ select is_empty(
     $$select name from catalog.function
        where prosecdef
          and prosrc ~* '\m(truncate|lock\s+table|alter|drop|grant|revoke|create|copy|set\s+(local\s+|session\s+)?role|execute)\M'
-         and name <> 'saas_private.ensure_reading_partition(timestamp with time zone)'$$,
+         -- The audit's query reads columns of one row, by quoted names, and no table.
+         and name not in ('saas_private.ensure_reading_partition(timestamp with time zone)', 'saas.audit_change()')$$,
     'no definer function holds TRUNCATE, LOCK TABLE, DDL or dynamic SQL, which row-level security does not bound');
 select is_empty(
     $$select proname from catalog.function
