@@ -261,7 +261,8 @@ grant execute on function
     saas.default_risk_rules(), saas.default_priority_weights(),
     saas.deal_risks(jsonb, jsonb, timestamptz), saas.deal_priority(jsonb, jsonb, numeric, timestamptz)
     to saas_owner, saas_service, saas_operator, saas_user;
-grant execute on function saas_private.deal_number(jsonb, text, numeric), saas_private.deal_time(jsonb, text)
+grant execute on function saas_private.deal_number(jsonb, text, numeric), saas_private.deal_time(jsonb, text),
+    saas_private.require_deal(jsonb, timestamptz), saas_private.check_risk_rules(jsonb), saas_private.check_weights(jsonb)
     to saas_owner;
 grant execute on function
     saas.suspend_organization(uuid, text), saas.activate_organization(uuid), saas.purge_organizations(integer),

@@ -59,7 +59,8 @@ begin
     if jsonb_typeof(patch -> field) = 'null' then
         return null;
     elsif jsonb_typeof(patch -> field) <> 'array'
-          or jsonb_path_exists(patch -> field, '$[*] ? (@.type() != "string")') then
+          -- Strict: a lax path would look into arrays within the array.
+          or jsonb_path_exists(patch -> field, 'strict $[*] ? (@.type() != "string")') then
         perform saas_private.raise_fields('invalid input', field, 'must be an array of texts or null');
     elsif jsonb_array_length(patch -> field) > most then
         perform saas_private.raise_fields('invalid input', field, format('must have at most %s elements', most));
