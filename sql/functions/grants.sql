@@ -274,7 +274,7 @@ grant execute on function
     saas_private.patch_boolean(jsonb, text), saas_private.patch_texts(jsonb, text, integer),
     saas_private.require_networks(text, text[]), saas_private.require_session_age(text, text),
     saas_private.require_domains(text, text[]), saas_private.merge_notifications(text, jsonb, jsonb),
-    saas_private.is_taken_label(text, uuid), saas_private.require_subdomain(text, uuid),
+    saas_private.is_taken_label(text, uuid), saas_private.hold_label(text), saas_private.require_subdomain(text, uuid),
     saas_private.require_domain(text), saas_private.set_salesforce_defaults(uuid, jsonb),
     saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
     saas_private.patch_profile(uuid, jsonb), saas_private.patch_names(uuid, jsonb),
@@ -284,4 +284,5 @@ grant execute on function
     saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_api.require_second_factor(boolean)
     to saas_owner;
 grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
-grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json() to saas_service;
+grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json(),
+    saas_private.hold_label(text) to saas_service;
