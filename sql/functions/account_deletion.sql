@@ -81,20 +81,23 @@ begin
                             where m.org_id = o.id and m.user_id <> leave_empty_organizations.user_id)
          order by o.id
     loop
-        if left_empty.is_personal then
-            perform saas_private.remove_organization(left_empty.id, 'account');
-        else
-            update saas.organization o
-               set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
-                   purge_after = now() + interval '30 days', updated_at = now()
-             where o.id = left_empty.id and o.status = 'active';
-        end if;
+        begin
+            perform saas_private.remove_organization(left_empty.id, 'account') where left_empty.is_personal;
+            continue when left_empty.is_personal;
+        exception when foreign_key_violation then
+            null;  -- rows of the application refer to it: the worker removes them first
+        end;
+        update saas.organization o
+           set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
+               purge_after = now() + case when left_empty.is_personal then interval '0' else interval '30 days' end,
+               updated_at = now()
+         where o.id = left_empty.id and (o.status = 'active' or left_empty.is_personal);
     end loop;
 end
 $$;
 alter function saas_private.leave_empty_organizations(uuid) owner to saas_service;
 comment on function saas_private.leave_empty_organizations(uuid) is
-'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting": nobody can enter them, polling stops, and 30 days later they are removed.';
+'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting" unless they are suspended: nobody can enter them, polling stops, and 30 days later they are removed. A personal one that rows of the application refer to is removed by the worker, which removes those first.';
 
 create function saas_private.remove_account(user_id uuid) returns void
 language plpgsql volatile security definer
