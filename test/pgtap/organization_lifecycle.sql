@@ -306,10 +306,16 @@ select user_id as gil, org_id as held from tenants.found('gil') \gset
 select user_id as hal, org_id as free from tenants.found('hal') \gset
 create table app.plain (org_id uuid not null references saas.organization (id));
 insert into app.plain values (:'held');
+create temp table draft (org_id uuid);
+alter table draft enable row level security;
+create policy own on draft using (org_id = saas.current_org_id());
+insert into draft values (:'free');
 update saas.organization set status = 'deleting', purge_after = now() - interval '2 days' where id = :'held';
 update saas.organization set status = 'deleting', purge_after = now() - interval '1 day' where id = :'free';
 call public.purge_all(100);
 select is(pg_temp.status(:'free'), null, 'what a table refers to holds up no other organization');
+select is((select count(*) from draft), 1::bigint, 'temporary tables are their sessions'', whose work others cannot even see');
+drop table draft;
 select results_eq(format('select problem, purged_at is null, retry_at > now() from saas_private.deleted_organization where id = %L', :'held'),
                   $$values ('23503 plain', true, true)$$, 'the table is named');
 select is((select count(*) from saas_private.data_key where org_id = :'held'), 1::bigint, 'and nothing of it is half gone');
