@@ -253,7 +253,7 @@ comment on function saas.deal_priority(jsonb, jsonb, numeric, timestamptz) is
 'How much a deal deserves attention: {priority, parts, missing}, priority from 0 to 1. It is the sum of five parts, each from 0 to 1, times their weights; parts: {name: {value, weight, points}}. dealSize: ln(1 + amount) / ln(1,000,001), at most 1, so a thousand counts half a million; closeProximity: 1 on close_date and after, falling evenly to 0 ninety days before; riskScore: risk, as saas.deal_risks() gives it, since what is at risk needs care first; engagementLevel: a tenth for each of activity_count, at most 1; strategicValue: strategic_value. A part whose fact is missing is 0 and named in missing. weights: those of saas_api.configuration, each from 0 to 1, one that is missing 0; NULL: the defaults. Errors: 22023 with the field, of the weights too. Callable by everyone.';
 
 create function saas_private.require_risk_rules(before jsonb, patch jsonb) returns jsonb
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -270,7 +270,7 @@ comment on function saas_private.require_risk_rules(jsonb, jsonb) is
 'Risk rules with a patch laid over them, or 22023 with the field.';
 
 create function saas_private.require_weights(before jsonb, patch jsonb) returns jsonb
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
