@@ -17,7 +17,7 @@ as $$
     select '{"staleOpportunityDays": 30, "highRiskStages": ["Negotiation", "Proposal"], "lowEngagementThreshold": 3, "staleDealWarningDays": 14}'::jsonb
 $$;
 comment on function saas.default_risk_rules() is
-'The rules by which deals are at risk where an organization has none of its own. Callable by everyone.';
+'The rules by which deals are at risk where an organization has none of its own. For saas_user and saas_operator.';
 
 create function saas.default_priority_weights() returns jsonb
 language sql immutable
@@ -26,7 +26,7 @@ as $$
     select '{"dealSize": 0.3, "closeProximity": 0.25, "riskScore": 0.25, "engagementLevel": 0.1, "strategicValue": 0.1}'::jsonb
 $$;
 comment on function saas.default_priority_weights() is
-'What the parts of a deal''s priority weigh where an organization has no weights of its own. Callable by everyone.';
+'What the parts of a deal''s priority weigh where an organization has no weights of its own. For saas_user and saas_operator.';
 
 create function saas_private.deal_number(deal jsonb, field text, most numeric default null) returns numeric
 language plpgsql immutable
@@ -201,7 +201,7 @@ end
 $$;
 alter function saas.deal_risks(jsonb, jsonb, timestamptz) owner to saas_owner;
 comment on function saas.deal_risks(jsonb, jsonb, timestamptz) is
-'What puts a deal at risk: {risk, flags: [{flag, severity, reason}]}, risk from 0 to 1. Flags: stale (no activity for staleOpportunityDays whole days before as_of; adds 0.5), going_stale (for staleDealWarningDays; 0.25), high_risk_stage (its stage is one of highRiskStages; 0.25), low_engagement (activity_count below lowEngagementThreshold; 0.25). What a deal does not say raises no flag. rules: those of saas_api.configuration; missing ones are the defaults. Errors: 22023 with the field, of the rules too. Callable by everyone.';
+'What puts a deal at risk: {risk, flags: [{flag, severity, reason}]}, risk from 0 to 1. Flags: stale (no activity for staleOpportunityDays whole days before as_of; adds 0.5), going_stale (for staleDealWarningDays; 0.25), high_risk_stage (its stage is one of highRiskStages; 0.25), low_engagement (activity_count below lowEngagementThreshold; 0.25). What a deal does not say raises no flag. rules: those of saas_api.configuration; missing ones are the defaults. Errors: 22023 with the field, of the rules too. For saas_user and saas_operator.';
 
 create function saas.deal_priority(deal jsonb, weights jsonb default null, risk numeric default 0,
                                    as_of timestamptz default now())
@@ -250,7 +250,7 @@ end
 $$;
 alter function saas.deal_priority(jsonb, jsonb, numeric, timestamptz) owner to saas_owner;
 comment on function saas.deal_priority(jsonb, jsonb, numeric, timestamptz) is
-'How much a deal deserves attention: {priority, parts, missing}, priority from 0 to 1. It is the sum of five parts, each from 0 to 1, times their weights; parts: {name: {value, weight, points}}. dealSize: ln(1 + amount) / ln(1,000,001), at most 1, so a thousand counts half a million; closeProximity: 1 on close_date and after, falling evenly to 0 ninety days before; riskScore: risk, as saas.deal_risks() gives it, since what is at risk needs care first; engagementLevel: a tenth for each of activity_count, at most 1; strategicValue: strategic_value. A part whose fact is missing is 0 and named in missing. weights: those of saas_api.configuration, each from 0 to 1, one that is missing 0; NULL: the defaults. Errors: 22023 with the field, of the weights too. Callable by everyone.';
+'How much a deal deserves attention: {priority, parts, missing}, priority from 0 to 1. It is the sum of five parts, each from 0 to 1, times their weights; parts: {name: {value, weight, points}}. dealSize: ln(1 + amount) / ln(1,000,001), at most 1, so a thousand counts half a million; closeProximity: 1 on close_date and after, falling evenly to 0 ninety days before; riskScore: risk, as saas.deal_risks() gives it, since what is at risk needs care first; engagementLevel: a tenth for each of activity_count, at most 1; strategicValue: strategic_value. A part whose fact is missing is 0 and named in missing. weights: those of saas_api.configuration, each from 0 to 1, one that is missing 0; NULL: the defaults. Errors: 22023 with the field, of the weights too. For saas_user and saas_operator.';
 
 create function saas_private.require_risk_rules(before jsonb, patch jsonb) returns jsonb
 language plpgsql stable

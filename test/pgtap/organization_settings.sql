@@ -178,6 +178,23 @@ select matches(pg_temp.update('{"salesforce": {"instance_url": "https://b.my.sal
 select is(pg_temp.update('{"salesforce": null}')::jsonb ->> 'slug', 'ada-works', 'null removes all');
 select is((select count(*) from saas_private.salesforce_default_secret) + (select count(*) from saas.salesforce_default), 0::bigint, 'all of it');
 
+-- The permission that sets them is enough to set them.
+select pg_temp.ada('saas_api.create_role(''setter'', ''{manage_settings}'', 35)') is not null as ok \gset
+update saas.membership set role = 'setter' where user_id = :'vic' and org_id = :'works';
+create function pg_temp.setter(defaults text) returns text language sql as $$
+    select pg_temp.as_member(m.user_id, m.org_id, format('saas_api.update_organization(%L) ->> ''slug''', jsonb_build_object('salesforce', defaults::jsonb)))
+      from saas.membership m where m.role = 'setter'
+$$;
+select is(pg_temp.setter(defaults), 'ada-works', format('salesforce: %s by who holds manage_settings alone', defaults))
+  from unnest(array['{"instance_url": "https://a.my.salesforce.com", "client_id": "a", "client_secret": "b"}', '{"instance_url": "https://b.my.salesforce.com", "client_id": "c"}',
+                    '{"instance_url": "https://c.my.salesforce.com"}']) defaults;
+select results_eq('select instance_url, s.name from saas.salesforce_default d join saas_private.salesforce_default_secret s using (org_id)',
+                  $$values ('https://c.my.salesforce.com', 'client_id')$$, 'is done');
+select is(pg_temp.as_member(:'vic', :'works', '(select instance_url from saas_api.salesforce_defaults)'), 'https://c.my.salesforce.com', 'and seen');
+select is(pg_temp.setter('null'), 'ada-works', 'and undone');
+select is((select count(*) from saas.salesforce_default), 0::bigint, 'in truth');
+update saas.membership set role = 'viewer' where user_id = :'vic' and org_id = :'works';
+
 --
 -- Settings
 --
