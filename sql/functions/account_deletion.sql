@@ -22,6 +22,8 @@ create function saas_private.remove_organization(org_id uuid, reason text) retur
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    was_there boolean;
 begin
     -- What is left in tables of the application is then the worker's to remove.
     insert into saas_private.deleted_organization (id, deleted_at, reason)
@@ -35,11 +37,13 @@ begin
      where m.org_id = remove_organization.org_id and s.user_id = m.user_id and s.active_org_id = m.org_id;
     delete from saas.membership m where m.org_id = remove_organization.org_id;
     delete from saas.organization o where o.id = remove_organization.org_id;
+    was_there := found;
     delete from saas.reading r where r.org_id = remove_organization.org_id;
     delete from saas_private.data_key d
      where d.org_id = remove_organization.org_id and d.org_id <> '00000000-0000-0000-0000-000000000000';
+    -- Not again when the worker has removed the rows that the account left behind.
     perform saas_private.audit('organization.deleted', 'organization', remove_organization.org_id::text, null, null,
-                               '00000000-0000-0000-0000-000000000000');
+                               '00000000-0000-0000-0000-000000000000') where was_there;
 end
 $$;
 alter function saas_private.remove_organization(uuid, text) owner to saas_service;

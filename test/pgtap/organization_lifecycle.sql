@@ -347,6 +347,7 @@ select is((select count(*) from app.invoice where org_id = :'other'), 30::bigint
 call public.purge_all(1000);
 select is((select count(*) from app.invoice) + (select count(*) from app."Line item") + (select count(*) from app.event), 0::bigint, 'but in the worker''s time');
 select results_eq(format('select reason, purged_at is not null from saas_private.deleted_organization where id = %L', :'other'), $$values ('account', true)$$, 'and the tombstone says so');
+select is((select count(*) from saas.audit_event where action = 'organization.deleted' and object_id = :'other'), 1::bigint, 'the platform''s audit once');
 
 -- Rows that refer to a personal organization keep no account.
 select user_id as ida, org_id as own from tenants.found('ida') \gset
