@@ -22,6 +22,8 @@ create function saas_private.remove_organization(org_id uuid, reason text) retur
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    was_there boolean;
 begin
     -- What is left in tables of the application is then the worker's to remove.
     insert into saas_private.deleted_organization (id, deleted_at, reason)
@@ -35,11 +37,13 @@ begin
      where m.org_id = remove_organization.org_id and s.user_id = m.user_id and s.active_org_id = m.org_id;
     delete from saas.membership m where m.org_id = remove_organization.org_id;
     delete from saas.organization o where o.id = remove_organization.org_id;
+    was_there := found;
     delete from saas.reading r where r.org_id = remove_organization.org_id;
     delete from saas_private.data_key d
      where d.org_id = remove_organization.org_id and d.org_id <> '00000000-0000-0000-0000-000000000000';
+    -- Not again when the worker has removed the rows that the account left behind.
     perform saas_private.audit('organization.deleted', 'organization', remove_organization.org_id::text, null, null,
-                               '00000000-0000-0000-0000-000000000000');
+                               '00000000-0000-0000-0000-000000000000') where was_there;
 end
 $$;
 alter function saas_private.remove_organization(uuid, text) owner to saas_service;
@@ -81,20 +85,23 @@ begin
                             where m.org_id = o.id and m.user_id <> leave_empty_organizations.user_id)
          order by o.id
     loop
-        if left_empty.is_personal then
-            perform saas_private.remove_organization(left_empty.id, 'account');
-        else
-            update saas.organization o
-               set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
-                   purge_after = now() + interval '30 days', updated_at = now()
-             where o.id = left_empty.id and o.status = 'active';
-        end if;
+        begin
+            perform saas_private.remove_organization(left_empty.id, 'account') where left_empty.is_personal;
+            continue when left_empty.is_personal;
+        exception when foreign_key_violation then
+            null;  -- rows of the application refer to it: the worker removes them first
+        end;
+        update saas.organization o
+           set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
+               purge_after = now() + case when left_empty.is_personal then interval '0' else interval '30 days' end,
+               updated_at = now()
+         where o.id = left_empty.id and (o.status = 'active' or left_empty.is_personal);
     end loop;
 end
 $$;
 alter function saas_private.leave_empty_organizations(uuid) owner to saas_service;
 comment on function saas_private.leave_empty_organizations(uuid) is
-'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting": nobody can enter them, polling stops, and 30 days later they are removed.';
+'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting" unless they are suspended: nobody can enter them, polling stops, and 30 days later they are removed. A personal one that rows of the application refer to is removed by the worker, which removes those first.';
 
 create function saas_private.remove_account(user_id uuid) returns void
 language plpgsql volatile security definer

@@ -186,6 +186,7 @@ begin
     if drafted.id is null or saas_private.is_reserved_slug(drafted.slug) then
         return;
     end if;
+    perform saas_private.hold_label(drafted.slug);
     update saas.organization o set slug = drafted.slug
      where o.id = drafted.id and o.slug ~ '-[0-9a-f]{6}$' and left(o.slug, -7) = left(drafted.slug, 48)
        and not saas_private.is_taken_label(drafted.slug, null);
@@ -214,6 +215,7 @@ begin
         if attempt > 1 or saas_private.is_reserved_slug(candidate) then
             candidate := saas_private.draft_slug(base);
         end if;
+        perform saas_private.hold_label(candidate);
         insert into saas.organization (id, name, slug, is_personal)
         select new_org_id, add_organization.name, candidate, add_organization.is_personal
          where not saas_private.is_taken_label(candidate, null)

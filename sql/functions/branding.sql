@@ -234,6 +234,8 @@ begin
      where t.name = preview_mail_template.name;
     return jsonb_build_object('sender_name', rendered.sender_name, 'subject', rendered.subject_line,
                               'text', rendered.text_part, 'html', rendered.html_part);
+exception when program_limit_exceeded then
+    perform saas_private.raise_fields('invalid input', 'html_body', 'is too large once its parameters stand in it');
 end
 $$;
 alter function saas_api.preview_mail_template(text) owner to saas_service;

@@ -264,7 +264,8 @@ grant execute on function
     saas.default_risk_rules(), saas.default_priority_weights(),
     saas.deal_risks(jsonb, jsonb, timestamptz), saas.deal_priority(jsonb, jsonb, numeric, timestamptz)
     to saas_owner, saas_service, saas_operator, saas_user;
-grant execute on function saas_private.deal_number(jsonb, text, numeric), saas_private.deal_time(jsonb, text)
+grant execute on function saas_private.deal_number(jsonb, text, numeric), saas_private.deal_time(jsonb, text),
+    saas_private.require_deal(jsonb, timestamptz), saas_private.check_risk_rules(jsonb), saas_private.check_weights(jsonb)
     to saas_owner;
 grant execute on function
     saas.suspend_organization(uuid, text), saas.activate_organization(uuid), saas.purge_organizations(integer),
@@ -276,7 +277,7 @@ grant execute on function
     saas_private.patch_boolean(jsonb, text), saas_private.patch_texts(jsonb, text, integer),
     saas_private.require_networks(text, text[]), saas_private.require_session_age(text, text),
     saas_private.require_domains(text, text[]), saas_private.merge_notifications(text, jsonb, jsonb),
-    saas_private.is_taken_label(text, uuid), saas_private.require_subdomain(text, uuid),
+    saas_private.is_taken_label(text, uuid), saas_private.hold_label(text), saas_private.require_subdomain(text, uuid),
     saas_private.sanitize_svg(bytea), saas_private.require_logo(bytea),
     saas_private.require_domain(text), saas_private.set_salesforce_defaults(uuid, jsonb),
     saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
@@ -287,4 +288,5 @@ grant execute on function
     saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_api.require_second_factor(boolean)
     to saas_owner;
 grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
-grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json() to saas_service;
+grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json(),
+    saas_private.hold_label(text) to saas_service;

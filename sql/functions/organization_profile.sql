@@ -15,6 +15,19 @@ alter function saas_private.is_taken_label(text, uuid) owner to saas_service;
 comment on function saas_private.is_taken_label(text, uuid) is
 'Whether a slug or subdomain of another organization is that word.';
 
+-- Slugs and subdomains are two columns of one set of words, which no index keeps
+-- apart.
+create function saas_private.hold_label(label text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('pg_saas label ' || hold_label.label, 0));
+end
+$$;
+comment on function saas_private.hold_label(text) is
+'Until the transaction ends nobody else takes that word as slug or subdomain: who asks for it waits, and then sees whether it is taken. To be called before is_taken_label(), in a statement of its own.';
+
 create function saas_private.require_subdomain(label text, org_id uuid) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -222,6 +235,7 @@ begin
         new_name := saas_private.require_field('name', saas_private.patch_text(given, 'name'), 255);
     end if;
     if given ? 'subdomain' then
+        perform saas_private.hold_label(lower(saas_private.patch_text(given, 'subdomain')));
         new_subdomain := saas_private.require_subdomain(saas_private.patch_text(given, 'subdomain'), org);
     end if;
     if given ? 'domain' then

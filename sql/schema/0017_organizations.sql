@@ -78,6 +78,9 @@ alter table saas.salesforce_default enable row level security;
 alter table saas.salesforce_default force row level security;
 create policy "holders of manage_connections read the Salesforce defaults" on saas.salesforce_default
     for select using (org_id = saas.org_if('manage_connections'));
+-- Without it they could neither replace nor remove what they have set.
+create policy "holders of manage_settings read the Salesforce defaults" on saas.salesforce_default
+    for select using (org_id = saas.org_if('manage_settings'));
 create policy "holders of manage_settings add Salesforce defaults" on saas.salesforce_default
     for insert with check (org_id = saas.org_if('manage_settings'));
 create policy "holders of manage_settings change the Salesforce defaults" on saas.salesforce_default
@@ -241,7 +244,7 @@ create view saas_api.salesforce_defaults with (security_invoker = true) as
 select d.org_id, d.instance_url, d.login_url, d.updated_at
   from saas.salesforce_default d;
 comment on view saas_api.salesforce_defaults is
-'What Salesforce connections of the current organization use where they bring nothing of their own; no secrets. For saas_user with manage_connections.';
+'What Salesforce connections of the current organization use where they bring nothing of their own; no secrets. For saas_user with manage_connections or manage_settings.';
 grant select on saas_api.salesforce_defaults to saas_user;
 
 create view saas_api.onboarding with (security_invoker = true) as

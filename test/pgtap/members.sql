@@ -88,10 +88,10 @@ create function pg_temp.settings(who uuid, patch text) returns text language sql
     select case when answer like '{%' then answer::jsonb ->> 'role_changes_by_owners' else answer end
       from pg_temp.acme(who, format('saas_api.update_organization_settings(%L)', patch)) answer
 $$;
-select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": false}'), E'PT403\nonly owners change role_changes_by_owners', 'who holds manage_settings does not turn it off');
+select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": false}'), E'PT403\nRequires owner role or higher', 'who holds manage_settings does not turn it off');
 select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": true, "notifications": {}}'), 'true', 'but may repeat it among other settings');
 select is(pg_temp.settings(:'ada', '{"role_changes_by_owners": false}'), 'false', 'an owner does');
-select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": true}'), E'PT403\nonly owners change role_changes_by_owners', 'nor on');
+select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": true}'), E'PT403\nRequires owner role or higher', 'nor on');
 update saas.membership set role = 'admin' where user_id = :'abe';
 delete from saas.role where name = 'chief';
 select is(pg_temp.change(:'abe', :'mia', 'member'), 'member', 'and everybody else again without the setting');

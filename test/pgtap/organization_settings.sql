@@ -72,6 +72,7 @@ select is(pg_temp.update(bad), '22023 invalid input ' || said, format('%s is ref
     ('{"size": "2-3"}', '(size must be 1-10, 11-50, 51-200, 201-1000 or 1000+)'),
     ('{"use_case": "' || repeat('x', 1001) || '"}', '(use_case must have at most 1000 characters)'),
     ('{"goals": "one"}', '(goals must be an array of texts or null)'), ('{"goals": [1]}', '(goals must be an array of texts or null)'),
+    ('{"goals": [["one"]]}', '(goals must be an array of texts or null)'), ('{"goals": [[]]}', '(goals must be an array of texts or null)'),
     ('{"goals": [""]}', '(goals is required)'),
     ('{"goals": [' || repeat('"x",', 20) || '"x"]}', '(goals must have at most 20 elements)'),
     ('{"default_region": "EU west"}', '(default_region must have 1 to 63 lower-case letters, digits and hyphens)'),
@@ -196,6 +197,23 @@ select matches(pg_temp.update('{"salesforce": {"instance_url": "https://b.my.sal
 select is(pg_temp.update('{"salesforce": null}')::jsonb ->> 'slug', 'ada-works', 'null removes all');
 select is((select count(*) from saas_private.salesforce_default_secret) + (select count(*) from saas.salesforce_default), 0::bigint, 'all of it');
 
+-- The permission that sets them is enough to set them.
+select pg_temp.ada('saas_api.create_role(''setter'', ''{manage_settings}'', 35)') is not null as ok \gset
+update saas.membership set role = 'setter' where user_id = :'vic' and org_id = :'works';
+create function pg_temp.setter(defaults text) returns text language sql as $$
+    select pg_temp.as_member(m.user_id, m.org_id, format('saas_api.update_organization(%L) ->> ''slug''', jsonb_build_object('salesforce', defaults::jsonb)))
+      from saas.membership m where m.role = 'setter'
+$$;
+select is(pg_temp.setter(defaults), 'ada-works', format('salesforce: %s by who holds manage_settings alone', defaults))
+  from unnest(array['{"instance_url": "https://a.my.salesforce.com", "client_id": "a", "client_secret": "b"}', '{"instance_url": "https://b.my.salesforce.com", "client_id": "c"}',
+                    '{"instance_url": "https://c.my.salesforce.com"}']) defaults;
+select results_eq('select instance_url, s.name from saas.salesforce_default d join saas_private.salesforce_default_secret s using (org_id)',
+                  $$values ('https://c.my.salesforce.com', 'client_id')$$, 'is done');
+select is(pg_temp.as_member(:'vic', :'works', '(select instance_url from saas_api.salesforce_defaults)'), 'https://c.my.salesforce.com', 'and seen');
+select is(pg_temp.setter('null'), 'ada-works', 'and undone');
+select is((select count(*) from saas.salesforce_default), 0::bigint, 'in truth');
+update saas.membership set role = 'viewer' where user_id = :'vic' and org_id = :'works';
+
 --
 -- Settings
 --
@@ -295,7 +313,8 @@ select is(pg_temp.as_member(:'bob', :'other', '(select is_complete from saas_api
 select is(pg_temp.ada('saas_api.complete_onboarding_step(''team'', false) -> ''team_at'''), 'null', 'a step is opened again');
 select is(pg_temp.ada(format('saas_api.set_preferences(%L)', bad)), '22023 invalid input ' || said, format('preferences of %s are none', left(coalesce(bad, 'NULL'), 20)))
   from (values (null, '(patch must be an object)'), ('[]', '(patch must be an object)'), ('{"x": "' || repeat('y', 16400) || '"}', '(patch must leave at most 16 kB)')) as v (bad, said);
-select is(pg_temp.ada('saas_api.set_preferences(''{"theme": "dark", "rows": 50, "x": null}'')')::jsonb, '{"completed_tours": [], "preferences": {"theme": "dark", "rows": 50}}', 'a person prefers things');
+select is(pg_temp.ada('saas_api.set_preferences(''{"theme": "dark", "rows": 50, "x": null, "y": {"z": null}}'')')::jsonb, '{"completed_tours": [], "preferences": {"theme": "dark", "rows": 50, "y": {"z": null}}}', 'a person prefers things: null removes a key, not what is in one');
+select pg_temp.ada('saas_api.set_preferences(''{"y": null}'')') is not null as ok \gset
 select is(pg_temp.ada('saas_api.set_preferences(''{"rows": null, "page": {"a": null}}'')')::jsonb -> 'preferences', '{"theme": "dark", "page": {"a": null}}', 'a patch is laid over them');
 select is(pg_temp.ada(format('saas_api.complete_tour(%L)', bad)), '22023 invalid input (tour must have 1 to 63 lower-case letters, digits, dots, hyphens and underscores)', format('%s is no tour', coalesce(bad, 'NULL')))
   from unnest(array['', 'A', ' a', repeat('a', 64), null]) bad;
