@@ -32,7 +32,7 @@ create function saas_private.audit_point(org_id uuid, out sequence bigint, out h
 language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_audit_point';
 comment on function saas_private.audit_point(uuid) is
-'The head of an organization''s chain with the time and a MAC of both; NULL when nothing is sealed. Errors: 55000 without a usable master key. For saas_service''s functions only.';
+'The head of an organization''s chain with the time and a MAC of both; NULL when nothing is sealed. Errors: PT409 when the head was tampered with, 55000 without a usable master key. For saas_service''s functions only.';
 
 create function saas_private.verify_chain(org_id uuid, point_sequence bigint, point_hash bytea, point_at timestamptz,
                                           point_key_version integer, point_mac bytea,
@@ -79,6 +79,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     given jsonb := nullif(verify_audit.checkpoint, 'null');
+    given_at timestamptz;
 begin
     if given is not null
        and (jsonb_typeof(given) <> 'object'
@@ -91,9 +92,14 @@ begin
         perform saas_private.raise_fields('invalid input', 'checkpoint',
                                           'must be a checkpoint of this organization''s audit');
     end if;
+    begin
+        given_at := given ->> 'at';
+    exception when datetime_field_overflow then
+        perform saas_private.raise_fields('invalid input', 'checkpoint', 'must have a time that there is');
+    end;
     select v.* into is_intact, first_sequence, last_sequence, checked, unsealed, broken_sequence, event_id, problem
       from saas_private.verify_chain(verify_audit.org_id, (given ->> 'sequence')::bigint,
-                                     decode(given ->> 'hash', 'hex'), (given ->> 'at')::timestamptz,
+                                     decode(given ->> 'hash', 'hex'), given_at,
                                      (given ->> 'key_version')::integer, decode(given ->> 'mac', 'hex')) v;
 end
 $$;
@@ -123,7 +129,7 @@ as $$
 $$;
 alter function saas.audit_checkpoint(uuid) owner to saas_service;
 comment on function saas.audit_checkpoint(uuid) is
-'The head of an organization''s chain (NULL: the platform''s) to keep elsewhere: {"org_id", "sequence", "hash", "at", "key_version", "mac"}. saas.verify_audit() shows with it that nothing up to there was changed since, by a superuser either. NULL when nothing is sealed. Errors: 55000 without a usable master key. For saas_operator.';
+'The head of an organization''s chain (NULL: the platform''s) to keep elsewhere: {"org_id", "sequence", "hash", "at", "key_version", "mac"}. saas.verify_audit() shows with it that nothing up to there was changed since, by a superuser either. NULL when nothing is sealed. Errors: PT409 when the head was tampered with, 55000 without a usable master key. For saas_operator.';
 
 create function saas_api.verify_audit(checkpoint jsonb default null) returns jsonb
 language plpgsql volatile security definer
@@ -149,7 +155,7 @@ end
 $$;
 alter function saas_api.audit_checkpoint() owner to saas_service;
 comment on function saas_api.audit_checkpoint() is
-'The head of the chain over the organization''s audit, to keep elsewhere and give to verify_audit later; NULL when nothing is sealed yet. Errors: PT401, PT403. For saas_user with view_reports.';
+'The head of the chain over the organization''s audit, to keep elsewhere and give to verify_audit later; NULL when nothing is sealed yet. Errors: PT401, PT403, PT409 when the head was tampered with. For saas_user with view_reports.';
 
 create function saas.prune_audit(org_id uuid, before timestamptz) returns bigint
 language plpgsql volatile security definer

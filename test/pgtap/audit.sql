@@ -320,6 +320,7 @@ select throws_ok(format('select saas.verify_audit(%L, %L)', :'ada_org_id', check
                (:'point'::jsonb || jsonb_build_object('hash', repeat('0', 64)), 'in its hash'),
                (:'point'::jsonb || '{"at": "2020-01-01T00:00:00+00:00"}', 'in its time'),
                (:'point'::jsonb || '{"at": "yesterday"}', 'a time that is none'),
+               (:'point'::jsonb || '{"at": "2026-02-31T00:00:00+00:00"}', 'a day that is none'),
                (:'point'::jsonb || '{"key_version": 7}', 'of a key that there is not')) as c (checkpoint, title);
 select throws_ok(format('select saas.verify_audit(%L, %L)', :'bob_org_id', :'point'::jsonb || jsonb_build_object('org_id', :'bob_org_id')),
                  '22023', 'the checkpoint is not one of this audit', 'or relabelled');
@@ -335,6 +336,7 @@ call saas.seal_audit();
 select is((select count(*) from saas_private.audit_seal s where s.org_id = :'ada_org_id'), 11::bigint, 'a chain with a forged head is not continued');
 select is(pg_temp.verdict(:'bob_org_id'), 't', 'others are');
 select is(pg_temp.verdict(:'ada_org_id'), 'f|11|the head of the chain was altered', 'until somebody has looked');
+select throws_ok(format('select saas.audit_checkpoint(%L)', :'ada_org_id'), 'PT409', 'the audit was tampered with', 'and no checkpoint speaks for it');
 update saas_private.audit_chain c set hash = k.hash, broken_at = null from kept_head k where c.org_id = k.org_id;
 update saas_private.audit_sealing set sealed_below = '0';
 call saas.seal_audit();

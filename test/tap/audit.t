@@ -95,6 +95,16 @@ ok( $node->poll_query_until('postgres', "select count(*) = 0 from saas.audit_eve
 like(sql("select is_intact, checked, last_sequence from saas.verify_audit('" . $other->org_id . "')"),
 	qr/^t\|0\|[1-9]/, 'but for the head of its chain');
 
+# A superuser who deletes what must be there gets an error, no crash.
+sql('create table kept as select * from saas_private.audit_sealing; delete from saas_private.audit_sealing');
+($status, undef, $error) = $node->psql('postgres', 'call saas.seal_audit()');
+isnt($status, 0, 'without its row sealing fails');
+like($error, qr/a row of pg_saas' own tables is missing/, 'and says why');
+is(sql("select unsealed from saas.verify_audit('$org')"), 1, 'what waits for its seal is still counted');
+sql('insert into saas_private.audit_sealing select * from kept; drop table kept');
+ok( $node->poll_query_until('postgres', 'select is_intact and unsealed = 0 and checked > 0 from saas.verify_audit(null)'),
+	'with it the worker goes on');
+
 $node->stop;
 unlike($node->log_since(0), qr/terminated by signal|PANIC/, 'no process crashed');
 done_testing();
