@@ -51,6 +51,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.audit_keys_ended(end_keys_of.user_id);
     update saas.api_key k
        set revoked_at = coalesce(k.revoked_at, now()), overlap_until = null
      where k.created_by = end_keys_of.user_id;
@@ -88,6 +89,10 @@ begin
                set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
                    purge_after = now() + interval '30 days', updated_at = now()
              where o.id = left_empty.id and o.status = 'active';
+            if found then
+                perform saas_private.audit('organization.deleted', 'organization', left_empty.id::text,
+                    '{"status": "active"}', '{"status": "deleting", "reason": "its last member has left"}', left_empty.id);
+            end if;
         end if;
     end loop;
 end
@@ -113,6 +118,7 @@ begin
     perform saas_private.leave_empty_organizations(remove_account.user_id);
     perform saas_private.end_keys_of(remove_account.user_id);
     if exists (select from saas_private.login_mapping m where m.user_id = remove_account.user_id) then
+        perform saas_private.audit_logins_ended(remove_account.user_id);
         perform saas_private.login_mappings_changed();
     end if;
     delete from saas.outbox o

@@ -13,7 +13,7 @@ create function saas_private.mask_secrets(value jsonb) returns jsonb
 language c immutable strict parallel safe
 as 'MODULE_PATHNAME', 'pg_saas_mask';
 comment on function saas_private.mask_secrets(jsonb) is
-'The value as the audit keeps it: "(masked)" in place of what looks like a key, token, password''s hash, sealed value or private key, and of everything but booleans and null below a name that says password, secret, token and the like, at any depth. Strings above 1 kB show their beginning and length, values above 8 kB the names of their members only. For saas_owner''s and saas_service''s functions.';
+'The value as the audit keeps it: "(masked)" in place of what looks like a key, token, password''s hash, sealed value or private key, and of everything but booleans and null below a name that says password, secret, token and the like, at any depth. Strings above 1 kB show their beginning and length, of values above 8 kB the large members only their size, or all only their names; of long strings what is shown is judged. For saas_owner''s and saas_service''s functions.';
 
 create function saas_private.refuse_change() returns trigger
 language c volatile parallel unsafe
@@ -205,9 +205,14 @@ begin
                      replace(split_part(e.action, '.', 1), '_', ' '), n.object_name)
       from saas.audit_event e
       left join saas.app_user u on u.id = e.actor_id
-     cross join lateral (select case when e.source in ('operator', 'superuser', 'database') then 'The operator'
-                                     else coalesce(saas.full_name(u.first_name, u.last_name), 'A former user') end,
-                                left(coalesce(e.after ->> 'name', e.before ->> 'name'), 255)) as n (actor_name, object_name)
+     cross join lateral (select case when e.source in ('operator', 'superuser') then 'The operator'
+                                     when e.source <> 'database' then coalesce(saas.full_name(u.first_name, u.last_name), 'A former user')
+                                     -- A sign-up or a mailed link comes through the gateway's login.
+                                     when pg_has_role(to_regrole(quote_ident(e.login)), 'saas_operator', 'member') then 'The operator'
+                                     else 'Somebody not signed in' end,
+                                -- Who sees the feed need not be one who may read the application's rows.
+                                case when e.action !~ '^row\.' then left(coalesce(e.after ->> 'name', e.before ->> 'name'), 255) end)
+                                as n (actor_name, object_name)
      where e.org_id = saas.org_if('view_dashboard')
      order by e.id desc
      limit 1000;
@@ -215,23 +220,56 @@ end
 $$;
 alter function saas_private.my_activity() owner to saas_service;
 comment on function saas_private.my_activity() is
-'The newest thousand events of the organization''s audit without what they changed, newest first; none without view_dashboard.';
+'The newest thousand events of the organization''s audit without what they changed and without names out of rows of the application, newest first; none without view_dashboard.';
 
 -- What concerns a person concerns each organization that they belong to.
-create function saas_private.audit_user(action text, user_id uuid) returns void
+create function saas_private.audit_user(action text, user_id uuid, before jsonb default null, after jsonb default null)
+returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform saas_private.audit(audit_user.action, 'user', audit_user.user_id::text, null, null, c.org_id)
+    perform saas_private.audit(audit_user.action, 'user', audit_user.user_id::text, audit_user.before,
+                               audit_user.after, c.org_id)
        from (select m.org_id from saas.membership m where m.user_id = audit_user.user_id
              union all
              select '00000000-0000-0000-0000-000000000000') as c (org_id);
 end
 $$;
-alter function saas_private.audit_user(text, uuid) owner to saas_service;
-comment on function saas_private.audit_user(text, uuid) is
+alter function saas_private.audit_user(text, uuid, jsonb, jsonb) owner to saas_service;
+comment on function saas_private.audit_user(text, uuid, jsonb, jsonb) is
 'Appends an event about a user to the audit of each of their organizations and to the platform''s. For saas_service''s functions only.';
+
+-- Before they end: what ends with a person or a membership would be gone unsaid.
+create function saas_private.audit_keys_ended(user_id uuid, org_id uuid default null) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.audit('api_key.revoked', 'api_key', k.id::text,
+                               jsonb_build_object('name', k.name, 'prefix', k.prefix), null, k.org_id)
+       from saas.api_key k
+      where k.created_by = audit_keys_ended.user_id and k.revoked_at is null
+        and k.org_id = coalesce(audit_keys_ended.org_id, k.org_id);
+end
+$$;
+alter function saas_private.audit_keys_ended(uuid, uuid) owner to saas_service;
+comment on function saas_private.audit_keys_ended(uuid, uuid) is
+'Appends an event to their organizations'' audits for each API key of a person that is about to be revoked; with an organization for those there only. For saas_service''s functions only.';
+
+create function saas_private.audit_logins_ended(user_id uuid, org_id uuid default null) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.audit('login.unmapped', 'login', m.login::text, jsonb_build_object('user_id', m.user_id), null, m.org_id)
+       from saas_private.login_mapping m
+      where m.user_id = audit_logins_ended.user_id and m.org_id = coalesce(audit_logins_ended.org_id, m.org_id);
+end
+$$;
+alter function saas_private.audit_logins_ended(uuid, uuid) owner to saas_service;
+comment on function saas_private.audit_logins_ended(uuid, uuid) is
+'The same for a person''s mapped database logins. For saas_service''s functions only.';
 
 create function saas_private.audit_limit(action text, scope text, org_id uuid, plan text, api_key_id uuid,
                                          before jsonb, after jsonb)

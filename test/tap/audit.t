@@ -74,6 +74,15 @@ ok( $node->poll_query_until('postgres', "select count(*) = 1 from saas.audit_eve
 	"but an event of the tenant's audit");
 is(sql("select login from saas.audit_event where org_id = '$org' and action = 'ticket.opened'"), 'helper', 'after the ticket');
 
+# A look at mail is a way into an account.
+my $mail = sql("select id from saas.outbox where recipient = '" . $acme->email . "' limit 1");
+($status, undef, $error) = $node->psql('postgres', "begin; select saas.read_mail('$mail'); rollback", extra_params => [ '-U', 'helper' ]);
+is($status, 0, 'an operator reads a mail and rolls back') or diag($error);
+ok( $node->poll_query_until('postgres', "select count(*) = 1 from saas.audit_event e
+		where e.org_id = '$org' and e.action = 'mail.read' and e.object_id = '$mail' and e.source = 'operator' and e.login = 'helper'
+		  and e.actor_id is null and e.ticket_id is not null and e.after ->> 'template' is not null"),
+	"that too is an event of the tenant's audit");
+
 # A forged head is said in the log.
 my $offset = $node->log_size;
 sealed_ok('all is sealed');
