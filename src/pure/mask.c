@@ -375,8 +375,9 @@ is_named_value_at(Slice text, size_t separator)
 
 	while (end > 0 && separator - end < 4 && is_in(text.at[end - 1], " \t\"'\\"))
 		end--;
-	for (begin = end; begin > 0 && end - begin < LONGEST_NAME && is_in(text.at[begin - 1], BASE62 "_-."); begin--)
-		;
+	begin = end;
+	while (begin > 0 && end - begin < LONGEST_NAME && is_in(text.at[begin - 1], BASE62 "_-."))
+		begin--;
 	return begin < end && names_secret(text.at + begin, end - begin) &&
 		is_value_at(text, separator + 1, text.at[separator]);
 }
