@@ -57,6 +57,7 @@ as $$
 declare
     point record;
 begin
+    perform saas_private.require_installed();
     select * into point from saas_private.audit_point(audit_checkpoint.org_id);
     if point.sequence is null then
         return null;
@@ -81,6 +82,7 @@ declare
     given jsonb := nullif(verify_audit.checkpoint, 'null');
     given_at timestamptz;
 begin
+    perform saas_private.require_installed();
     if given is not null
        and (jsonb_typeof(given) <> 'object'
             or coalesce(given ->> 'org_id', '') <> verify_audit.org_id::text
@@ -119,7 +121,7 @@ as $$
 $$;
 alter function saas.verify_audit(uuid, jsonb) owner to saas_service;
 comment on function saas.verify_audit(uuid, jsonb) is
-'Computes the chain over an organization''s audit anew (NULL: the platform''s) and says whether it is intact: the first entry kept, the last one sealed, how many hold, how many events wait for their seal, and of the first entry that does not hold the sequence, the event and the problem. With a checkpoint also whether the chain still runs through it. Reads the whole chain. Errors: 22023 for a checkpoint of something else, 55000 without a usable master key. For saas_operator.';
+'Computes the chain over an organization''s audit anew (NULL: the platform''s) and says whether it is intact: the first entry kept, the last one sealed, how many hold, how many events wait for their seal, and of the first entry that does not hold the sequence, the event and the problem. With a checkpoint also whether the chain still runs through it. Reads the whole chain. Errors: 22023 for a checkpoint of something else, 55000 before saas.install() or without a usable master key. For saas_operator.';
 
 create function saas.audit_checkpoint(org_id uuid) returns jsonb
 language sql volatile security definer
@@ -129,7 +131,7 @@ as $$
 $$;
 alter function saas.audit_checkpoint(uuid) owner to saas_service;
 comment on function saas.audit_checkpoint(uuid) is
-'The head of an organization''s chain (NULL: the platform''s) to keep elsewhere: {"org_id", "sequence", "hash", "at", "key_version", "mac"}. saas.verify_audit() shows with it that nothing up to there was changed since, by a superuser either. NULL when nothing is sealed. Errors: PT409 when the head was tampered with, 55000 without a usable master key. For saas_operator.';
+'The head of an organization''s chain (NULL: the platform''s) to keep elsewhere: {"org_id", "sequence", "hash", "at", "key_version", "mac"}. saas.verify_audit() shows with it that nothing up to there was changed since, by a superuser either. NULL when nothing is sealed. Errors: PT409 when the head was tampered with, 55000 before saas.install() or without a usable master key. For saas_operator.';
 
 create function saas_api.verify_audit(checkpoint jsonb default null) returns jsonb
 language plpgsql volatile security definer
@@ -142,7 +144,7 @@ end
 $$;
 alter function saas_api.verify_audit(jsonb) owner to saas_service;
 comment on function saas_api.verify_audit(jsonb) is
-'Whether the organization''s audit is intact: {is_intact, first_sequence, last_sequence, checked, unsealed, broken_sequence, event_id, problem}; with a checkpoint also whether its chain still runs through it. Errors: PT401, PT403, 22023. For saas_user with view_reports.';
+'Whether the organization''s audit is intact: {is_intact, first_sequence, last_sequence, checked, unsealed, broken_sequence, event_id, problem}; with a checkpoint also whether its chain still runs through it. Errors: PT401, PT403, 22023, 55000 without a usable master key. For saas_user with view_reports.';
 
 create function saas_api.audit_checkpoint() returns jsonb
 language plpgsql volatile security definer
@@ -155,7 +157,7 @@ end
 $$;
 alter function saas_api.audit_checkpoint() owner to saas_service;
 comment on function saas_api.audit_checkpoint() is
-'The head of the chain over the organization''s audit, to keep elsewhere and give to verify_audit later; NULL when nothing is sealed yet. Errors: PT401, PT403, PT409 when the head was tampered with. For saas_user with view_reports.';
+'The head of the chain over the organization''s audit, to keep elsewhere and give to verify_audit later; NULL when nothing is sealed yet. Errors: PT401, PT403, PT409 when the head was tampered with, 55000 without a usable master key. For saas_user with view_reports.';
 
 create function saas.prune_audit(org_id uuid, before timestamptz) returns bigint
 language plpgsql volatile security definer
@@ -166,6 +168,7 @@ declare
     through bigint;
     erased bigint;
 begin
+    perform saas_private.require_installed();
     if prune_audit.before is null or prune_audit.before > now() - interval '30 days' then
         perform saas_private.raise_fields('invalid input', 'before', 'must be at least 30 days ago');
     end if;
@@ -190,7 +193,7 @@ end
 $$;
 alter function saas.prune_audit(uuid, timestamptz) owner to saas_service;
 comment on function saas.prune_audit(uuid, timestamptz) is
-'Erases the sealed events of an organization''s audit (NULL: the platform''s) from its beginning up to the first one that is not older, at most 100,000 at a time, and returns how many: call it until that is 0. The chain goes on from where it was cut. Errors: 22023 for a time less than 30 days ago, PT409 when the chain was tampered with. For saas_operator.';
+'Erases the sealed events of an organization''s audit (NULL: the platform''s) from its beginning up to the first one that is not older, at most 100,000 at a time, and returns how many: call it until that is 0. The chain goes on from where it was cut. Errors: 22023 for a time less than 30 days ago, PT409 when the chain was tampered with, 55000 before saas.install() or without a usable master key. For saas_operator.';
 
 create function saas_private.my_activity()
 returns table (org_id uuid, id uuid, at timestamptz, actor_id uuid, actor_name text, action text, object_type text,

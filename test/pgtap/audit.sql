@@ -34,6 +34,7 @@ select saas_private.audit('thing.made', 'thing', null);
 select is((pg_temp.last('00000000-0000-0000-0000-000000000000')).source, 'database',
           'without an identity it is the platform''s, done by a database login');
 select throws_ok($$select saas_private.audit('Thing', 'thing', null)$$, '23514', null, 'an action is object.verb');
+select throws_ok($$select saas_private.audit('thing.made', '', null)$$, '23514', null, 'of an object that has a type');
 select throws_ok($$select saas_private.audit(null, 'thing', null)$$, '22023', 'an event of the audit needs an action and an object type',
                  'and not missing');
 begin;
@@ -158,6 +159,11 @@ select pg_temp.seen(:'max_id', :'ada_org_id', 'select (select count(*) from saas
        pg_temp.seen(:'max_id', :'ada_org_id', 'select count(*) from saas_api.activity_feed') as looker_feed,
        pg_temp.seen(:'max_id', :'ada_org_id', 'select saas_api.verify_audit()') as looker_verify,
        pg_temp.seen(:'max_id', :'ada_org_id', 'select saas_api.audit_checkpoint()') as looker_point \gset
+rollback;
+select is(tenants.answer('saas_api.verify_audit()'), E'PT401\nAccess token required', 'who is not signed in verifies nothing');
+select is(tenants.answer('saas_api.audit_checkpoint()'), E'PT401\nAccess token required', 'and has nothing to keep');
+begin;
+select matches(tenants.answer($$saas_api.verify_audit('{"org_id": 1}')$$, :'ada_user_id', :'ada_org_id'), '^22023\ninvalid input', 'a checkpoint is looked at');
 rollback;
 select is(:'looker_log'::text, '0', 'without view_reports there is no log');
 select is(:'looker_feed'::text, '4', 'but a feed');
@@ -352,7 +358,7 @@ select is(pg_temp.verdict(:'bob_org_id'), 't', 'others are');
 select is(pg_temp.verdict(:'ada_org_id'), 'f|11|the head of the chain was altered', 'until somebody has looked');
 select throws_ok(format('select saas.audit_checkpoint(%L)', :'ada_org_id'), 'PT409', 'the audit was tampered with', 'and no checkpoint speaks for it');
 update saas_private.audit_chain c set hash = k.hash, broken_at = null from kept_head k where c.org_id = k.org_id;
-update saas_private.audit_sealing set sealed_below = '0';
+update saas_private.audit_sealing set sealed_below = '0', sealed_id = default, system_identifier = 0;
 call saas.seal_audit();
 select is(pg_temp.verdict(:'ada_org_id', :'later_point'), 't', 'then it goes on');
 
@@ -372,6 +378,7 @@ select is((select e.object_id from saas_private.audit_seal s join saas.audit_eve
 -- Pruning
 
 select throws_ok(format('select saas.prune_audit(%L, now())', :'ada_org_id'), '22023', 'invalid input', 'the last 30 days stay');
+select throws_ok(format('select saas.prune_audit(%L, null)', :'ada_org_id'), '22023', 'invalid input', 'and no time is none');
 insert into saas.audit_event (org_id, at, source, login, action, object_type, object_id)
 select :'bob_org_id', now() - interval '100 days', 'database', 'x', 'a.b', 'a', 'old' || n from generate_series(1, 3) n;
 call saas.seal_audit();
