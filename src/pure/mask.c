@@ -364,7 +364,8 @@ is_value_at(Slice text, size_t from, char separator)
 		return false;
 	/* A port, or a number of tokens. */
 	digits = span_of(text, value, DIGITS, 6);
-	return digits == 0 || digits > 5 || (value + digits < text.length && is_in(text.at[value + digits], BASE62));
+	value += digits;
+	return digits == 0 || digits > 5 || (value < text.length && is_in(text.at[value], BASE62));
 }
 
 static bool
