@@ -55,6 +55,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.audit_keys_ended(end_keys_of.user_id);
     update saas.api_key k
        set revoked_at = coalesce(k.revoked_at, now()), overlap_until = null
      where k.created_by = end_keys_of.user_id;
@@ -78,7 +79,7 @@ declare
     left_empty record;
 begin
     for left_empty in
-        select o.id, o.is_personal
+        select o.id, o.is_personal, o.status
           from saas.organization o
          where o.id in (select m.org_id from saas.membership m where m.user_id = leave_empty_organizations.user_id)
            and not exists (select from saas.membership m
@@ -96,6 +97,11 @@ begin
                purge_after = now() + case when left_empty.is_personal then interval '0' else interval '30 days' end,
                updated_at = now()
          where o.id = left_empty.id and (o.status = 'active' or left_empty.is_personal);
+        if found then
+            perform saas_private.audit('organization.deleted', 'organization', left_empty.id::text,
+                jsonb_build_object('status', left_empty.status),
+                '{"status": "deleting", "reason": "its last member has left"}', left_empty.id);
+        end if;
     end loop;
 end
 $$;
@@ -123,6 +129,7 @@ begin
     perform saas_private.end_invitation(i.org_id, i.id, 'revoked')
        from saas.invitation i where i.invited_by = remove_account.user_id and i.status = 'pending';
     if exists (select from saas_private.login_mapping m where m.user_id = remove_account.user_id) then
+        perform saas_private.audit_logins_ended(remove_account.user_id);
         perform saas_private.login_mappings_changed();
     end if;
     delete from saas.outbox o

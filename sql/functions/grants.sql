@@ -211,7 +211,8 @@ grant execute on function
 grant execute on function
     saas_private.audit_point(uuid), saas_private.verify_chain(uuid, bigint, bytea, timestamptz, integer, bytea),
     saas_private.erase_audit(uuid, bigint, integer), saas_private.audit_checkpoint(uuid),
-    saas_private.verify_audit(uuid, jsonb), saas_private.audit_user(text, uuid),
+    saas_private.verify_audit(uuid, jsonb), saas_private.audit_user(text, uuid, jsonb, jsonb),
+    saas_private.audit_keys_ended(uuid, uuid), saas_private.audit_logins_ended(uuid, uuid),
     saas_private.audit_limit(text, text, uuid, text, uuid, jsonb, jsonb)
     to saas_service;
 grant execute on function saas_private.refuse_change() to saas_owner;

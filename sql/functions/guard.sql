@@ -87,6 +87,9 @@ begin
     end if;
     -- Two that guard or free schemas at once would both see the other's row, or neither.
     lock table saas.guarded_schema in share row exclusive mode;
+    perform saas_private.audit('guard.changed', 'schema', guard_schema.schema_name::text,
+        (select jsonb_build_object('mode', g.mode) from saas.guarded_schema g where g.name = guard_schema.schema_name),
+        jsonb_build_object('mode', guard_schema.mode), '00000000-0000-0000-0000-000000000000');
     if guard_schema.mode = 'off' then
         delete from saas.guarded_schema g where g.name = guard_schema.schema_name;
     else

@@ -212,6 +212,8 @@ begin
                 set system_identifier = saas_private.system_identifier(),
                     database_oid = (select d.oid from pg_database d where d.datname = current_database()),
                     adopted_at = now()';
+    perform saas_private.audit('installation.adopted', 'installation', current_database()::text, null, null,
+                               '00000000-0000-0000-0000-000000000000');
     perform saas_private.wake_poller();
 end
 $$;

@@ -42,6 +42,9 @@ begin
         perform saas_private.raise_error('PT404', 'mail not found', null,
             'Only a mail that failed can be retried: see saas.mail_status().');
     end if;
+    perform saas_private.audit('mail.retried', 'mail', retry_mail.id::text, null, jsonb_build_object('template', o.template),
+                               coalesce(o.org_id, '00000000-0000-0000-0000-000000000000'))
+       from saas.outbox o where o.id = retry_mail.id;
     perform saas_private.wake_poller();
 end
 $$;

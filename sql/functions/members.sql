@@ -222,6 +222,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.audit_keys_ended(end_membership.user_id, end_membership.org_id);
+    perform saas_private.audit_logins_ended(end_membership.user_id, end_membership.org_id);
+    perform saas_private.audit('invitation.revoked', 'invitation', i.id::text,
+                               jsonb_build_object('email', i.email, 'role', i.role), null, i.org_id)
+       from saas.invitation i
+      where i.org_id = end_membership.org_id and i.invited_by = end_membership.user_id and i.status = 'pending';
     -- For good: what the person had is not there again when they come back.
     update saas.api_key k
        set revoked_at = coalesce(k.revoked_at, now()), overlap_until = null

@@ -292,6 +292,10 @@ begin
     if exists (select from saas.app_user u where u.id = oust_squatter.user_id and u.email_verified_at is not null) then
         return;
     end if;
+    delete from saas_private.second_factor f where f.user_id = oust_squatter.user_id and f.confirmed_at is not null;
+    if found then
+        perform saas_private.audit_user('user.second_factor_disabled', oust_squatter.user_id);
+    end if;
     delete from saas_private.second_factor f where f.user_id = oust_squatter.user_id;
     delete from saas_private.recovery_code c where c.user_id = oust_squatter.user_id;
     delete from saas_private.sign_in_challenge c where c.user_id = oust_squatter.user_id;
@@ -325,6 +329,7 @@ begin
             'Ask for a new mail to reset the password.');
     end if;
     perform saas_private.replace_password(proven_id, reset_password.new_password);
+    perform saas_private.audit_user('user.password_reset', proven_id);
     perform saas_private.oust_squatter(proven_id);
     perform saas_private.mark_verified(proven_id);
     perform saas_private.forget_mailed(proven_id, 'change_email');
@@ -348,6 +353,7 @@ declare
 begin
     perform saas_private.require_own_password(change_password.current_password, 'current_password');
     perform saas_private.replace_password(own_id, change_password.new_password);
+    perform saas_private.audit_user('user.password_changed', own_id);
     perform saas_private.forget_mailed(own_id, 'change_email');
     if coalesce(change_password.end_other_sessions, true) then
         perform saas_private.end_sessions_of(own_id, saas.current_session_id());
