@@ -116,6 +116,9 @@ stays_in_session(Node *statement)
 	if (IsA(statement, DeclareCursorStmt) &&
 		(castNode(DeclareCursorStmt, statement)->options & CURSOR_OPT_HOLD) != 0)
 		REFUSED("DECLARE ... WITH HOLD", "Its rows would stay for whoever uses the session next.");
+	/* Not the protocol's own, which are no statements. */
+	if (IsA(statement, PrepareStmt))
+		REFUSED("PREPARE", "It would answer whoever executes that name in the session next.");
 	if (creates_temporary(statement))
 		REFUSED("creating temporary objects", "They would stay for whoever uses the session next.");
 	REFUSED(NULL, NULL);

@@ -184,7 +184,7 @@ define_identity_settings(void)
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("saas.restrict_sessions",
 							 "Whether tenants are refused statements that reach other organizations or stay in the session.",
-							 "LISTEN, NOTIFY, EXPLAIN, strong table locks, changes of roles; in sessions that tenants share also settings for the session, temporary objects and cursors WITH HOLD. ALTER ROLE ... SET turns it off for one login.",
+							 "LISTEN, NOTIFY, EXPLAIN, strong table locks, changes of roles; in sessions that tenants share also settings for the session, PREPARE, temporary objects and cursors WITH HOLD. ALTER ROLE ... SET turns it off for one login.",
 							 &saas_restrict_sessions, true,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 }
