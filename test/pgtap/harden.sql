@@ -5,6 +5,7 @@ select no_plan();
 \ir ../lib/tenants.sql
 call tenants.hold_poller();
 set saas.bcrypt_cost = 10;
+set client_min_messages = error;
 select user_id as ada, org_id as acme from tenants.found('ada') \gset
 
 create role harden_web login noinherit;
@@ -183,6 +184,11 @@ grant execute on function pg_catalog.pg_sleep(double precision) to public;
 select matches(saas.harden(), E'^-- [^\n]*\nrevoke execute on function pg_sleep\\(double precision\\) from public;$', 'what was opened since is closed again, and only that');
 drop role harden_support;
 select isnt(saas.unharden(), '-- nothing to change', 'and back');
+
+select isnt(saas.harden(), '-- nothing to change', 'hardened once more');
+select matches(saas.uninstall(current_database()), '^pg_saas uninstalled', 'pg_saas goes');
+
+select is_empty('table before_all except table pg_temp.rights', 'with everything that it took given back');
 
 drop owned by harden_web, harden_bi, harden_report, harden_watch, harden_pool, harden_definer cascade;
 drop role harden_web, harden_bi, harden_report, harden_watch, harden_pool, harden_definer;
