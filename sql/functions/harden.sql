@@ -26,7 +26,8 @@ as $$
         (9, 'advisory locks are of all organizations, and stay in the session', '^pg_(try_)?advisory_(xact_)?lock(_shared)?$', null),
         (10, 'large objects belong to no organization, and no policy binds them',
          '^lo_(creat|create|from_bytea|open|close|get|put|unlink|lseek|lseek64|tell|tell64|truncate|truncate64)$|^lo(read|write)$', null),
-        (11, 'a sequence''s last value in the session is its last user''s', '^(currval|lastval)$', null)
+        (11, 'a sequence''s last value in the session is its last user''s', '^(currval|lastval)$', null),
+        (12, 'a tenant could choose what random() gives the session''s next user', '^setseed$', null)
     )
     select 1, 'temporary objects stay in the session, in the way of its next user', 'database', d.oid, null
       from pg_database d where d.datname = current_database()
@@ -35,7 +36,7 @@ as $$
       from topic t join pg_proc p on p.pronamespace = 'pg_catalog'::regnamespace and p.proname ~ t.names
      where p.prokind = 'f'
     union all
-    select 12, 'statements of other organizations under the same role', case when o.kind = 'pg_proc' then 'function' else 'table' end,
+    select 13, 'statements of other organizations under the same role', case when o.kind = 'pg_proc' then 'function' else 'table' end,
            o.object, 'pg_read_all_stats'
       from pg_extension e
      cross join lateral (
@@ -187,7 +188,7 @@ begin
 end
 $$;
 comment on function saas.harden(boolean) is
-'Takes from PUBLIC, and from the roles that tenants share, rights by which tenants see, signal or wait for others, or leave something in a pooled session: temporary objects, activity and statistics, locks, sizes, signals, notifications, sleeping, advisory locks, large objects, last values of sequences. pg_monitor and superusers go on as before; another role that needs a function is granted it. Returns the statements with their reasons; dry_run runs none. A second call changes nothing; saas.unharden takes it back. Counts for this database only. Errors: PT403 for non-superusers, 55000 before saas.install().';
+'Takes from PUBLIC, and from the roles that tenants share, rights by which tenants see, signal or wait for others, or leave something in a pooled session: temporary objects, activity and statistics, locks, sizes, signals, notifications, sleeping, advisory locks, large objects, last values of sequences, the seed of random(). pg_monitor and superusers go on as before; another role that needs a function is granted it. Returns the statements with their reasons; dry_run runs none. A second call changes nothing; saas.unharden takes it back. Counts for this database only. Errors: PT403 for non-superusers, 55000 before saas.install().';
 
 create function saas.unharden(dry_run boolean default false) returns text
 language plpgsql volatile

@@ -154,7 +154,8 @@ is_connection_setting(const char *name)
 static bool
 sets_for_session(VariableSetStmt *set)
 {
-	if (set->is_local || (set->kind != VAR_SET_VALUE && set->kind != VAR_SET_CURRENT && set->kind != VAR_SET_MULTI))
+	if (set->is_local ||
+		(set->kind != VAR_SET_VALUE && set->kind != VAR_SET_CURRENT && set->kind != VAR_SET_MULTI))
 		return false;
 	return strcmp(set->name, "TRANSACTION") != 0 && strcmp(set->name, "TRANSACTION SNAPSHOT") != 0 &&
 		strcmp(set->name, "role") != 0 && strcmp(set->name, "session_authorization") != 0;
