@@ -20,8 +20,9 @@ as $$
          '^pg_(relation|table|indexes|total_relation|database|tablespace)_size$', 'pg_read_all_stats'),
         (6, 'a tenant could end the statements and sessions of others who share the role',
          '^pg_(cancel|terminate)_backend$', 'pg_signal_backend'),
-        (7, 'every session of the database hears a notification; whoever decodes the WAL, a message',
-         '^pg_notify$|^pg_logical_emit_message$', null),
+        (7, 'every session of the database hears a notification', '^pg_notify$', null),
+        -- saas_private.answer_alike() writes one.
+        (14, 'whoever decodes the WAL could take a tenant''s message for the application''s', '^pg_logical_emit_message$', 'saas_service'),
         (8, 'a tenant could hold connections that all share', '^pg_sleep(_for|_until)?$', null),
         (9, 'advisory locks are of all organizations, and stay in the session', '^pg_(try_)?advisory_(xact_)?lock(_shared)?$', null),
         (10, 'large objects belong to no organization, and no policy binds them',
