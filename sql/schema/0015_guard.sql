@@ -31,7 +31,7 @@ create table saas_private.hardening (
     object text not null,
     grantee text not null,
     is_granted boolean not null,
-    primary key (kind, object, grantee, is_granted)
+    primary key (kind, object, grantee)
 );
 comment on table saas_private.hardening is
 'The rights that saas.harden() took or granted in this database, for saas.unharden(): EXECUTE on functions, SELECT on tables, TEMPORARY on the database, whose object is empty.';
