@@ -181,7 +181,8 @@ bool
 SaasLoginIsMapped(void)
 {
 	SaasLoginEnsureIdentity();
-	return found.lxid == SaasLocalTransactionId() && found.login == GetSessionUserId() && found.identity.is_set;
+	return found.lxid == SaasLocalTransactionId() && found.login == GetSessionUserId() &&
+		found.identity.is_set;
 }
 
 void

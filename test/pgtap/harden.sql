@@ -152,7 +152,7 @@ select is(left(pg_temp.tried(l.login, 'select ' || c.call, l.role), 5), '42501',
                     'pg_blocking_pids(1)', 'count(*) from pg_prepared_xacts', 'count(*) from pg_prepared_statements',
                     'pg_relation_size(1259)', 'pg_total_relation_size(1259)', 'pg_table_size(1259)', 'pg_database_size(1)',
                     'pg_cancel_backend(0)', 'pg_terminate_backend(0)', 'pg_logical_emit_message(false, ''a'', ''b'')',
-                    'pg_sleep(0)', 'pg_sleep_for(''0'')', 'pg_sleep_until(now())', 'pg_advisory_lock(1)', 'pg_try_advisory_lock(1)', 'pg_advisory_xact_lock_shared(1, 2)',
+                    '"pg_sleep"(0)', '"pg_sleep_for"(''0'')', '"pg_sleep_until"(now())', 'pg_advisory_lock(1)', 'pg_try_advisory_lock(1)', 'pg_advisory_xact_lock_shared(1, 2)',
                     'lo_create(0)', 'lo_from_bytea(0, '''')', 'lo_get(1)', 'lastval()', 'setseed(0.5)', 'currval(''public.counter'')']) c (call);
 select is(pg_temp.tried('harden_web', 'select pg_notify(''harden_test'', '''')', 'saas_user'), '42501 permission denied for function pg_notify', 'pg_notify');
 select is(pg_temp.tried('harden_report', 'select pg_notify(''harden_test'', '''')'), 'ran', 'but by a role that was granted it');
@@ -164,7 +164,7 @@ select is(pg_temp.tried('harden_watch', 'select ' || c), 'ran', 'a member of pg_
                     'count(*) from pg_prepared_xacts', 'pg_database_size(current_database())', 'pg_total_relation_size(1259)',
                     'count(*) from pg_stat_replication', 'count(*) from pg_stat_bgwriter', 'pg_cancel_backend(0)']) c;
 select is(pg_temp.tried('postgres', 'select ' || c), 'ran', 'a superuser goes on: ' || c)
-  from unnest(array['count(*) from pg_stat_activity', 'pg_sleep(0)', 'pg_notify(''a'', ''b'')', 'pg_advisory_xact_lock(1)', 'lo_create(0)', 'count(*) from pg_locks']) c;
+  from unnest(array['count(*) from pg_stat_activity', '"pg_sleep"(0)', 'pg_notify(''a'', ''b'')', 'pg_advisory_xact_lock(1)', 'lo_create(0)', 'count(*) from pg_locks']) c;
 select is(pg_temp.tried('harden_web', 'select ' || c, 'saas_user'), 'ran', 'a tenant goes on: ' || c)
   from unnest(array['set_config(''work_mem'', ''1MB'', true)', 'current_setting(''work_mem'')', 'pg_advisory_unlock_all()', 'pg_backend_pid()',
                     'nextval(''public.counter'')', 'count(*) from pg_stats', 'count(*) from pg_class', 'pg_get_functiondef(''saas.version()''::regprocedure) is null',
@@ -191,7 +191,7 @@ select is(saas.unharden(), '-- nothing to change', 'once');
 select isnt(saas.harden(), '-- nothing to change', 'harden again');
 revoke execute on function pg_catalog.pg_lock_status() from pg_read_all_stats;
 select is(saas.harden(), '-- nothing to change', 'a keeper''s right that somebody took is not given again');
-grant execute on function pg_catalog.pg_sleep(double precision) to public;
+grant execute on function pg_catalog."pg_sleep"(double precision) to public;
 select matches(saas.harden(), E'^-- [^\n]*\nrevoke execute on function pg_sleep\\(double precision\\) from public;$', 'what was opened since is closed again, and only that');
 drop role harden_support;
 select isnt(saas.unharden(), '-- nothing to change', 'and back');

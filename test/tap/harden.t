@@ -123,7 +123,7 @@ foreach my $statement ('reset role; listen news', q{reset role; set work_mem = '
 {
 	is(run_as(undef, $statement)->{status}, 403, "a visitor's too: $statement");
 }
-foreach my $statement ('select query from pg_stat_activity limit 1', 'select query from public.pg_stat_statements limit 1', 'select pg_sleep(0)',
+foreach my $statement ('select query from pg_stat_activity limit 1', 'select query from public.pg_stat_statements limit 1', 'select "pg_sleep"(0)',
 	'select pg_notify($$pgrst$$, $$reload schema$$)', 'select pg_advisory_lock(1)', 'select lo_create(0)', 'select count(*) from pg_locks')
 {
 	is(run_as('Acme', $statement)->{json}{code}, '42501', "hardened: $statement");
