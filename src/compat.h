@@ -11,6 +11,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 160000
@@ -43,6 +44,18 @@ SaasCreateWaitEventSet(MemoryContext context, int nevents)
 #define SaasGucAlloc(size)	malloc(size)
 #define SaasGucFree(p)		free(p)
 #endif
+
+/* Every setting; before 16 the array is the server's own. */
+static inline struct config_generic **
+SaasGucVariables(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
 
 /* The number that tells this backend's top-level transactions apart. */
 #if PG_VERSION_NUM >= 170000

@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "sql/login_hook.h"
+#include "sql/tenant_hook.h"
 #include "state/identity.h"
 #include "state/journal.h"
 #include "state/keyring.h"
@@ -16,6 +17,7 @@
 #include "state/registry.h"
 #include "state/settings.h"
 #include "state/shared.h"
+#include "state/tenant.h"
 #include "store/layout.h"
 #include "store/partition.h"
 #include "worker/launcher.h"
@@ -46,6 +48,8 @@ _PG_init(void)
 	SaasRegistryInit();
 	SaasLoginInit();
 	SaasLoginHookInit();
+	SaasTenantInit();
+	SaasTenantHookInit();
 	/* pg_upgrade runs the old server once more: nothing may act or write there. */
 	if (!IsBinaryUpgrade)
 		SaasLauncherInit();

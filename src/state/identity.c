@@ -35,6 +35,9 @@ static LocalTransactionId cleared_lxid = InvalidLocalTransactionId;
 /* The transaction that has declared a cursor WITH HOLD, if any. */
 static LocalTransactionId held_lxid = InvalidLocalTransactionId;
 
+/* The login in whose session a token or an API key was good. */
+static Oid	served_login = InvalidOid;
+
 /* The proof that runs: until this subtransaction aborts. */
 static SubTransactionId proof_subid = InvalidSubTransactionId;
 static LocalTransactionId proof_lxid = InvalidLocalTransactionId;
@@ -238,7 +241,15 @@ SaasIdentityInstall(const SaasIdentity *identity)
 	set_local(text);
 	strlcpy(bound_text, text, sizeof(bound_text));
 	bound_lxid = SaasLocalTransactionId();
+	if (identity->source == SAAS_IDENTITY_SESSION || identity->source == SAAS_IDENTITY_API_KEY)
+		served_login = GetSessionUserId();
 	pfree(text);
+}
+
+bool
+SaasIdentityHasServed(void)
+{
+	return served_login == GetSessionUserId();
 }
 
 static void

@@ -62,6 +62,9 @@ extern void SaasIdentityClear(void);
 /* Whether this transaction has done that. */
 extern bool SaasIdentityWasCleared(void);
 
+/* Whether the session's login has acted for somebody with a token or an API key. */
+extern bool SaasIdentityHasServed(void);
+
 /* The organization when the identity holds the permission, else NULL. */
 extern const pg_uuid_t *SaasIdentityOrgIf(uint64 permission_bit);
 

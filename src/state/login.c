@@ -177,6 +177,14 @@ SaasLoginEnsureIdentity(void)
 	found.lxid = SaasLocalTransactionId();
 }
 
+bool
+SaasLoginIsMapped(void)
+{
+	SaasLoginEnsureIdentity();
+	return found.lxid == SaasLocalTransactionId() && found.login == GetSessionUserId() &&
+		found.identity.is_set;
+}
+
 void
 SaasLoginMappingsChanged(void)
 {

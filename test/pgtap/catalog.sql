@@ -51,6 +51,7 @@ select set_eq(
           'saas_private.jwt_key',          -- the platform's
           'saas.guarded_schema',           -- the platform's
           'saas_private.unguarded_table',  -- the running transaction's
+          'saas_private.hardening',        -- the platform's
           'saas_private.audit_key',        -- the platform's
           'saas_private.audit_sealing',    -- the platform's
           'saas.schema_migration',         -- the platform's

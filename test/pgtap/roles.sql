@@ -130,6 +130,7 @@ set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0; set local 
 select name as force_parallel from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query') \gset
 set local :force_parallel = on;
 select saas.assume_identity(:'abe', :'acme') as ok \gset
+set local saas.restrict_sessions = off;
 set local session authorization saas_user;
 select count(*) as deals from public.deal \gset
 select count(*) filter (where saas.has_permission('crm.edit_deals') and not saas.has_permission('crm.no')) as held from public.deal \gset
