@@ -11,8 +11,8 @@ MODULE_big = pg_saas
 FUNCTIONS = schemas errors ids vault identity requests install passwords accounts mail sessions second_factor \
 	recovery logins organizations api_keys account_deletion profile branding organization_settings organization_profile \
 	organization_resolve organization_lifecycle onboarding deal_scoring connections poller metrics readers limits token_keys \
-	audit members invitations roles protect_catalog protect unprotect guard isolation_checks \
-	proof_rows proof_attacks proof_functions isolation_proof migrations grants
+	audit members invitations roles protect_catalog protect unprotect guard isolation_checks harden \
+	proof_actors proof_values proof_rows proof_scene proof_keys proof_attacks proof_functions isolation_proof migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
 DATA_FILES = $(wildcard sql/data/*.txt)
@@ -21,12 +21,15 @@ SCRIPT = pg_saas--$(EXTENSION_VERSION).sql
 DATA_built = $(SCRIPT)
 EXTRA_CLEAN = $(SCRIPT) sql/functions/migrations.sql build
 
-PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"'
+XML_CPPFLAGS := $(shell pkg-config --cflags libxml-2.0 2>/dev/null || xml2-config --cflags)
+XML_LIBS := $(shell pkg-config --libs libxml-2.0 2>/dev/null || xml2-config --libs)
+
+PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"' $(XML_CPPFLAGS)
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
 ifdef PG_SAAS_WERROR
 PG_CFLAGS += -Werror
 endif
-SHLIB_LINK = -lcurl -ljansson -lssl -lcrypto
+SHLIB_LINK = -lcurl -ljansson -lssl -lcrypto $(XML_LIBS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)

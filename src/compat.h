@@ -11,6 +11,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 160000
@@ -44,6 +45,18 @@ SaasCreateWaitEventSet(MemoryContext context, int nevents)
 #define SaasGucFree(p)		free(p)
 #endif
 
+/* Every setting; before 16 the array is the server's own. */
+static inline struct config_generic **
+SaasGucVariables(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
 /* The number that tells this backend's top-level transactions apart. */
 #if PG_VERSION_NUM >= 170000
 #define SaasLocalTransactionId()	(MyProc->vxid.lxid)
@@ -67,6 +80,15 @@ SaasCreateWaitEventSet(MemoryContext context, int nevents)
 #else
 #include "utils/acl.h"
 #define SaasIsDatabaseOwner(database)	pg_database_ownercheck((database), GetUserId())
+#endif
+
+/* COPY of a query into a file of the server, which nobody has checked. */
+#if PG_VERSION_NUM >= 160000
+#define SaasBeginCopyTo(pstate, query, file) \
+	BeginCopyTo((pstate), NULL, (query), InvalidOid, (file), false, NULL, NIL, NIL)
+#else
+#define SaasBeginCopyTo(pstate, query, file) \
+	BeginCopyTo((pstate), NULL, (query), InvalidOid, (file), false, NIL, NIL)
 #endif
 
 #endif							/* SAAS_COMPAT_H */

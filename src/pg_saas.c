@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "server/redaction.h"
 #include "sql/login_hook.h"
+#include "sql/tenant_hook.h"
 #include "state/blind_index.h"
 #include "state/identity.h"
 #include "state/journal.h"
@@ -18,6 +19,7 @@
 #include "state/registry.h"
 #include "state/settings.h"
 #include "state/shared.h"
+#include "state/tenant.h"
 #include "store/layout.h"
 #include "store/partition.h"
 #include "worker/launcher.h"
@@ -50,6 +52,8 @@ _PG_init(void)
 	SaasRegistryInit();
 	SaasLoginInit();
 	SaasLoginHookInit();
+	SaasTenantInit();
+	SaasTenantHookInit();
 	/* pg_upgrade runs the old server once more: nothing may act or write there. */
 	if (!IsBinaryUpgrade)
 		SaasLauncherInit();

@@ -3,3 +3,4 @@ create extension pg_saas cascade;
 select saas.install();
 create role authenticator login noinherit;
 grant saas_anon, saas_user to authenticator;
+select saas.harden();

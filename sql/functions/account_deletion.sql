@@ -22,6 +22,8 @@ create function saas_private.remove_organization(org_id uuid, reason text) retur
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    was_there boolean;
 begin
     -- What is left in tables of the application is then the worker's to remove.
     insert into saas_private.deleted_organization (id, deleted_at, reason)
@@ -35,11 +37,13 @@ begin
      where m.org_id = remove_organization.org_id and s.user_id = m.user_id and s.active_org_id = m.org_id;
     delete from saas.membership m where m.org_id = remove_organization.org_id;
     delete from saas.organization o where o.id = remove_organization.org_id;
+    was_there := found;
     delete from saas.reading r where r.org_id = remove_organization.org_id;
     delete from saas_private.data_key d
      where d.org_id = remove_organization.org_id and d.org_id <> '00000000-0000-0000-0000-000000000000';
+    -- Not again when the worker has removed the rows that the account left behind.
     perform saas_private.audit('organization.deleted', 'organization', remove_organization.org_id::text, null, null,
-                               '00000000-0000-0000-0000-000000000000');
+                               '00000000-0000-0000-0000-000000000000') where was_there;
 end
 $$;
 alter function saas_private.remove_organization(uuid, text) owner to saas_service;
@@ -51,6 +55,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.audit_keys_ended(end_keys_of.user_id);
     update saas.api_key k
        set revoked_at = coalesce(k.revoked_at, now()), overlap_until = null
      where k.created_by = end_keys_of.user_id;
@@ -74,27 +79,35 @@ declare
     left_empty record;
 begin
     for left_empty in
-        select o.id, o.is_personal
+        select o.id, o.is_personal, o.status
           from saas.organization o
          where o.id in (select m.org_id from saas.membership m where m.user_id = leave_empty_organizations.user_id)
            and not exists (select from saas.membership m
                             where m.org_id = o.id and m.user_id <> leave_empty_organizations.user_id)
          order by o.id
     loop
-        if left_empty.is_personal then
-            perform saas_private.remove_organization(left_empty.id, 'account');
-        else
-            update saas.organization o
-               set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
-                   purge_after = now() + interval '30 days', updated_at = now()
-             where o.id = left_empty.id and o.status = 'active';
+        begin
+            perform saas_private.remove_organization(left_empty.id, 'account') where left_empty.is_personal;
+            continue when left_empty.is_personal;
+        exception when foreign_key_violation then
+            null;  -- rows of the application refer to it: the worker removes them first
+        end;
+        update saas.organization o
+           set status = 'deleting', status_reason = 'its last member has left', deleted_at = now(),
+               purge_after = now() + case when left_empty.is_personal then interval '0' else interval '30 days' end,
+               updated_at = now()
+         where o.id = left_empty.id and (o.status = 'active' or left_empty.is_personal);
+        if found then
+            perform saas_private.audit('organization.deleted', 'organization', left_empty.id::text,
+                jsonb_build_object('status', left_empty.status),
+                '{"status": "deleting", "reason": "its last member has left"}', left_empty.id);
         end if;
     end loop;
 end
 $$;
 alter function saas_private.leave_empty_organizations(uuid) owner to saas_service;
 comment on function saas_private.leave_empty_organizations(uuid) is
-'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting": nobody can enter them, polling stops, and 30 days later they are removed.';
+'Deletes the personal organizations of which the person is the only member; others of which they are become "deleting" unless they are suspended: nobody can enter them, polling stops, and 30 days later they are removed. A personal one that rows of the application refer to is removed by the worker, which removes those first.';
 
 create function saas_private.remove_account(user_id uuid) returns void
 language plpgsql volatile security definer
@@ -112,7 +125,11 @@ begin
     perform saas_private.audit_user('user.deleted', remove_account.user_id);
     perform saas_private.leave_empty_organizations(remove_account.user_id);
     perform saas_private.end_keys_of(remove_account.user_id);
+    -- They are good for nothing now, and would stand in the way of others.
+    perform saas_private.end_invitation(i.org_id, i.id, 'revoked')
+       from saas.invitation i where i.invited_by = remove_account.user_id and i.status = 'pending';
     if exists (select from saas_private.login_mapping m where m.user_id = remove_account.user_id) then
+        perform saas_private.audit_logins_ended(remove_account.user_id);
         perform saas_private.login_mappings_changed();
     end if;
     delete from saas.outbox o

@@ -85,7 +85,7 @@ end
 $$;
 alter function saas_private.queue_mail(text, text, jsonb, text, uuid, interval) owner to saas_service;
 comment on function saas_private.queue_mail(text, text, jsonb, text, uuid, interval) is
-'Puts a mail into the outbox with its token sealed and wakes the worker at commit. A code that the mail shows beside its link follows the token after a blank. With org_id the mail carries the organization''s name, branding and templates. A token is good for valid_for (7 days when NULL): afterwards the mail is not sent any more.';
+'Puts a mail into the outbox with its token sealed and wakes the worker at commit. A code that the mail shows beside its link follows the token after a blank. With org_id the mail carries the organization''s name, branding and templates, and waits while the organization is suspended or being deleted. A token is good for valid_for (7 days when NULL): afterwards the mail is not sent any more.';
 
 create function saas.read_mail(id uuid) returns jsonb
 language plpgsql stable security definer
@@ -94,19 +94,28 @@ as $$
 declare
     mail record;
     opened text;
+    ticket_org uuid;
 begin
     select o.org_id, o.recipient, o.template, o.parameters, o.token, o.status, o.created_at
       into mail from saas.outbox o where o.id = read_mail.id;
     -- Mail of the platform holds keys to an account: a ticket for one of the
     -- recipient's own organizations is the least that opens it.
-    if not saas_private.is_operator_of(mail.org_id)
-       and not exists (select from saas.app_user u join saas.membership m on m.user_id = u.id
-                        where mail.org_id is null and lower(u.email) = lower(mail.recipient)
-                          and saas_private.is_operator_of(m.org_id)) then
+    ticket_org := case when saas_private.is_operator_of(mail.org_id) then mail.org_id
+                       else (select m.org_id from saas.app_user u join saas.membership m on m.user_id = u.id
+                              where mail.org_id is null and lower(u.email) = lower(mail.recipient)
+                                and saas_private.is_operator_of(m.org_id)
+                              limit 1) end;
+    if ticket_org is null and not saas_private.is_operator_of(mail.org_id) then
         perform saas_private.raise_error('PT403', 'reading mail needs a superuser or an open ticket');
     end if;
     if mail.recipient is null then
         perform saas_private.raise_error('PT404', 'mail not found');
+    end if;
+    -- Whatever becomes of the transaction: what was shown was seen.
+    if ticket_org is not null and saas_private.has_open_ticket(ticket_org) then
+        perform saas_private.note('mail_read', read_mail.id,
+            jsonb_build_object('org_id', ticket_org, 'login', session_user, 'ip', saas_private.client_address(),
+                               'template', mail.template, 'recipient', left(saas_private.masked_email(mail.recipient), 100)));
     end if;
     opened := saas_private.unseal_for_platform(mail.token, 'pg_saas:outbox', read_mail.id::text);
     return jsonb_build_object(
@@ -118,7 +127,7 @@ end
 $$;
 alter function saas.read_mail(uuid) owner to saas_service;
 comment on function saas.read_mail(uuid) is
-'One mail of the outbox with its token and code, for superusers and operators with an open ticket. Errors: PT403, PT404.';
+'One mail of the outbox with its token and code, for superusers and operators with an open ticket, whose look is an event of the organization''s audit whatever becomes of the transaction. Errors: PT403, PT404.';
 
 -- session_user, because current_user is the owner inside a definer function.
 create function saas_private.is_operator_of(org_id uuid) returns boolean
@@ -186,6 +195,7 @@ begin
     if drafted.id is null or saas_private.is_reserved_slug(drafted.slug) then
         return;
     end if;
+    perform saas_private.hold_label(drafted.slug);
     update saas.organization o set slug = drafted.slug
      where o.id = drafted.id and o.slug ~ '-[0-9a-f]{6}$' and left(o.slug, -7) = left(drafted.slug, 48)
        and not saas_private.is_taken_label(drafted.slug, null);
@@ -214,6 +224,7 @@ begin
         if attempt > 1 or saas_private.is_reserved_slug(candidate) then
             candidate := saas_private.draft_slug(base);
         end if;
+        perform saas_private.hold_label(candidate);
         insert into saas.organization (id, name, slug, is_personal)
         select new_org_id, add_organization.name, candidate, add_organization.is_personal
          where not saas_private.is_taken_label(candidate, null)
@@ -265,6 +276,9 @@ begin
      where m.user_id = reclaim_account.user_id and m.role = 'owner'
        and not exists (select from saas.membership o where o.org_id = m.org_id and o.user_id <> m.user_id)
      order by m.joined_at, m.org_id limit 1;
+    perform saas_private.audit('organization.updated', 'organization', o.id::text, jsonb_build_object('name', o.name),
+                               jsonb_build_object('name', org_name), o.id)
+       from saas.organization o where o.id = only_org;
     update saas.organization o
        set name = org_name, slug = saas_private.draft_slug(org_name), updated_at = now(),
            is_personal = reclaim_account.organization_name is null

@@ -141,6 +141,7 @@ declare
     keep interval := coalesce(rotate_api_key.overlap, interval '24 hours');
     target record;
     made record;
+    before jsonb;
 begin
     target := saas_private.own_api_key(rotate_api_key.api_key_id);
     -- Compared as times: as intervals years of months equal 30 days each.
@@ -155,10 +156,12 @@ begin
      where h.org_id = target.org_id and h.api_key_id = target.id;
     insert into saas_private.api_key_hash (org_id, api_key_id, key_hash)
     values (target.org_id, target.id, made.key_hash);
+    before := (select jsonb_build_object('name', k.name, 'prefix', k.prefix, 'overlap_until', k.overlap_until)
+                 from saas.api_key k where k.org_id = target.org_id and k.id = target.id);
     update saas.api_key k
        set prefix = made.prefix, rotated_at = now(), overlap_until = now() + keep
      where k.org_id = target.org_id and k.id = target.id;
-    perform saas_private.audit('api_key.rotated', 'api_key', target.id::text, null,
+    perform saas_private.audit('api_key.rotated', 'api_key', target.id::text, before,
         (select jsonb_build_object('name', k.name, 'prefix', k.prefix, 'overlap_until', k.overlap_until)
            from saas.api_key k where k.org_id = target.org_id and k.id = target.id));
     return saas_private.api_key_json(target.id) || jsonb_build_object('key', made.key);
@@ -177,6 +180,8 @@ declare
 begin
     perform saas.require_permission('manage_applications');
     org := saas.org_if('manage_applications');
+    perform saas_private.audit('api_key.revoked', 'api_key', k.id::text, jsonb_build_object('name', k.name, 'prefix', k.prefix))
+       from saas.api_key k where k.org_id = org and k.id = revoke_api_key.api_key_id and k.revoked_at is null;
     update saas.api_key k
        set revoked_at = coalesce(k.revoked_at, now()), overlap_until = null
      where k.org_id = org and k.id = revoke_api_key.api_key_id;
@@ -184,8 +189,6 @@ begin
         perform saas_private.raise_error('PT404', 'API key not found');
     end if;
     delete from saas_private.api_key_hash h where h.org_id = org and h.api_key_id = revoke_api_key.api_key_id;
-    perform saas_private.audit('api_key.revoked', 'api_key', k.id::text, jsonb_build_object('name', k.name, 'prefix', k.prefix))
-       from saas.api_key k where k.org_id = org and k.id = revoke_api_key.api_key_id;
     return saas_private.api_key_json(revoke_api_key.api_key_id);
 end
 $$;
@@ -221,6 +224,7 @@ declare
     target record;
     secret text := saas_private.random_signing_secret();
     keep_until timestamptz;
+    before jsonb;
 begin
     target := saas_private.own_api_key(create_signing_secret.api_key_id);
     if create_signing_secret.overlap not between interval '0' and interval '30 days' then
@@ -236,10 +240,12 @@ begin
     do update set signing_secret = excluded.signing_secret, created_at = now(),
                   previous_signing_secret = case when keep_until > now() then s.signing_secret end,
                   previous_valid_until = case when keep_until > now() then keep_until end;
+    before := (select jsonb_build_object('name', k.name, 'requires_signature', k.requires_signature)
+                 from saas.api_key k where k.org_id = target.org_id and k.id = target.id);
     update saas.api_key k
        set requires_signature = coalesce(create_signing_secret.is_required, true)
      where k.org_id = target.org_id and k.id = target.id;
-    perform saas_private.audit('api_key.signing_changed', 'api_key', target.id::text, null,
+    perform saas_private.audit('api_key.signing_changed', 'api_key', target.id::text, before,
         (select jsonb_build_object('name', k.name, 'requires_signature', k.requires_signature)
            from saas.api_key k where k.org_id = target.org_id and k.id = target.id));
     return saas_private.api_key_json(target.id) || jsonb_build_object('signing_secret', secret);

@@ -177,8 +177,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    old jsonb;
 begin
     perform saas_private.require_organization_mail(set_mail_template.name);
+    old := (select jsonb_build_object('subject', t.subject, 'text_body', t.text_body, 'html_body', t.html_body)
+              from saas_api.mail_templates t where t.name = set_mail_template.name);
     insert into saas.mail_template as t (org_id, name, subject, text_body, html_body)
     values (saas.org_if('manage_settings'), set_mail_template.name,
             saas_private.require_template_part(set_mail_template.name, 'subject', set_mail_template.subject, 200),
@@ -187,8 +191,9 @@ begin
     on conflict (org_id, name) where org_id is not null
     do update set subject = excluded.subject, text_body = excluded.text_body, html_body = excluded.html_body,
                   updated_at = now();
-    perform saas_private.audit('mail_template.updated', 'mail_template', set_mail_template.name, null,
-                               jsonb_build_object('subject', set_mail_template.subject));
+    perform saas_private.audit('mail_template.updated', 'mail_template', set_mail_template.name, old,
+        (select jsonb_build_object('subject', t.subject, 'text_body', t.text_body, 'html_body', t.html_body)
+           from saas_api.mail_templates t where t.name = set_mail_template.name));
     return (select to_jsonb(t) from saas_api.mail_templates t where t.name = set_mail_template.name);
 end
 $$;
@@ -234,6 +239,8 @@ begin
      where t.name = preview_mail_template.name;
     return jsonb_build_object('sender_name', rendered.sender_name, 'subject', rendered.subject_line,
                               'text', rendered.text_part, 'html', rendered.html_part);
+exception when program_limit_exceeded then
+    perform saas_private.raise_fields('invalid input', 'html_body', 'is too large once its parameters stand in it');
 end
 $$;
 alter function saas_api.preview_mail_template(text) owner to saas_service;

@@ -294,6 +294,12 @@ begin
     if set_connection_active.active is null then
         perform saas_private.raise_fields('invalid input', 'active', 'is required');
     end if;
+    perform saas_private.audit(case when set_connection_active.active then 'connection.activated' else 'connection.deactivated' end,
+                               'connection', c.id::text, jsonb_build_object('name', c.name, 'is_active', c.is_active),
+                               jsonb_build_object('name', c.name, 'is_active', set_connection_active.active))
+       from saas.connection c
+      where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id
+        and c.is_active <> set_connection_active.active;
     update saas.connection c
        set is_active = set_connection_active.active, updated_at = now()
      where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id;
@@ -304,10 +310,6 @@ begin
        set next_poll_at = now()
      where s.org_id = saas.org_if('manage_connections') and s.connection_id = set_connection_active.connection_id
        and set_connection_active.active;
-    perform saas_private.audit(case when c.is_active then 'connection.activated' else 'connection.deactivated' end,
-                               'connection', c.id::text, null, jsonb_build_object('name', c.name))
-       from saas.connection c
-      where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id;
     perform saas_private.wake_poller();
     return saas_private.connection_json(set_connection_active.connection_id);
 end

@@ -3,9 +3,9 @@
 --
 -- A deal is an object; every member may be missing or null:
 --   amount            number, 0 or more, in whatever currency
---   close_date        date on which it is expected to close
+--   close_date        date on which it is expected to close, such as 2027-01-31
 --   stage             text
---   last_activity_at  time of the last contact
+--   last_activity_at  time of the last contact; UTC's without a zone
 --   activity_count    number of recent contacts, 0 or more
 --   strategic_value   number from 0 to 1
 -- Any other member is not looked at.
@@ -17,7 +17,7 @@ as $$
     select '{"staleOpportunityDays": 30, "highRiskStages": ["Negotiation", "Proposal"], "lowEngagementThreshold": 3, "staleDealWarningDays": 14}'::jsonb
 $$;
 comment on function saas.default_risk_rules() is
-'The rules by which deals are at risk where an organization has none of its own. Callable by everyone.';
+'The rules by which deals are at risk where an organization has none of its own. For saas_user and saas_operator.';
 
 create function saas.default_priority_weights() returns jsonb
 language sql immutable
@@ -26,7 +26,7 @@ as $$
     select '{"dealSize": 0.3, "closeProximity": 0.25, "riskScore": 0.25, "engagementLevel": 0.1, "strategicValue": 0.1}'::jsonb
 $$;
 comment on function saas.default_priority_weights() is
-'What the parts of a deal''s priority weigh where an organization has no weights of its own. Callable by everyone.';
+'What the parts of a deal''s priority weigh where an organization has no weights of its own. For saas_user and saas_operator.';
 
 create function saas_private.deal_number(deal jsonb, field text, most numeric default null) returns numeric
 language plpgsql immutable
@@ -50,9 +50,10 @@ $$;
 comment on function saas_private.deal_number(jsonb, text, numeric) is
 'A number of a deal from 0 to most; NULL when it is missing. 22023 with the field for anything else.';
 
+-- A text means the same time in every session, whatever its settings.
 create function saas_private.deal_time(deal jsonb, field text) returns timestamptz
 language plpgsql stable
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 as $$
 declare
     at timestamptz;
@@ -66,31 +67,116 @@ begin
         at := null;
     end;
     if jsonb_typeof(deal -> field) <> 'string' or at is null or not isfinite(at)
-       or (deal ->> field) ~* '^\s*(now|today|tomorrow|yesterday|epoch)' then
+       or (deal ->> field) !~ '^\s*[0-9]{4,6}([/.-]?)[0-9]{1,2}\1[0-9]{1,2}'
+       or (deal ->> field) ~* '\m(now|today|tomorrow|yesterday|epoch)\M' then
         perform saas_private.raise_fields('invalid input', field, 'must be a date or time such as 2027-01-31');
     end if;
     return at;
 end
 $$;
 comment on function saas_private.deal_time(jsonb, text) is
-'A date or time of a deal; NULL when it is missing. 22023 with the field for anything else.';
+'A date or time of a deal that begins with its year, UTC''s where it names no zone; NULL when it is missing. 22023 with the field for anything else.';
+
+create function saas_private.require_deal(deal jsonb, as_of timestamptz) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if jsonb_typeof(coalesce(require_deal.deal, 'null')) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'deal', 'must be an object');
+    elsif jsonb_typeof(require_deal.deal -> 'stage') not in ('string', 'null') then
+        perform saas_private.raise_fields('invalid input', 'stage', 'must be a text or null');
+    elsif not coalesce(isfinite(require_deal.as_of), false) then
+        perform saas_private.raise_fields('invalid input', 'as_of', 'must be a time');
+    end if;
+end
+$$;
+comment on function saas_private.require_deal(jsonb, timestamptz) is
+'Raises 22023 with the field unless the deal is an object, its stage a text, and as_of a time.';
+
+create function saas_private.check_risk_rules(rules jsonb) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    numbers constant text[] := '{staleOpportunityDays,staleDealWarningDays,lowEngagementThreshold}';
+    given constant jsonb := check_risk_rules.rules;
+    bad text;
+begin
+    if jsonb_typeof(given) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'risk_rules', 'must be an object or null');
+    end if;
+    select k into bad from jsonb_object_keys(given) k where k <> all (numbers || 'highRiskStages'::text) limit 1;
+    if bad is not null then
+        perform saas_private.raise_fields('invalid input', 'risk_rules.' || left(bad, 63), 'is not a known key');
+    end if;
+    select k into bad from unnest(numbers) k
+     where jsonb_typeof(given -> k) <> 'number' or (given ->> k)::numeric % 1 <> 0
+        or (given ->> k)::numeric not between case k when 'lowEngagementThreshold' then 0 else 1 end and 3650
+     limit 1;
+    if bad is not null then
+        perform saas_private.raise_fields('invalid input', 'risk_rules.' || bad, 'must be a whole number up to 3650');
+    elsif jsonb_typeof(given -> 'highRiskStages') <> 'array' or jsonb_array_length(given -> 'highRiskStages') > 50
+          -- Strict: a lax path would look into arrays within the array.
+          or jsonb_path_exists(given -> 'highRiskStages',
+                               'strict $[*] ? (@.type() != "string" || !(@ like_regex "^.{1,100}$"))') then
+        perform saas_private.raise_fields('invalid input', 'risk_rules.highRiskStages',
+            'must be an array of at most 50 texts of 1 to 100 characters');
+    end if;
+    return given;
+end
+$$;
+comment on function saas_private.check_risk_rules(jsonb) is
+'The risk rules, some or all, when each is good by itself, else 22023 with the field.';
+
+create function saas_private.check_weights(weights jsonb) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    known constant text[] := '{dealSize,closeProximity,riskScore,engagementLevel,strategicValue}';
+    given constant jsonb := check_weights.weights;
+    bad text;
+begin
+    if jsonb_typeof(given) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'priority_weights', 'must be an object or null');
+    end if;
+    select k into bad from jsonb_object_keys(given) k where k <> all (known) limit 1;
+    if bad is not null then
+        perform saas_private.raise_fields('invalid input', 'priority_weights.' || left(bad, 63), 'is not a known key');
+    end if;
+    select k into bad from unnest(known) k
+     where jsonb_typeof(given -> k) <> 'number' or (given ->> k)::numeric not between 0 and 1 limit 1;
+    if bad is not null then
+        perform saas_private.raise_fields('invalid input', 'priority_weights.' || bad, 'must be a number from 0 to 1');
+    end if;
+    return given;
+end
+$$;
+comment on function saas_private.check_weights(jsonb) is
+'The priority weights, some or all, when each is good by itself, else 22023 with the field.';
 
 create function saas.deal_risks(deal jsonb, rules jsonb default null, as_of timestamptz default now()) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    by_rule constant jsonb := saas.default_risk_rules() || coalesce(deal_risks.rules, '{}');
-    stale_days constant integer := (by_rule ->> 'staleOpportunityDays')::integer;
-    warning_days constant integer := (by_rule ->> 'staleDealWarningDays')::integer;
-    threshold constant numeric := (by_rule ->> 'lowEngagementThreshold')::numeric;
+    by_rule constant jsonb := saas.default_risk_rules()
+                              || saas_private.check_risk_rules(coalesce(nullif(deal_risks.rules, 'null'), '{}'));
+    -- A whole number may be written 30.0, which is no integer's text.
+    stale_days constant integer := (by_rule ->> 'staleOpportunityDays')::numeric;
+    warning_days constant integer := (by_rule ->> 'staleDealWarningDays')::numeric;
+    threshold constant integer := (by_rule ->> 'lowEngagementThreshold')::numeric;
     stage constant text := deal_risks.deal ->> 'stage';
-    activities constant numeric := saas_private.deal_number(deal_risks.deal, 'activity_count');
-    idle_days constant integer := floor(extract(epoch from
-        deal_risks.as_of - saas_private.deal_time(deal_risks.deal, 'last_activity_at')) / 86400);
+    activities numeric;
+    idle_days integer;
     flags jsonb := '[]';
     risk numeric := 0;
 begin
+    perform saas_private.require_deal(deal_risks.deal, deal_risks.as_of);
+    activities := saas_private.deal_number(deal_risks.deal, 'activity_count');
+    idle_days := floor(extract(epoch from
+        deal_risks.as_of - saas_private.deal_time(deal_risks.deal, 'last_activity_at')) / 86400);
     if idle_days >= stale_days then
         risk := risk + 0.5;
         flags := flags || jsonb_build_object('flag', 'stale', 'severity', 'high', 'reason',
@@ -115,7 +201,7 @@ end
 $$;
 alter function saas.deal_risks(jsonb, jsonb, timestamptz) owner to saas_owner;
 comment on function saas.deal_risks(jsonb, jsonb, timestamptz) is
-'What puts a deal at risk: {risk, flags: [{flag, severity, reason}]}, risk from 0 to 1. Flags: stale (no activity for staleOpportunityDays whole days before as_of; adds 0.5), going_stale (for staleDealWarningDays; 0.25), high_risk_stage (its stage is one of highRiskStages; 0.25), low_engagement (activity_count below lowEngagementThreshold; 0.25). What a deal does not say raises no flag. rules: those of saas_api.configuration; missing ones are the defaults. Errors: 22023 with the field. Callable by everyone.';
+'What puts a deal at risk: {risk, flags: [{flag, severity, reason}]}, risk from 0 to 1. Flags: stale (no activity for staleOpportunityDays whole days before as_of; adds 0.5), going_stale (for staleDealWarningDays; 0.25), high_risk_stage (its stage is one of highRiskStages; 0.25), low_engagement (activity_count below lowEngagementThreshold; 0.25). What a deal does not say raises no flag. rules: those of saas_api.configuration; missing ones are the defaults. Errors: 22023 with the field, of the rules too. For saas_user and saas_operator.';
 
 create function saas.deal_priority(deal jsonb, weights jsonb default null, risk numeric default 0,
                                    as_of timestamptz default now())
@@ -124,13 +210,19 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    by_weight constant jsonb := coalesce(deal_priority.weights, saas.default_priority_weights());
-    amount constant numeric := saas_private.deal_number(deal_priority.deal, 'amount');
-    close_in_days constant numeric := extract(epoch from
-        saas_private.deal_time(deal_priority.deal, 'close_date') - deal_priority.as_of) / 86400;
-    activities constant numeric := saas_private.deal_number(deal_priority.deal, 'activity_count');
-    strategic constant numeric := saas_private.deal_number(deal_priority.deal, 'strategic_value', 1);
+    by_weight constant jsonb := saas_private.check_weights(
+        coalesce(nullif(deal_priority.weights, 'null'), saas.default_priority_weights()));
+    amount numeric;
+    close_in_days numeric;
+    activities numeric;
+    strategic numeric;
 begin
+    perform saas_private.require_deal(deal_priority.deal, deal_priority.as_of);
+    amount := saas_private.deal_number(deal_priority.deal, 'amount');
+    close_in_days := extract(epoch from
+        saas_private.deal_time(deal_priority.deal, 'close_date') - deal_priority.as_of) / 86400;
+    activities := saas_private.deal_number(deal_priority.deal, 'activity_count');
+    strategic := saas_private.deal_number(deal_priority.deal, 'strategic_value', 1);
     if not coalesce(deal_priority.risk between 0 and 1, false) then
         perform saas_private.raise_fields('invalid input', 'risk', 'must be a number from 0 to 1');
     end if;
@@ -158,38 +250,18 @@ end
 $$;
 alter function saas.deal_priority(jsonb, jsonb, numeric, timestamptz) owner to saas_owner;
 comment on function saas.deal_priority(jsonb, jsonb, numeric, timestamptz) is
-'How much a deal deserves attention: {priority, parts, missing}, priority from 0 to 1. It is the sum of five parts, each from 0 to 1, times their weights; parts: {name: {value, weight, points}}. dealSize: ln(1 + amount) / ln(1,000,001), at most 1, so a thousand counts half a million; closeProximity: 1 on close_date and after, falling evenly to 0 ninety days before; riskScore: risk, as saas.deal_risks() gives it, since what is at risk needs care first; engagementLevel: a tenth for each of activity_count, at most 1; strategicValue: strategic_value. A part whose fact is missing is 0 and named in missing. weights: those of saas_api.configuration; NULL: the defaults. Errors: 22023 with the field. Callable by everyone.';
+'How much a deal deserves attention: {priority, parts, missing}, priority from 0 to 1. It is the sum of five parts, each from 0 to 1, times their weights; parts: {name: {value, weight, points}}. dealSize: ln(1 + amount) / ln(1,000,001), at most 1, so a thousand counts half a million; closeProximity: 1 on close_date and after, falling evenly to 0 ninety days before; riskScore: risk, as saas.deal_risks() gives it, since what is at risk needs care first; engagementLevel: a tenth for each of activity_count, at most 1; strategicValue: strategic_value. A part whose fact is missing is 0 and named in missing. weights: those of saas_api.configuration, each from 0 to 1, one that is missing 0; NULL: the defaults. Errors: 22023 with the field, of the weights too. For saas_user and saas_operator.';
 
 create function saas_private.require_risk_rules(before jsonb, patch jsonb) returns jsonb
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    known constant text[] := '{staleOpportunityDays,staleDealWarningDays,lowEngagementThreshold,highRiskStages}';
-    merged jsonb;
-    bad text;
+    merged constant jsonb := require_risk_rules.before || saas_private.check_risk_rules(require_risk_rules.patch);
 begin
-    if jsonb_typeof(require_risk_rules.patch) <> 'object' then
-        perform saas_private.raise_fields('invalid input', 'risk_rules', 'must be an object or null');
-    end if;
-    merged := require_risk_rules.before || require_risk_rules.patch;
-    select k into bad from jsonb_object_keys(require_risk_rules.patch) k where k <> all (known) limit 1;
-    if bad is not null then
-        perform saas_private.raise_fields('invalid input', 'risk_rules.' || left(bad, 63), 'is not a known key');
-    end if;
-    select k into bad from unnest(known[1:3]) k
-     where jsonb_typeof(merged -> k) <> 'number' or (merged ->> k)::numeric % 1 <> 0
-        or (merged ->> k)::numeric not between case k when 'lowEngagementThreshold' then 0 else 1 end and 3650
-     limit 1;
-    if bad is not null then
-        perform saas_private.raise_fields('invalid input', 'risk_rules.' || bad, 'must be a whole number up to 3650');
-    elsif (merged ->> 'staleDealWarningDays')::numeric >= (merged ->> 'staleOpportunityDays')::numeric then
+    if (merged ->> 'staleDealWarningDays')::numeric >= (merged ->> 'staleOpportunityDays')::numeric then
         perform saas_private.raise_fields('invalid input', 'risk_rules.staleDealWarningDays',
             'must be below staleOpportunityDays');
-    elsif jsonb_typeof(merged -> 'highRiskStages') <> 'array' or jsonb_array_length(merged -> 'highRiskStages') > 50
-          or jsonb_path_exists(merged, '$.highRiskStages[*] ? (@.type() != "string" || !(@ like_regex "^.{1,100}$"))') then
-        perform saas_private.raise_fields('invalid input', 'risk_rules.highRiskStages',
-            'must be an array of at most 50 texts of 1 to 100 characters');
     end if;
     return merged;
 end
@@ -198,34 +270,21 @@ comment on function saas_private.require_risk_rules(jsonb, jsonb) is
 'Risk rules with a patch laid over them, or 22023 with the field.';
 
 create function saas_private.require_weights(before jsonb, patch jsonb) returns jsonb
-language plpgsql immutable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    known constant text[] := '{dealSize,closeProximity,riskScore,engagementLevel,strategicValue}';
-    merged jsonb;
-    bad text;
+    merged constant jsonb := require_weights.before || saas_private.check_weights(require_weights.patch);
 begin
-    if jsonb_typeof(require_weights.patch) <> 'object' then
-        perform saas_private.raise_fields('invalid input', 'priority_weights', 'must be an object or null');
-    end if;
-    merged := require_weights.before || require_weights.patch;
-    select k into bad from jsonb_object_keys(require_weights.patch) k where k <> all (known) limit 1;
-    if bad is not null then
-        perform saas_private.raise_fields('invalid input', 'priority_weights.' || left(bad, 63), 'is not a known key');
-    end if;
-    select k into bad from unnest(known) k
-     where jsonb_typeof(merged -> k) <> 'number' or (merged ->> k)::numeric not between 0 and 1 limit 1;
-    if bad is not null then
-        perform saas_private.raise_fields('invalid input', 'priority_weights.' || bad, 'must be a number from 0 to 1');
-    elsif abs((select sum((merged ->> k)::numeric) from unnest(known) k) - 1) > 0.000001 then
+    -- What programs add up of binary fractions is not 1 to the last digit.
+    if abs((select sum(w.value::numeric) from jsonb_each_text(merged) w) - 1) > 0.000001 then
         perform saas_private.raise_fields('invalid input', 'priority_weights', 'must sum to 1');
     end if;
     return merged;
 end
 $$;
 comment on function saas_private.require_weights(jsonb, jsonb) is
-'Priority weights with a patch laid over them, or 22023 with the field: each from 0 to 1, together 1.';
+'Priority weights with a patch laid over them, or 22023 with the field: each from 0 to 1, together 1 to within a millionth.';
 
 create function saas_private.require_mappings(mappings jsonb) returns jsonb
 language plpgsql immutable
@@ -348,9 +407,6 @@ declare
     risks jsonb;
 begin
     perform saas.require_permission('view_dashboard');
-    if jsonb_typeof(coalesce(score_deal.deal, 'null')) <> 'object' then
-        perform saas_private.raise_fields('invalid input', 'deal', 'must be an object');
-    end if;
     select c.risk_rules, c.priority_weights into configured
       from saas_api.configuration c where c.org_id = saas.org_if('view_dashboard');
     risks := saas.deal_risks(score_deal.deal, configured.risk_rules);

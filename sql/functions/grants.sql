@@ -180,15 +180,17 @@ grant execute on function
     saas_private.has_unique_index(oid, name[]), saas_private.has_leading_index(oid),
     saas_private.object_name(oid, text), saas_private.bare_expression(text), saas_private.conditions(text),
     saas_private.binds_organization(text), saas_private.widening_policies(oid), saas_private.protection_note(oid),
+    saas_private.tree_root(oid), saas_private.made_policies(), saas_private.policy_permission(oid, boolean),
     saas_private.require_protectable(oid, text, text), saas_private.require_organizations(oid, bigint),
     saas_private.tenant_foreign_keys(oid), saas_private.foreign_key_text(oid, name[], name[], name[], boolean),
     saas_private.delete_set_columns(oid), saas_private.protect_columns(oid), saas_private.protect_keys(oid),
-    saas_private.protect_foreign_keys(oid), saas_private.has_trigger(oid, text),
+    saas_private.protect_foreign_keys(oid),
     saas_private.protect_triggers(oid, boolean), saas_private.describe_unprotected(oid),
     saas_private.protect_policies(oid, text, text), saas_private.with_force_lifted(oid, text[]),
     saas_private.reveals_values(oid), saas_private.bypasses_row_security(oid), saas_private.views_on(oid),
     saas_private.is_invoker_view(oid), saas_private.protection_reports(oid, text, text),
-    saas_private.without_secrets(jsonb, oid), saas_private.is_bounded(oid)
+    saas_private.without_secrets(jsonb, oid), saas_private.is_plain_type(oid), saas_private.row_json_query(oid),
+    saas_private.is_bounded(oid)
     to saas_service;
 -- Whose migration makes the trigger.
 grant execute on function saas_private.check_new_table() to saas_owner;
@@ -196,7 +198,7 @@ grant execute on function saas.check_isolation() to saas_operator;
 grant execute on function
     saas_private.isolation_findings(), saas_private.tenant_members(), saas_private.tenant_roles(), saas_private.tenant_tables(),
     saas_private.tenants_holding(oid, text), saas_private.is_of_extension(regclass, oid), saas_private.functions_in(text),
-    saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
+    saas_private.safe_owner(), saas_private.tree_root(oid), saas_private.tenant_foreign_keys(oid), saas_private.pinned_path(text[]), saas_private.check_tables(), saas_private.check_policies(),
     saas_private.check_keys(), saas_private.check_views(), saas_private.check_functions(),
     saas_private.check_privileges(), saas_private.check_roles(), saas_private.check_settings(),
     saas_private.relation_tree(oid), saas_private.column_names(oid, smallint[]), saas_private.bare_expression(text),
@@ -212,7 +214,8 @@ grant execute on function
 grant execute on function
     saas_private.audit_point(uuid), saas_private.verify_chain(uuid, bigint, bytea, timestamptz, integer, bytea),
     saas_private.erase_audit(uuid, bigint, integer), saas_private.audit_checkpoint(uuid),
-    saas_private.verify_audit(uuid, jsonb), saas_private.audit_user(text, uuid),
+    saas_private.verify_audit(uuid, jsonb), saas_private.audit_user(text, uuid, jsonb, jsonb),
+    saas_private.audit_keys_ended(uuid, uuid), saas_private.audit_logins_ended(uuid, uuid),
     saas_private.audit_limit(text, text, uuid, text, uuid, jsonb, jsonb)
     to saas_service;
 grant execute on function saas_private.refuse_change() to saas_owner;
@@ -234,7 +237,8 @@ grant execute on function
     saas_private.my_members(), saas_private.known_permissions()
     to saas_user;
 grant execute on function saas.explain_access(uuid, text, uuid) to saas_user, saas_operator;
-grant execute on function saas.set_seats(uuid, integer), saas.register_permission(text, text, text[]) to saas_operator;
+grant execute on function saas.set_seats(uuid, integer), saas.register_permission(text, text, text[]),
+    saas.unregister_permission(text) to saas_operator;
 grant execute on function saas_private.permissions_changed() to saas_service;
 grant execute on function
     saas_private.check_line(text, boolean, text, text), saas_private.invitation_json(uuid, uuid)
@@ -264,7 +268,8 @@ grant execute on function
     saas.default_risk_rules(), saas.default_priority_weights(),
     saas.deal_risks(jsonb, jsonb, timestamptz), saas.deal_priority(jsonb, jsonb, numeric, timestamptz)
     to saas_owner, saas_service, saas_operator, saas_user;
-grant execute on function saas_private.deal_number(jsonb, text, numeric), saas_private.deal_time(jsonb, text)
+grant execute on function saas_private.deal_number(jsonb, text, numeric), saas_private.deal_time(jsonb, text),
+    saas_private.require_deal(jsonb, timestamptz), saas_private.check_risk_rules(jsonb), saas_private.check_weights(jsonb)
     to saas_owner;
 grant execute on function
     saas.suspend_organization(uuid, text), saas.activate_organization(uuid), saas.purge_organizations(integer),
@@ -276,7 +281,8 @@ grant execute on function
     saas_private.patch_boolean(jsonb, text), saas_private.patch_texts(jsonb, text, integer),
     saas_private.require_networks(text, text[]), saas_private.require_session_age(text, text),
     saas_private.require_domains(text, text[]), saas_private.merge_notifications(text, jsonb, jsonb),
-    saas_private.is_taken_label(text, uuid), saas_private.require_subdomain(text, uuid),
+    saas_private.is_taken_label(text, uuid), saas_private.hold_label(text), saas_private.require_subdomain(text, uuid),
+    saas_private.sanitize_svg(bytea), saas_private.require_logo(bytea),
     saas_private.require_domain(text), saas_private.set_salesforce_defaults(uuid, jsonb),
     saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
     saas_private.patch_profile(uuid, jsonb), saas_private.patch_names(uuid, jsonb),
@@ -286,4 +292,5 @@ grant execute on function
     saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_api.require_second_factor(boolean)
     to saas_owner;
 grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
-grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json() to saas_service;
+grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json(),
+    saas_private.hold_label(text) to saas_service;

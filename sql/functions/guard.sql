@@ -25,7 +25,14 @@ begin
     insert into saas_private.unguarded_table (relation)
     select distinct c.oid
       from pg_event_trigger_ddl_commands() e
-      join pg_class c on e.classid = 'pg_class'::regclass and c.oid = e.objid
+     cross join lateral (
+            select e.objid where e.classid = 'pg_class'::regclass
+            union all
+            select p.polrelid from pg_policy p where e.classid = 'pg_policy'::regclass and p.oid = e.objid
+            union all
+            -- A schema that takes a guarded name brings its tables.
+            select t.oid from pg_class t where e.classid = 'pg_namespace'::regclass and t.relnamespace = e.objid) as o (oid)
+      join pg_class c on c.oid = o.oid
       join pg_namespace n on n.oid = c.relnamespace
       join saas.guarded_schema g on g.name = n.nspname
      where c.relkind in ('r', 'p', 'f') and c.relpersistence <> 't' and not saas_private.is_bounded(c.oid)
@@ -43,6 +50,7 @@ as $$
 declare
     found_mode text;
     relation_name text;
+    root text := saas_private.tree_root(new.relation);
 begin
     delete from saas_private.unguarded_table u where u.relation = new.relation;
     select g.mode, c.oid::regclass::text into found_mode, relation_name
@@ -52,10 +60,10 @@ begin
      where c.oid = new.relation and not saas_private.is_bounded(c.oid);
     if found_mode = 'refuse' then
         perform saas_private.raise_error('55000', format('%s is not protected', relation_name), null,
-            format('Run select saas.protect(%L) in the same transaction, or force row-level security on a table that belongs to no organization.', relation_name));
+            format('Run select saas.protect(%L) in the same transaction, or force row-level security on a table that belongs to no organization.', root));
     elsif found_mode = 'warn' then
         raise warning using message = format('%s is not protected', relation_name),
-            hint = format('Run select saas.protect(%L), or force row-level security on a table that belongs to no organization.', relation_name);
+            hint = format('Run select saas.protect(%L), or force row-level security on a table that belongs to no organization.', root);
     end if;
     return null;
 end
@@ -79,6 +87,9 @@ begin
     end if;
     -- Two that guard or free schemas at once would both see the other's row, or neither.
     lock table saas.guarded_schema in share row exclusive mode;
+    perform saas_private.audit('guard.changed', 'schema', guard_schema.schema_name::text,
+        (select jsonb_build_object('mode', g.mode) from saas.guarded_schema g where g.name = guard_schema.schema_name),
+        jsonb_build_object('mode', guard_schema.mode), '00000000-0000-0000-0000-000000000000');
     if guard_schema.mode = 'off' then
         delete from saas.guarded_schema g where g.name = guard_schema.schema_name;
     else
@@ -90,7 +101,7 @@ begin
     elsif not exists (select from pg_event_trigger e where e.evtname = 'saas_guard') then
         create event trigger saas_guard on ddl_command_end
             when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE POLICY', 'ALTER POLICY',
-                         'CREATE FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA')
+                         'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'IMPORT FOREIGN SCHEMA', 'CREATE SCHEMA', 'ALTER SCHEMA')
             execute function saas_private.note_new_tables();
     end if;
 end

@@ -175,6 +175,8 @@ begin
     end if;
     perform saas_private.require_nothing_protected();
     drop event trigger if exists saas_guard;
+    -- What it has taken is remembered in a table that goes.
+    perform saas.unharden();
     -- The migrations made everything that is in our schemas and not the
     -- extension's own; views first, then tables with what hangs on them.
     for item in
@@ -199,7 +201,7 @@ begin
 end
 $$;
 comment on function saas.uninstall(text) is
-'Removes every table and view of pg_saas from this database, with all their data. confirm must be the database''s name. Errors: PT403, 22023, 55000 before saas.install() and while tables are protected by saas.protect.';
+'Removes every table and view of pg_saas from this database, with all their data, and takes back what saas.harden did. confirm must be the database''s name. Errors: PT403, 22023, 55000 before saas.install() and while tables are protected by saas.protect.';
 
 create function saas.adopt() returns void
 language plpgsql volatile
@@ -212,6 +214,8 @@ begin
                 set system_identifier = saas_private.system_identifier(),
                     database_oid = (select d.oid from pg_database d where d.datname = current_database()),
                     adopted_at = now()';
+    perform saas_private.audit('installation.adopted', 'installation', current_database()::text, null, null,
+                               '00000000-0000-0000-0000-000000000000');
     perform saas_private.wake_poller();
 end
 $$;

@@ -29,16 +29,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query
-    select m.role, m.name
-      from saas_private.tenant_members() m
-      join pg_roles r on r.oid = m.role
-     where not r.rolsuper
-       and not exists (select from pg_roles s
-                        where s.rolname in ('saas_owner', 'saas_service', 'saas_poller') and pg_has_role(m.role, s.oid, 'MEMBER'));
+    with recursive tenant (oid) as (
+        select m.role
+          from saas_private.tenant_members() m
+          join pg_roles r on r.oid = m.role
+         where not r.rolsuper
+           and not exists (select from pg_roles s
+                            where s.rolname in ('saas_owner', 'saas_service', 'saas_poller') and pg_has_role(m.role, s.oid, 'MEMBER'))
+        union
+        -- Whom they may become with SET ROLE, also without inheriting from them.
+        select r.oid
+          from tenant t
+          join pg_auth_members m on m.member = t.oid
+          join pg_roles r on r.oid = m.roleid
+         where not r.rolsuper and r.rolname !~ '^pg_' and r.rolname not in ('saas_owner', 'saas_service', 'saas_poller', 'saas_operator')
+    )
+    select r.oid, r.rolname from tenant t join pg_roles r on r.oid = t.oid;
 end
 $$;
 comment on function saas_private.tenant_roles() is
-'The roles that tenants'' statements run as, without superusers and members of service roles.';
+'The roles that tenants'' statements run as and those that they may become, without superusers, members of service roles and predefined roles.';
 
 create function saas_private.tenant_tables()
 returns table (relation oid, name text, kind "char", is_partition boolean, org_column smallint, is_mandatory boolean,
@@ -75,6 +85,19 @@ $$;
 comment on function saas_private.tenants_holding(oid, text) is
 'The tenants'' roles that hold a privilege on a table or any column of it, as a list; NULL when none does.';
 
+create function saas_private.safe_owner() returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select pg_get_userbyid(coalesce((select d.datdba from pg_database d
+                                      where d.datname = current_database()
+                                        and not exists (select from saas_private.tenant_roles() r
+                                                         where pg_has_role(r.role, d.datdba, 'MEMBER'))),
+                                    (select r.oid from pg_roles r where r.rolsuper order by r.oid limit 1)))
+$$;
+comment on function saas_private.safe_owner() is
+'Whom remedies give a tenant''s table to: the database''s owner, or a superuser where tenants may act as that one.';
+
 create function saas_private.is_of_extension(catalog regclass, object oid) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -94,7 +117,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'row_security_off', 'error', t.name, 'the table has org_id, but no row-level security: whoever may read it reads every organization''s rows',
-           format('select saas.protect(%L);', t.name)
+           format('select saas.protect(%L);', saas_private.tree_root(t.relation))
       from saas_private.tenant_tables() t
      where t.kind in ('r', 'p') and not t.is_partition and not t.is_enabled
     union all
@@ -104,16 +127,21 @@ as $$
      where t.kind in ('r', 'p') and not t.is_partition and t.is_enabled and not t.is_forced
     union all
     select 'partition_open', 'error', t.name, 'the partition has no forced row-level security: read directly, it shows every organization''s rows',
-           format('select saas.protect(%L);', (select min(a.relid::text) from pg_partition_ancestors(t.relation) a
-                                                 where not (select c.relispartition from pg_class c where c.oid = a.relid)))
+           format('select saas.protect(%L);', saas_private.tree_root(t.relation))
       from saas_private.tenant_tables() t
      where t.kind in ('r', 'p') and t.is_partition and not (t.is_enabled and t.is_forced)
     union all
     select 'parent_shows_rows', 'error', p.oid::regclass::text, format('it has no row-level security, and who reads it reads the rows of %s, which inherits from it', t.name),
-           format('select saas.protect(%L);', p.oid::regclass)
+           format('select saas.protect(%L);', saas_private.tree_root(p.oid))
       from saas_private.tenant_tables() t
-      join pg_inherits i on i.inhrelid = t.relation
-      join pg_class p on p.oid = i.inhparent
+     cross join lateral (
+            with recursive ancestor (oid) as (
+                select i.inhparent from pg_inherits i where i.inhrelid = t.relation
+                union
+                select i.inhparent from ancestor a join pg_inherits i on i.inhrelid = a.oid
+            )
+            select a.oid from ancestor a) as a
+      join pg_class p on p.oid = a.oid
      where not t.is_partition and not p.relrowsecurity
        and not exists (select from saas_private.tenant_tables() o where o.relation = p.oid)
     union all
@@ -127,11 +155,13 @@ as $$
                            saas_private.tenants_holding(t.relation, 'UPDATE')) = '')
     union all
     select 'org_id_changeable', 'warning', t.name, 'org_id can be updated: a role that no policy binds could hand a row to another organization',
-           format('select saas.protect(%L);', t.name)
+           format('select saas.protect(%L);', saas_private.tree_root(t.relation))
       from saas_private.tenant_tables() t
-     where t.kind in ('r', 'p') and not t.is_partition
+     where t.kind in ('r', 'p')
+       -- A partition has its own copy of the trigger, which can be disabled.
        and exists (select from saas_private.tenant_roles() r
-                    where has_column_privilege(r.role, t.relation, t.org_column, 'UPDATE'))
+                    where has_column_privilege(r.role, case when t.is_partition then pg_partition_root(t.relation)::oid else t.relation end,
+                                               'org_id', 'UPDATE'))
        and not exists (select from pg_trigger g
                         where g.tgrelid = t.relation and g.tgenabled in ('O', 'A') and g.tgfoid = 'saas.refuse_org_change()'::regprocedure)
     union all
@@ -143,8 +173,8 @@ as $$
        and (exists (select from saas_private.tenant_tables() t where t.relation = c.oid)
             or saas_private.tenants_holding(c.oid, 'SELECT') is not null)
     union all
-    select 'tenant_owns_table', 'error', t.name, format('%I is a role of tenants and owns the table: an owner turns row-level security off', r.name),
-           format('alter table %s owner to saas_owner;', t.name)
+    select 'tenant_owns_table', 'error', t.name, format('%I is a role of tenants, or they may become it, and owns the table: an owner turns row-level security off', r.name),
+           format('alter table %s owner to %I;', t.name, saas_private.safe_owner())
       from saas_private.tenant_tables() t join saas_private.tenant_roles() r on r.role = t.owner
     union all
     select 'rule_owner_rights', 'warning', w.ev_class::regclass::text, format('rule %I runs with the rights of the table''s owner', w.rulename),
@@ -170,12 +200,24 @@ comment on function saas_private.check_tables() is
 
 -- The functions behind an expression, as its tree names them: those of operators too.
 create function saas_private.functions_in(tree text) returns table (function oid)
-language sql immutable rows 3
+language sql stable rows 3
 set search_path = pg_catalog, pg_temp
 as $$
-    select distinct m[1]::oid
-      from regexp_matches(functions_in.tree, ':(?:funcid|opfuncid|hashfuncid|negfuncid) (\d+)', 'g') as m
+    select m[1]::oid
+      from regexp_matches(functions_in.tree, ':(?:funcid|opfuncid|hashfuncid|negfuncid|aggfnoid|winfnoid) (\d+)', 'g') as m
      where m[1] <> '0'
+    union
+    -- Comparisons of rows name operators, those of GREATEST and LEAST only a type.
+    select o.oprcode::oid
+      from regexp_matches(functions_in.tree, ':opnos \(o ([0-9 ]+)\)', 'g') as m
+     cross join lateral regexp_split_to_table(btrim(m[1]), ' +') as n (operator)
+      join pg_operator o on o.oid = n.operator::oid
+    union
+    select p.amproc::oid
+      from regexp_matches(functions_in.tree, '\{MINMAX(?:EXPR)? :minmaxtype (\d+) ', 'g') as m
+      join pg_opclass c on c.opcintype = m[1]::oid and c.opcdefault
+      join pg_am a on a.oid = c.opcmethod and a.amname = 'btree'
+      join pg_amproc p on p.amprocfamily = c.opcfamily and p.amproclefttype = m[1]::oid and p.amprocrighttype = m[1]::oid and p.amprocnum = 1
 $$;
 comment on function saas_private.functions_in(text) is
 'The functions that an expression calls by name or operator, from its node tree.';
@@ -197,7 +239,7 @@ as $$
           from saas_private.tenant_tables() t cross join lateral saas_private.widening_policies(t.relation) w
     )
     select 'policy_always_true', 'error', p.name, 'the policy is true for the rows of every organization',
-           format('drop policy %I on %s; select saas.protect(%L);', p.polname, p.table_name, p.table_name)
+           format('drop policy %I on %s; select saas.protect(%L);', p.polname, p.table_name, saas_private.tree_root(p.polrelid))
       from policy p join wide w on w.policy = p.oid
      where saas_private.bare_expression(p.using_text) = 'true' and saas_private.bare_expression(p.check_text) = 'true'
     union all
@@ -237,7 +279,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with key as (
-        select k.oid, k.conname, k.confdeltype, k.confupdtype, k.convalidated,
+        select k.oid, k.conrelid, k.conname, k.confdeltype, k.confupdtype, k.convalidated,
                k.conrelid::regclass::text as child, k.confrelid::regclass::text as parent,
                c.relation is not null as child_is_tenant, p.relation is not null as parent_is_tenant,
                format('%s, foreign key %I', k.conrelid::regclass, k.conname) as name,
@@ -264,12 +306,17 @@ as $$
     union all
     select 'foreign_key_crosses', 'error', k.name,
            format('the foreign key to %s has no org_id: rows can refer to another organization''s, learn that they exist, and go with them', k.parent),
-           format('select saas.protect(%L);', k.child)
+           case when k.has_org_id then format('let its org_id refer to org_id of %s', k.parent)
+                else coalesce((select format('change the key: %s', f.problem)
+                                 from saas_private.tenant_foreign_keys(k.conrelid) f
+                                -- What protect settles once both tables are.
+                                where f.oid = k.oid and f.problem !~ ' (is not protected|has no org_id)$'),
+                              format('select saas.protect(%L);', saas_private.tree_root(k.conrelid))) end
       from key k where k.child_is_tenant and k.parent_is_tenant and not k.carries
     union all
     select 'foreign_key_from_shared', 'warning', k.name,
            format('%s belongs to no organization and refers to rows of %s: it tells which exist', k.child, k.parent),
-           format('give %s an org_id: select saas.protect(%L);', k.child, k.child)
+           format('give %s an org_id: select saas.protect(%L);', k.child, saas_private.tree_root(k.conrelid))
       from key k where not k.child_is_tenant and k.parent_is_tenant and k.child !~ '^saas(_private)?\.'
     union all
     select 'foreign_key_clears_org_id', 'warning', k.name, 'the foreign key sets org_id to NULL or a default when the row it refers to goes or changes',
@@ -354,7 +401,7 @@ as $$
     select 'definer_open_path', 'error', f.name,
            case when f.path is null then 'the definer function has the caller''s search_path: the caller chooses which tables and functions it means'
                 else 'the definer function''s search_path has a schema in which tenants make objects' end,
-           format('alter function %s set search_path = pg_catalog, pg_temp;', f.name)
+           format('alter routine %s set search_path = pg_catalog, pg_temp;', f.name)
       from function f
      where f.prosecdef
        and (f.path is null
@@ -366,34 +413,34 @@ as $$
     union all
     select 'definer_temp_first', 'warning', f.name,
            'pg_temp is not the last schema of the definer function''s search_path: temporary tables of the caller hide those it means',
-           format('alter function %s set search_path = %s;', f.name,
+           format('alter routine %s set search_path = %s;', f.name,
                   (select string_agg(quote_ident(s), ', ') from unnest(array_remove(f.path, 'pg_temp') || 'pg_temp'::text) as s))
       from function f
      where f.prosecdef and f.path is not null and f.path[cardinality(f.path)] is distinct from 'pg_temp'
        and exists (select from saas_private.tenant_roles() r where has_database_privilege(r.role, current_database(), 'TEMPORARY'))
     union all
     select 'definer_bypasses', 'error', f.name, format('tenants may call the definer function, which runs as %I, whom no policy binds', pg_get_userbyid(f.proowner)),
-           format('alter function %s owner to saas_owner;', f.name)
+           format('alter routine %s security invoker;', f.name)
       from function f
      where f.prosecdef and not (f.is_ours and f.is_of_extension) and saas_private.bypasses_row_security(f.proowner)
        and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
        and exists (select from saas_private.tenant_roles() r where has_function_privilege(r.role, f.oid, 'EXECUTE'))
     union all
     select 'definer_for_public', 'warning', f.name, 'everybody may call the definer function: EXECUTE is PUBLIC''s by default',
-           format('revoke execute on function %s from public;', f.name)
+           format('revoke execute on routine %s from public;', f.name)
       from function f
      where f.prosecdef and f.is_public and f.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
     union all
     select 'trigger_bypasses', 'warning', t.name,
            format('trigger %I runs a definer function of %I, whom no policy binds', g.tgname, pg_get_userbyid(f.proowner)),
-           format('alter function %s owner to saas_owner;', f.name)
+           format('alter routine %s security invoker;', f.name)
       from saas_private.tenant_tables() t
       join pg_trigger g on g.tgrelid = t.relation and not g.tgisinternal and g.tgparentid = 0
       join function f on f.oid = g.tgfoid
      where f.prosecdef and not (f.is_ours and f.is_of_extension) and saas_private.bypasses_row_security(f.proowner)
     union all
     select 'leakproof_function', 'warning', f.name, 'the function says that it is leakproof, so it sees rows before policies decide; no extension vouches for that',
-           format('alter function %s not leakproof;', f.name)
+           format('alter routine %s not leakproof;', f.name)
       from function f where f.proleakproof and not f.is_of_extension
 $$;
 comment on function saas_private.check_functions() is
@@ -406,11 +453,15 @@ returns table (code text, severity text, object text, problem text, remedy text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select 'public_grant', 'error', t.name, format('PUBLIC holds %s on the table: every role of the cluster, tenant or not', string_agg(a.privilege_type, ', ' order by a.privilege_type)),
+    select 'public_grant', 'error', t.name, format('PUBLIC holds %s on the table: every role of the cluster, tenant or not', string_agg(distinct a.privilege_type, ', ' order by a.privilege_type)),
            format('revoke all on %s from public;', t.name)
       from saas_private.tenant_tables() t
       join pg_class c on c.oid = t.relation
-     cross join lateral aclexplode(c.relacl) a
+     cross join lateral (
+            select * from aclexplode(c.relacl)
+            union all
+            select l.* from pg_attribute c cross join lateral aclexplode(c.attacl) l
+             where c.attrelid = t.relation and not c.attisdropped) as a
      where a.grantee = 0
      group by t.name
     union all
@@ -454,8 +505,15 @@ as $$
                                                                       string_agg(distinct quote_ident(r.name), ', '), t.name),
            format('revoke all on sequence %s from public, %s;', c.oid::regclass, string_agg(distinct quote_ident(r.name), ', '))
       from pg_class c
-      join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
-      join saas_private.tenant_tables() t on t.relation = d.refobjid
+      join (select d.objid as sequence, d.refobjid as relation
+              from pg_depend d
+             where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+            union
+            -- One that a default takes numbers from, whoever owns it.
+            select d.refobjid, f.adrelid
+              from pg_depend d join pg_attrdef f on f.oid = d.objid
+             where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass) as u on u.sequence = c.oid
+      join saas_private.tenant_tables() t on t.relation = u.relation
       join saas_private.tenant_roles() r on has_sequence_privilege(r.role, c.oid, 'SELECT, UPDATE, USAGE')
      where c.relkind = 'S' and r.role <> t.owner
      group by c.oid, t.name
@@ -471,11 +529,14 @@ as $$
        and saas_private.tenants_holding(c.oid, 'SELECT') is not null
     union all
     select 'large_object', 'error', format('large object %s', l.oid), 'tenants may read the large object; large objects have no row-level security',
-           format('alter large object %s owner to saas_owner; revoke all on large object %s from public, saas_user, saas_anon;', l.oid, l.oid)
+           format('alter large object %s owner to %I; revoke all on large object %s from %s;', l.oid, saas_private.safe_owner(), l.oid,
+                  concat_ws(', ', 'public', string_agg(distinct quote_ident(g.rolname), ', ')))
       from pg_largeobject_metadata l
-     where exists (select from saas_private.tenant_roles() r where r.role = l.lomowner)
-        or exists (select from aclexplode(l.lomacl) a where a.grantee = 0 or a.grantee in (select r.role from saas_private.tenant_roles() r))
-           and not exists (select from saas_private.tenant_roles() r where r.role = l.lomowner)
+      join saas_private.tenant_roles() r
+        on pg_has_role(r.role, l.lomowner, 'MEMBER')
+           or exists (select from aclexplode(l.lomacl) a where a.grantee = 0 or pg_has_role(r.role, nullif(a.grantee, 0), 'MEMBER'))
+      left join pg_roles g on g.oid in (select a.grantee from aclexplode(l.lomacl) a) and pg_has_role(r.role, g.oid, 'MEMBER')
+     group by l.oid
     union all
     select 'large_objects_open', 'error', 'lo_compat_privileges', 'every role reads and changes every large object', 'alter system set lo_compat_privileges = off;'
      where current_setting('lo_compat_privileges') = 'on'
@@ -487,6 +548,16 @@ as $$
       from pg_user_mappings m
       join saas_private.tenant_roles() r on (m.umuser = 0 or m.umuser = r.role) and has_server_privilege(r.role, m.srvid, 'USAGE')
      group by m.srvname
+    union all
+    select 'parameter_grant', 'error', p.parname,
+           format('%s may set the parameter, which is for superusers: session_replication_role, for one, turns triggers and foreign keys off',
+                  string_agg(quote_ident(r.name), ', ' order by r.name)),
+           format('revoke all on parameter %s from public, %s;',
+                  (select string_agg(quote_ident(s), '.' order by n) from regexp_split_to_table(p.parname, '\.') with ordinality as u (s, n)),
+                  string_agg(quote_ident(r.name), ', ' order by r.name))
+      from pg_parameter_acl p
+      join saas_private.tenant_roles() r on has_parameter_privilege(r.role, p.parname, 'SET, ALTER SYSTEM')
+     group by p.parname
     union all
     select 'publication', 'warning', format('publication %I', p.pubname),
            format('it sends the rows of all organizations: %s', string_agg(t.name, ', ' order by t.name)),
@@ -503,7 +574,7 @@ as $$
      group by p.pubname
 $$;
 comment on function saas_private.check_privileges() is
-'The checks of saas.check_isolation on rights, default privileges, sequences, statistics, large objects, servers and publications.';
+'The checks of saas.check_isolation on rights, default privileges, sequences, statistics, large objects, servers, parameters and publications.';
 
 -- Roles
 
@@ -515,6 +586,10 @@ as $$
     with holder as (
         select r.oid, r.rolname, r.rolsuper, r.rolbypassrls,
                r.oid in (select t.role from saas_private.tenant_members() t) as is_tenant,
+               -- Roles that a tenant's may become with SET ROLE.
+               (select string_agg(quote_ident(t.name), ', ' order by t.name)
+                  from saas_private.tenant_members() t join pg_roles m on m.oid = t.role
+                 where not m.rolsuper and t.role <> r.oid and pg_has_role(t.role, r.oid, 'MEMBER')) as reached_by,
                array(select s.rolname from pg_roles s
                       where s.rolname in ('saas_owner', 'saas_service', 'saas_poller', 'saas_operator')
                         and not r.rolsuper and r.oid <> s.oid and pg_has_role(r.oid, s.oid, 'MEMBER') order by 1) as service_roles
@@ -527,6 +602,14 @@ as $$
     select 'tenant_bypasses', 'error', h.rolname::text, 'the role of tenants has BYPASSRLS: no policy binds its sessions',
            format('alter role %I nobypassrls;', h.rolname)
       from holder h where h.is_tenant and h.rolbypassrls and not h.rolsuper
+    union all
+    select case when h.rolsuper then 'tenant_superuser' else 'tenant_bypasses' end, 'error', h.rolname::text,
+           format('%s may become the role with SET ROLE, and no policy binds its sessions', h.reached_by),
+           format('revoke %I from %s;', h.rolname, h.reached_by)
+      from holder h
+     where not h.is_tenant and (h.rolsuper or h.rolbypassrls) and h.reached_by is not null
+       -- A finding of their own.
+       and h.rolname not in ('saas_owner', 'saas_service', 'saas_poller', 'saas_operator')
     union all
     select 'service_bypasses', 'error', h.rolname::text, 'the role of pg_saas has more rights than it may: its functions would be bound by no policy',
            format('alter role %I nosuperuser nobypassrls nocreaterole;', h.rolname)

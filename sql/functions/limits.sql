@@ -86,22 +86,19 @@ begin
          where k.org_id = (write_note.payload ->> 'org_id')::uuid and k.id = write_note.subject;
         return;
     end if;
-    if write_note.kind in ('identity_assumed', 'secret_revealed') then
+    if write_note.kind in ('identity_assumed', 'mail_read', 'secret_revealed') then
         insert into saas.audit_event (org_id, at, actor_id, source, login, ticket_id, action, object_type, object_id, after, ip)
         values ((write_note.payload ->> 'org_id')::uuid, write_note.at,
-                case when write_note.kind = 'identity_assumed' then write_note.subject end, 'operator',
+                case write_note.kind when 'identity_assumed' then write_note.subject end, 'operator',
                 write_note.payload ->> 'login',
                 (select t.id from saas_private.ticket t
                   where t.org_id = (write_note.payload ->> 'org_id')::uuid and t.opened_by = write_note.payload ->> 'login'
                     and t.opened_at <= write_note.at and t.valid_until > write_note.at
                   order by t.opened_at desc limit 1),
-                case write_note.kind when 'identity_assumed' then 'identity.assumed' else 'secret.revealed' end,
-                case write_note.kind when 'identity_assumed' then 'user' else 'connection' end,
-                write_note.subject::text,
-                -- Not under a key that names a secret: the audit masks those.
-                case write_note.kind when 'secret_revealed'
-                     then jsonb_build_object('revealed', write_note.payload ->> 'name') end,
-                (write_note.payload ->> 'ip')::inet);
+                case write_note.kind when 'mail_read' then 'mail.read' when 'secret_revealed' then 'secret.revealed'
+                                     else 'identity.assumed' end,
+                case write_note.kind when 'mail_read' then 'mail' when 'secret_revealed' then 'connection' else 'user' end,
+                write_note.subject::text, nullif(write_note.payload - array['org_id', 'login', 'ip'], '{}'), (write_note.payload ->> 'ip')::inet);
         return;
     end if;
     insert into saas_private.security_event (at, kind, subject, payload)
@@ -115,7 +112,7 @@ end
 $$;
 alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
 comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
-'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, identity_assumed and secret_revealed become events of the organization''s audit, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
+'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, identity_assumed, mail_read and secret_revealed become events of the organization''s audit, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
 
 create function saas_private.prune_security_events() returns integer
 language plpgsql volatile security definer

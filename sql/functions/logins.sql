@@ -54,6 +54,8 @@ begin
     end if;
     -- A key that leads with the organization cannot keep a login to one row.
     perform pg_advisory_xact_lock(hashtext('saas.map_login'), role_oid::bigint::bit(32)::integer);
+    perform saas_private.audit('login.unmapped', 'login', m.login::text, jsonb_build_object('user_id', m.user_id), null, m.org_id)
+       from saas_private.login_mapping m where m.login_oid = role_oid;
     delete from saas_private.login_mapping m where m.login_oid = role_oid;
     insert into saas_private.login_mapping (org_id, login_oid, login, user_id)
     values (map_login.org_id, role_oid, map_login.login, map_login.user_id);

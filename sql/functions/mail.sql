@@ -6,6 +6,8 @@ set search_path = pg_catalog, pg_temp
 as $$
     select jsonb_build_object(
         'queued', (select count(*) from saas.outbox o where o.status = 'queued'),
+        'held', (select count(*) from saas.outbox o join saas.organization g on g.id = o.org_id
+                  where o.status = 'queued' and g.status <> 'active'),
         'sending', (select count(*) from saas.outbox o where o.status = 'sending'),
         'failed', (select count(*) from saas.outbox o where o.status = 'failed'),
         'oldest_queued_at', (select min(o.created_at) from saas.outbox o where o.status in ('queued', 'sending')),
@@ -21,7 +23,7 @@ as $$
 $$;
 alter function saas.mail_status() owner to saas_service;
 comment on function saas.mail_status() is
-'How mail does: counts of queued (retrying: those that failed before), sending and failed mails, the time of the oldest that waits, and the newest 100 dead letters with masked recipients, why they failed, and no token. For saas_operator.';
+'How mail does: counts of queued (retrying: those that failed before; held: those of organizations that are suspended or being deleted), sending and failed mails, the time of the oldest that waits, and the newest 100 dead letters with masked recipients, why they failed, and no token. For saas_operator.';
 
 create function saas.retry_mail(id uuid) returns void
 language plpgsql volatile security definer
@@ -40,6 +42,9 @@ begin
         perform saas_private.raise_error('PT404', 'mail not found', null,
             'Only a mail that failed can be retried: see saas.mail_status().');
     end if;
+    perform saas_private.audit('mail.retried', 'mail', retry_mail.id::text, null, jsonb_build_object('template', o.template),
+                               coalesce(o.org_id, '00000000-0000-0000-0000-000000000000'))
+       from saas.outbox o where o.id = retry_mail.id;
     perform saas_private.wake_poller();
 end
 $$;

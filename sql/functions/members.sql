@@ -174,11 +174,15 @@ as $$
 begin
     update saas.membership m set (role) = row(give_role.role)
      where m.org_id = give_role.org_id and m.user_id = give_role.user_id;
+    -- Or an owner would hand over to nobody.
+    if not found then
+        perform saas_private.raise_error('PT404', 'member not found');
+    end if;
 end
 $$;
 alter function saas_private.give_role(uuid, uuid, text) owner to saas_service;
 comment on function saas_private.give_role(uuid, uuid, text) is
-'Gives a member a role, whoever asks. For saas_service''s functions only.';
+'Gives a member a role, whoever asks. Errors: PT404. For saas_service''s functions only.';
 
 create function saas_api.change_member_role(user_id uuid, role text) returns jsonb
 language plpgsql volatile security definer
@@ -218,6 +222,12 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.audit_keys_ended(end_membership.user_id, end_membership.org_id);
+    perform saas_private.audit_logins_ended(end_membership.user_id, end_membership.org_id);
+    perform saas_private.audit('invitation.revoked', 'invitation', i.id::text,
+                               jsonb_build_object('email', i.email, 'role', i.role), null, i.org_id)
+       from saas.invitation i
+      where i.org_id = end_membership.org_id and i.invited_by = end_membership.user_id and i.status = 'pending';
     -- For good: what the person had is not there again when they come back.
     update saas.api_key k
        set revoked_at = coalesce(k.revoked_at, now()), overlap_until = null

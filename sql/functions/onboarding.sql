@@ -61,6 +61,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    removed text[];
     merged jsonb;
 begin
     perform saas_private.require_identity();
@@ -68,12 +69,11 @@ begin
     if jsonb_typeof(coalesce(set_preferences.patch, 'null')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'patch', 'must be an object');
     end if;
+    removed := array(select e.key from jsonb_each(set_preferences.patch) e where e.value = 'null');
     insert into saas.user_preference as p (user_id, preferences)
-    values (saas.current_user_id(), jsonb_strip_nulls(set_preferences.patch))
+    values (saas.current_user_id(), set_preferences.patch - removed)
     on conflict on constraint user_preference_pkey
-    do update set preferences = (p.preferences || set_preferences.patch)
-                      - array(select e.key from jsonb_each(set_preferences.patch) e where e.value = 'null'),
-                  updated_at = now()
+    do update set preferences = (p.preferences || set_preferences.patch) - removed, updated_at = now()
     returning p.preferences into merged;
     if octet_length(merged::text) > 16384 then
         perform saas_private.raise_fields('invalid input', 'patch', 'must leave at most 16 kB');

@@ -27,7 +27,7 @@ end
 $$;
 alter function saas.suspend_organization(uuid, text) owner to saas_service;
 comment on function saas.suspend_organization(uuid, text) is
-'Closes an organization: from the next transaction on its sessions, API keys and mapped logins are refused with PT403 and the reason (at most 500 characters), and its connections are not polled. Nothing is lost. Again: another reason. Errors: 22023, PT404, PT409 for one that is being deleted. For saas_operator.';
+'Closes an organization: from the next transaction on its sessions, API keys and mapped logins are refused with PT403 and the reason (at most 500 characters), its connections are not polled (a poll under way keeps its tokens and nothing else) and mail in its name waits. Nothing is lost. Again: another reason. Errors: 22023, PT404, PT409 for one that is being deleted. For saas_operator.';
 
 create function saas_private.reopen_organization(org_id uuid) returns void
 language plpgsql volatile security definer
@@ -96,7 +96,9 @@ begin
     perform saas.require_permission('delete_organization');
     select o.id, o.name, o.status into target from saas.organization o
      where o.id = saas.org_if('delete_organization') for no key update;
-    if delete_organization.confirm_name is distinct from target.name then
+    if saas.current_role_name() is distinct from 'owner' then
+        perform saas_private.raise_error('PT403', 'Requires owner role or higher');
+    elsif delete_organization.confirm_name is distinct from target.name then
         perform saas_private.raise_fields('invalid input', 'confirm_name', 'must be the name of the organization');
     elsif target.status <> 'active' then
         perform saas_private.raise_error('PT403', format('organization is %s', target.status));
@@ -113,7 +115,7 @@ end
 $$;
 alter function saas_api.delete_organization(text) owner to saas_service;
 comment on function saas_api.delete_organization(text) is
-'Deletes the current organization, whose name confirm_name must be: from the next transaction on nobody gets in, API keys and mapped logins neither, and polling stops. For 30 days an owner may restore it; then the worker removes every row and the data keys. Answers {id, name, status, purge_after}. Errors: PT401, PT403 without delete_organization or with an API key or a mapped login, 22023. For saas_user with delete_organization.';
+'Deletes the current organization, whose name confirm_name must be: from the next transaction on nobody gets in, API keys and mapped logins neither, and polling stops. For 30 days an owner may restore it; then the worker removes every row and the data keys. Answers {id, name, status, purge_after}. Errors: PT401, PT403 for members who are no owners, whatever their role holds, and with an API key or a mapped login, 22023. For saas_user with delete_organization.';
 
 create function saas_api.restore_organization(organization_id uuid) returns jsonb
 language plpgsql volatile security definer
@@ -175,6 +177,9 @@ begin
         select target.id, coalesce(target.deleted_at, now()),
                case target.status_reason when 'deleted by an owner' then 'owner' else 'no_members' end
          where target.id is not null;
+        -- Who began to restore it under an older snapshot, which does not show
+        -- the row above, is refused with 40001.
+        update saas.organization o set updated_at = now() where o.id = target.id;
     end if;
     return target.id;
 end
@@ -182,6 +187,20 @@ $$;
 alter function saas_private.next_to_purge() owner to saas_service;
 comment on function saas_private.next_to_purge() is
 'The organization whose removal goes on or begins, locked; NULL when none is due. One that has begun cannot be restored.';
+
+create function saas_private.postpone_purge(org_id uuid, problem text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update saas_private.deleted_organization d
+       set problem = left(postpone_purge.problem, 200), retry_at = now() + interval '1 hour'
+     where d.id = postpone_purge.org_id;
+end
+$$;
+alter function saas_private.postpone_purge(uuid, text) owner to saas_service;
+comment on function saas_private.postpone_purge(uuid, text) is
+'Notes what keeps an organization''s rows from going; it is tried again in an hour. For saas_service''s functions only.';
 
 create function saas.purge_organizations(max_rows integer default 10000) returns integer
 language plpgsql volatile security definer
@@ -192,6 +211,8 @@ declare
     org uuid;
     of_application record;
     deleted_rows integer;
+    state text;
+    blocking text;
 begin
     if batch not between 1 and 1000000 then
         perform saas_private.raise_fields('invalid input', 'max_rows', 'must be between 1 and 1000000');
@@ -204,21 +225,27 @@ begin
     if of_application.deleted > 0 then
         return of_application.deleted;
     elsif of_application.problem is not null then
-        update saas_private.deleted_organization d
-           set problem = left(of_application.problem, 200), retry_at = now() + interval '1 hour'
-         where d.id = org;
+        perform saas_private.postpone_purge(org, of_application.problem);
         return 1;
     end if;
+    -- Of one partition and by their addresses (src/store/purge.c says why).
+    with leaf as materialized (select l.tableoid as id from saas.reading l where l.org_id = org limit 1)
     delete from saas.reading r
-     where r.org_id = org
-       and (r.org_id, r.connection_id, r.at) in (select b.org_id, b.connection_id, b.at
-                                                   from saas.reading b where b.org_id = org limit batch);
+     where r.org_id = org and r.tableoid = (select id from leaf)
+       and r.ctid = any (array(select b.ctid from saas.reading b
+                                where b.org_id = org and b.tableoid = (select id from leaf) limit batch));
     get diagnostics deleted_rows = row_count;
     if deleted_rows > 0 then
         return deleted_rows;
     end if;
-    perform saas_private.remove_organization(org, 'no_members');
-    update saas_private.deleted_organization d set purged_at = now(), problem = null where d.id = org;
+    begin
+        perform saas_private.remove_organization(org, 'no_members');
+        update saas_private.deleted_organization d set purged_at = now(), problem = null where d.id = org;
+    exception when others then
+        -- A table of the application that refers to ours, for one.
+        get stacked diagnostics state = returned_sqlstate, blocking = table_name;
+        perform saas_private.postpone_purge(org, concat_ws(' ', state, nullif(blocking, '')));
+    end;
     return 1;
 end
 $$;

@@ -15,6 +15,19 @@ alter function saas_private.is_taken_label(text, uuid) owner to saas_service;
 comment on function saas_private.is_taken_label(text, uuid) is
 'Whether a slug or subdomain of another organization is that word.';
 
+-- Slugs and subdomains are two columns of one set of words, which no index keeps
+-- apart.
+create function saas_private.hold_label(label text) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock(hashtextextended('pg_saas label ' || hold_label.label, 0));
+end
+$$;
+comment on function saas_private.hold_label(text) is
+'Until the transaction ends nobody else takes that word as slug or subdomain: who asks for it waits, and then sees whether it is taken. To be called before is_taken_label(), in a statement of its own.';
+
 create function saas_private.require_subdomain(label text, org_id uuid) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -222,6 +235,7 @@ begin
         new_name := saas_private.require_field('name', saas_private.patch_text(given, 'name'), 255);
     end if;
     if given ? 'subdomain' then
+        perform saas_private.hold_label(lower(saas_private.patch_text(given, 'subdomain')));
         new_subdomain := saas_private.require_subdomain(saas_private.patch_text(given, 'subdomain'), org);
     end if;
     if given ? 'domain' then
@@ -278,36 +292,62 @@ alter function saas_api.update_organization(jsonb) owner to saas_owner;
 comment on function saas_api.update_organization(jsonb) is
 'Changes what the patch names of the current organization, null empties: name; subdomain; domain (a claim: it counts once its TXT record is seen); website; industry (technology, healthcare, finance, ecommerce, manufacturing, other); size (1-10, 11-50, 51-200, 201-1000, 1000+); use_case; goals (at most 20 texts); default_region; billing_email; metadata (an object of at most 16 kB); salesforce ({instance_url, login_url, client_id, client_secret} for connections that bring none, id and secret sealed). Answers the row of saas_api.organization. Errors: PT401, PT403, 22023 with the field (slug does not change), 23505 for a subdomain that is taken. For saas_user with manage_settings.';
 
+create function saas_private.sanitize_svg(image bytea, out svg bytea, out problem text) returns record
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sanitize_svg';
+comment on function saas_private.sanitize_svg(bytea) is
+'Writes an SVG picture anew of the elements, attributes and values that are known to draw and do nothing else; what it gives, given again, stays as it is. problem: why there is none, such as no well-formed XML in UTF-8, a DOCTYPE, nothing left that could be shown, or more than 256 KiB. For saas_owner''s functions.';
+
+create function saas_private.require_logo(image bytea, out logo bytea, out type text) returns record
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    problem text;
+begin
+    logo := require_logo.image;
+    type := case
+        when substring(logo for 8) = '\x89504e470d0a1a0a' then 'image/png'
+        when substring(logo for 3) = '\xffd8ff' then 'image/jpeg'
+        when substring(logo for 4) = '\x52494646' and substring(logo from 9 for 4) = '\x57454250' then 'image/webp'
+        when substring(ltrim(logo, '\xefbbbf090a0d20') for 1) = '\x3c' then 'image/svg+xml' end;
+    if octet_length(logo) > 262144 then
+        perform saas_private.raise_fields('invalid input', 'image', 'must have at most 256 KiB');
+    elsif logo is not null and type is null then
+        perform saas_private.raise_fields('invalid input', 'image', 'must be a PNG, JPEG, WebP or SVG image');
+    elsif type = 'image/svg+xml' then
+        select s.svg, s.problem into logo, problem from saas_private.sanitize_svg(logo) s;
+        if problem is not null then
+            perform saas_private.raise_fields('invalid input', 'image', problem);
+        end if;
+    end if;
+end
+$$;
+comment on function saas_private.require_logo(bytea) is
+'The image to store and its type by its first bytes: PNG, JPEG and WebP as they are, SVG sanitized; NULL for NULL. Errors: 22023 with the field image. For saas_owner''s functions.';
+
 create function saas_api.set_logo(image bytea) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     org uuid;
-    type text := case
-        when substring(set_logo.image for 8) = '\x89504e470d0a1a0a' then 'image/png'
-        when substring(set_logo.image for 3) = '\xffd8ff' then 'image/jpeg'
-        when substring(set_logo.image for 4) = '\x52494646' and substring(set_logo.image from 9 for 4) = '\x57454250'
-            then 'image/webp' end;
+    given record;
 begin
     perform saas.require_permission('manage_settings');
     org := saas.org_if('manage_settings');
-    if octet_length(set_logo.image) > 262144 then
-        perform saas_private.raise_fields('invalid input', 'image', 'must have at most 256 KiB');
-    elsif set_logo.image is not null and type is null then
-        perform saas_private.raise_fields('invalid input', 'image', 'must be a PNG, JPEG or WebP image');
-    end if;
-    insert into saas.organization_profile as p (org_id, logo, logo_type) values (org, set_logo.image, type)
+    select l.logo, l.type into given from saas_private.require_logo(set_logo.image) l;
+    insert into saas.organization_profile as p (org_id, logo, logo_type) values (org, given.logo, given.type)
     on conflict on constraint organization_profile_pkey
     do update set logo = excluded.logo, logo_type = excluded.logo_type, updated_at = now();
     perform saas_private.audit('organization.logo_changed', 'organization', org::text, null,
-        jsonb_build_object('type', type, 'bytes', octet_length(set_logo.image)));
-    return jsonb_build_object('logo_type', type, 'logo_bytes', octet_length(set_logo.image));
+        jsonb_build_object('type', given.type, 'bytes', octet_length(given.logo)));
+    return jsonb_build_object('logo_type', given.type, 'logo_bytes', octet_length(given.logo));
 end
 $$;
 alter function saas_api.set_logo(bytea) owner to saas_owner;
 comment on function saas_api.set_logo(bytea) is
-'Stores the current organization''s logo: a PNG, JPEG or WebP image of at most 256 KiB, by its first bytes; NULL removes it. SVG is refused: it is a program. Answers {logo_type, logo_bytes}. Errors: PT401, PT403, 22023. For saas_user with manage_settings.';
+'Stores the current organization''s logo: a PNG, JPEG, WebP or SVG image of at most 256 KiB, by its first bytes; NULL removes it. An SVG is written anew without whatever could run, load or refer outside, and stored so. Answers {logo_type, logo_bytes}. Errors: PT401, PT403, 22023. For saas_user with manage_settings.';
 
 create function saas.domain_claims()
 returns table (org_id uuid, domain text, txt_name text, txt_value text)

@@ -59,7 +59,8 @@ begin
     if jsonb_typeof(patch -> field) = 'null' then
         return null;
     elsif jsonb_typeof(patch -> field) <> 'array'
-          or jsonb_path_exists(patch -> field, '$[*] ? (@.type() != "string")') then
+          -- Strict: a lax path would look into arrays within the array.
+          or jsonb_path_exists(patch -> field, 'strict $[*] ? (@.type() != "string")') then
         perform saas_private.raise_fields('invalid input', field, 'must be an array of texts or null');
     elsif jsonb_array_length(patch -> field) > most then
         perform saas_private.raise_fields('invalid input', field, format('must have at most %s elements', most));
@@ -179,6 +180,13 @@ begin
     -- Two who change settings do so one after the other.
     select o.max_session_age, o.allowed_networks into stored from saas.organization o where o.id = org for no key update;
     before := (select to_jsonb(s) from saas_api.organization_settings s where s.org_id = org);
+    -- Whom it restrains does not lift it.
+    if changes ? 'role_changes_by_owners' and saas.current_role_name() is distinct from 'owner'
+       and saas_private.patch_boolean(changes, 'role_changes_by_owners')
+           is distinct from coalesce((before ->> 'role_changes_by_owners')::boolean, false) then
+        perform saas_private.raise_error('PT403', 'Requires owner role or higher', null,
+            'Only an owner says who changes roles.');
+    end if;
     if changes ? 'requires_second_factor' then
         perform saas_api.require_second_factor(saas_private.patch_boolean(changes, 'requires_second_factor'));
     end if;
@@ -215,7 +223,7 @@ end
 $$;
 alter function saas_api.update_organization_settings(jsonb) owner to saas_owner;
 comment on function saas_api.update_organization_settings(jsonb) is
-'Changes what the patch names of the current organization''s settings: requires_second_factor; max_session_age (15 minutes to 90 days since the sign-in: older sessions are refused in the organization, API keys and mapped logins are not concerned); allowed_networks (at most 64 addresses and networks, which must hold the caller''s own address: from elsewhere sessions, API keys and mapped logins are refused); allowed_email_domains (at most 100, for who joins from now on); role_changes_by_owners; notifications (names with true or false, laid over what is there). null takes a requirement away. All counts from the next transaction on. Answers the row of saas_api.organization_settings. Errors: PT401, PT403 without manage_settings or with an API key, 22023 with the field. For saas_user with manage_settings.';
+'Changes what the patch names of the current organization''s settings: requires_second_factor; max_session_age (15 minutes to 90 days since the sign-in: older sessions are refused in the organization, API keys and mapped logins are not concerned); allowed_networks (at most 64 addresses and networks, which must hold the caller''s own address: from elsewhere sessions, API keys and mapped logins are refused); allowed_email_domains (at most 100, for who joins from now on); role_changes_by_owners (an owner''s to change); notifications (names with true or false, laid over what is there). null takes a requirement away. All counts from the next transaction on. Answers the row of saas_api.organization_settings. Errors: PT401, PT403 without manage_settings or with an API key, to others than owners for role_changes_by_owners, and for requires_second_factor without one in the own session, 22023 with the field. For saas_user with manage_settings.';
 
 create function saas_private.require_allowed_email(org_id uuid, email text) returns void
 language plpgsql stable security definer

@@ -61,7 +61,7 @@ end
 $$;
 alter function saas_api.create_organization(text, text) owner to saas_service;
 comment on function saas_api.create_organization(text, text) is
-'Creates an organization with the signed-in user as owner; switch_organization enters it. Errors: PT401, 22023, 23505 for a taken slug. For saas_user.';
+'Creates an organization with the signed-in user as owner; switch_organization enters it. Errors: PT401, PT403 with an API key, 22023, 23505 for a taken slug. For saas_user.';
 
 create function saas_api.switch_organization(organization text) returns jsonb
 language plpgsql volatile security definer

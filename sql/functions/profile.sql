@@ -116,6 +116,9 @@ begin
     perform saas_private.forget_mailed(wanted.user_id, 'reset_password');
     perform saas_private.queue_mail(wanted.old_email, 'security_notice', jsonb_build_object('event',
         format('its e-mail address was changed to %s.', saas_private.masked_email(wanted.new_email))));
+    perform saas_private.audit_user('user.email_changed', wanted.user_id,
+        jsonb_build_object('email', saas_private.masked_email(wanted.old_email)),
+        jsonb_build_object('email', saas_private.masked_email(wanted.new_email)));
     return jsonb_build_object('message', 'Email changed.');
 end
 $$;

@@ -19,6 +19,22 @@ $$;
 comment on function saas_private.relation_tree(oid) is
 'A table with its partitions and inheriting tables at every level; depth 0 is the table itself.';
 
+create function saas_private.tree_root(relation oid) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive ancestor (oid) as (
+        select tree_root.relation
+        union
+        select i.inhparent from ancestor a join pg_inherits i on i.inhrelid = a.oid
+    )
+    select a.oid::regclass from ancestor a
+     where not exists (select from pg_inherits i where i.inhrelid = a.oid)
+     order by a.oid::regclass::text limit 1
+$$;
+comment on function saas_private.tree_root(oid) is
+'The table that a partition or inheriting table is a part of at the top: the one to protect. A table of its own is its own.';
+
 create function saas_private.column_names(relation oid, numbers smallint[]) returns name[]
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -70,20 +86,29 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    base text := (select c.relname from pg_class c where c.oid = object_name.relation);
+    base text;
+    schema oid;
+    stem text;
+    ending text;
 begin
-    if octet_length(base || object_name.suffix) > 63 then
-        -- Tables whose long names begin alike keep names of their own.
-        suffix := '_' || left(md5(base), 6) || object_name.suffix;
-        while octet_length(base || object_name.suffix) > 63 loop
-            base := left(base, -1);
-        end loop;
-    end if;
-    return base || object_name.suffix;
+    select c.relname, c.relnamespace into base, schema from pg_class c where c.oid = object_name.relation;
+    -- The first may be taken by what belongs to a table that had this one's name before.
+    foreach ending in array array[object_name.suffix, '_' || object_name.relation || object_name.suffix] loop
+        stem := base;
+        if octet_length(stem || ending) > 63 then
+            -- Tables whose long names begin alike keep names of their own.
+            ending := '_' || left(md5(base), 6) || ending;
+            while octet_length(stem || ending) > 63 loop
+                stem := left(stem, -1);
+            end loop;
+        end if;
+        exit when not exists (select from pg_class c where c.relnamespace = schema and c.relname = stem || ending);
+    end loop;
+    return stem || ending;
 end
 $$;
 comment on function saas_private.object_name(oid, text) is
-'A name for something that belongs to a table: the table''s with a suffix, shortened to 63 bytes where it must be.';
+'A name for something that belongs to a table: the table''s with a suffix, shortened to 63 bytes where it must be, with the table''s oid where another relation has the name.';
 
 -- Expressions, as pg_get_expr writes them, without the parentheses around them.
 create function saas_private.bare_expression(expression text) returns text
@@ -201,6 +226,30 @@ end
 $$;
 comment on function saas_private.widening_policies(oid) is
 'Permissive policies of a table that let rows of other organizations through.';
+
+create function saas_private.made_policies() returns name[]
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array['saas: an organization reads its own rows', 'saas: an organization adds rows of its own',
+                 'saas: an organization changes its own rows', 'saas: an organization deletes its own rows']::name[]
+$$;
+comment on function saas_private.made_policies() is
+'The names of the policies that saas.protect makes: for reading first, then for writing.';
+
+-- By the writing policies that are left: somebody may have dropped one, which
+-- must not hand the others to whoever reads.
+create function saas_private.policy_permission(relation oid, writes boolean) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select max(substring(pg_get_expr(coalesce(p.polqual, p.polwithcheck), p.polrelid) from 'org_if\(''([a-z0-9_.]+)'''))
+      from pg_policy p
+     where p.polrelid = policy_permission.relation and p.polname = any (saas_private.made_policies())
+       and (p.polname <> (saas_private.made_policies())[1]) = policy_permission.writes
+$$;
+comment on function saas_private.policy_permission(oid, boolean) is
+'The permission that the policies of saas.protect ask for reading or for writing; NULL when they ask for none.';
 
 -- What the read policy's comment says about the table before saas.protect.
 create function saas_private.protection_note(relation oid) returns text

@@ -292,6 +292,10 @@ begin
     if exists (select from saas.app_user u where u.id = oust_squatter.user_id and u.email_verified_at is not null) then
         return;
     end if;
+    delete from saas_private.second_factor f where f.user_id = oust_squatter.user_id and f.confirmed_at is not null;
+    if found then
+        perform saas_private.audit_user('user.second_factor_disabled', oust_squatter.user_id);
+    end if;
     delete from saas_private.second_factor f where f.user_id = oust_squatter.user_id;
     delete from saas_private.recovery_code c where c.user_id = oust_squatter.user_id;
     delete from saas_private.sign_in_challenge c where c.user_id = oust_squatter.user_id;
@@ -325,6 +329,7 @@ begin
             'Ask for a new mail to reset the password.');
     end if;
     perform saas_private.replace_password(proven_id, reset_password.new_password);
+    perform saas_private.audit_user('user.password_reset', proven_id);
     perform saas_private.oust_squatter(proven_id);
     perform saas_private.mark_verified(proven_id);
     perform saas_private.forget_mailed(proven_id, 'change_email');
@@ -348,6 +353,7 @@ declare
 begin
     perform saas_private.require_own_password(change_password.current_password, 'current_password');
     perform saas_private.replace_password(own_id, change_password.new_password);
+    perform saas_private.audit_user('user.password_changed', own_id);
     perform saas_private.forget_mailed(own_id, 'change_email');
     if coalesce(change_password.end_other_sessions, true) then
         perform saas_private.end_sessions_of(own_id, saas.current_session_id());
@@ -361,23 +367,33 @@ comment on function saas_api.change_password(text, text, boolean) is
 
 -- The owners' rows are locked, so that two last owners cannot leave at once;
 -- the organizations', so that nobody joins between the look for other members
--- and the end of the only one.
+-- and the end of the only one, and so that nobody makes the person the owner of
+-- one meanwhile.
 create function saas_private.require_replaceable(user_id uuid) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     org_name text;
+    held record;
 begin
-    perform from saas.organization g
-      where g.id in (select m.org_id from saas.membership m
-                      where m.user_id = require_replaceable.user_id and m.role = 'owner')
-      order by g.id
-        for update;
+    -- The person first: accepting an invitation takes them in that order too.
+    perform from saas.app_user u where u.id = require_replaceable.user_id for update;
+    -- One after the other in one order.  Where others are owners nothing but the
+    -- team has to wait.
+    for held in
+        select m.org_id, m.role = 'owner' as is_owner from saas.membership m
+         where m.user_id = require_replaceable.user_id order by m.org_id
+    loop
+        if held.is_owner then
+            perform from saas.organization g where g.id = held.org_id for update;
+        else
+            perform from saas.organization g where g.id = held.org_id for no key update;
+        end if;
+    end loop;
     -- Whoever counts owners with an older snapshot fails then: see lock_members.
     update saas.organization g set updated_at = g.updated_at
-     where g.id in (select m.org_id from saas.membership m
-                     where m.user_id = require_replaceable.user_id and m.role = 'owner');
+     where g.id in (select m.org_id from saas.membership m where m.user_id = require_replaceable.user_id);
     perform from saas.membership o
       where o.role = 'owner'
         and o.org_id in (select m.org_id from saas.membership m

@@ -30,7 +30,7 @@ begin
         ('delete_data', 'Delete history and purge rows'),
         ('delete_organization', 'Delete the organization')) as b (name, description)
     union all
-    select p.name, p.description, false from saas.permission p
+    select p.name, p.description, false from saas.permission p where p.withdrawn_at is null
     order by 3 desc, 1;
 end
 $$;
@@ -56,16 +56,21 @@ begin
           or not given_roles <@ (select array_agg(b.name) from saas.builtin_roles() b) then
         perform saas_private.raise_fields('invalid input', 'roles', 'must be built-in roles');
     end if;
+    -- No transaction runs any more whose identity may have their bits.
+    delete from saas.permission p
+     where p.withdrawn_at < pg_postmaster_start_time() and p.name <> register_permission.name;
     -- Of two that take the same number the second waits and takes the next.
     loop
-        update saas.permission p set description = given_description, roles = given_roles
+        update saas.permission p
+           set description = given_description, roles = given_roles, withdrawn_at = null
          where p.name = register_permission.name;
         exit when found;
         select min(n) into free_number
           from generate_series(13, 62) as n
          where not exists (select from saas.permission p where p.number = n);
         if free_number is null then
-            perform saas_private.raise_error('PT409', 'all 50 permissions of applications are registered');
+            perform saas_private.raise_error('PT409', 'all 50 permissions of applications are registered', null,
+                'One that saas.unregister_permission() has withdrawn makes room when the server has been restarted.');
         end if;
         insert into saas.permission (name, number, roles, description)
         values (register_permission.name, free_number, given_roles, given_description)
@@ -80,7 +85,55 @@ end
 $$;
 alter function saas.register_permission(text, text, text[]) owner to saas_service;
 comment on function saas.register_permission(text, text, text[]) is
-'Registers a permission of an application, crm.edit_deals for example, or changes what is said of it and which built-in roles hold it: owners always do, roles names the others. From then on saas.org_if(), saas.has_permission(), custom roles and API keys know it; identities get it with their next transaction. There is room for 50, and none is ever removed. Errors: 22023 with fields, PT409 when all are taken. For saas_operator.';
+'Registers a permission of an application, crm.edit_deals for example, or changes what is said of it and which built-in roles hold it: owners always do, roles names the others. From then on saas.org_if(), saas.has_permission(), custom roles and API keys know it; identities get it with their next transaction. There is room for 50; saas.unregister_permission() withdraws one. Errors: 22023 with fields, PT409 when all are taken. For saas_operator.';
+
+create function saas_private.uses_of_permission(name text) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    literal text := quote_literal(uses_of_permission.name);
+begin
+    -- A name has nothing that a literal or an expression would write otherwise.
+    return jsonb_strip_nulls(jsonb_build_object(
+        'policies', (select jsonb_agg(format('%s on %s', quote_ident(p.polname), p.polrelid::regclass)
+                                      order by p.polrelid::regclass::text, p.polname)
+                       from pg_policy p
+                      where position(literal in concat(pg_get_expr(p.polqual, p.polrelid),
+                                                       pg_get_expr(p.polwithcheck, p.polrelid))) > 0),
+        'roles', (select jsonb_agg(jsonb_build_object('org_id', r.org_id, 'role', r.name) order by r.org_id, r.name)
+                    from saas.role r where uses_of_permission.name = any (r.permissions))));
+end
+$$;
+alter function saas_private.uses_of_permission(text) owner to saas_service;
+comment on function saas_private.uses_of_permission(text) is
+'The policies that name a permission and the custom roles that hold it: {policies, roles}, {} for none. For saas.unregister_permission.';
+
+create function saas.unregister_permission(name text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    uses jsonb;
+begin
+    perform saas_private.require_installed();
+    uses := saas_private.uses_of_permission(unregister_permission.name);
+    update saas.permission p set withdrawn_at = now()
+     where p.name = unregister_permission.name and p.withdrawn_at is null;
+    if not found then
+        perform saas_private.raise_error('PT404', 'permission not found');
+    elsif uses <> '{}' then
+        perform saas_private.raise_error('PT409', 'the permission is in use', uses::text,
+            'Take it from those policies and roles first.');
+    end if;
+    perform saas_private.permissions_changed();
+    perform saas_private.audit('permission.unregistered', 'permission', unregister_permission.name, null, null,
+        '00000000-0000-0000-0000-000000000000');
+end
+$$;
+alter function saas.unregister_permission(text) owner to saas_service;
+comment on function saas.unregister_permission(text) is
+'Withdraws a permission of an application: from the next transaction on nobody holds it, API keys that name it neither. Registering the name again gives it back to custom roles and keys that name it. Its place is free for another permission when the server has been started anew. Refused while a policy names it or a custom role of any organization holds it. Errors: PT404, PT409 with {policies, roles: [{org_id, role}]} in DETAIL. For saas_operator.';
 
 create function saas_private.require_role_permissions(permissions text[], held text[]) returns text[]
 language plpgsql stable
@@ -310,6 +363,76 @@ $$;
 comment on function saas_private.check_line(text, boolean, text, text) is
 'One reason of explain_access.';
 
+-- An API key, a mapped login and an operator have neither a second factor nor a
+-- sign-in that ages, and an operator's own address is not the member's.
+create function saas_private.explain_request(org_id uuid, user_id uuid, source text) returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gate record;
+    mine record;
+    reasons jsonb := '[]';
+begin
+    select o.requires_second_factor, o.max_session_age, o.allowed_networks into gate
+      from saas.organization o where o.id = explain_request.org_id;
+    select s.second_factor_at is not null as has_factor, s.created_at + gate.max_session_age > clock_timestamp() as is_young
+      into mine from saas_private.session s where s.id = saas.current_session_id();
+    if gate.requires_second_factor and explain_request.source is null then
+        reasons := reasons || saas_private.check_line('second_factor',
+            exists (select from saas_private.second_factor f
+                     where f.user_id = explain_request.user_id and f.confirmed_at is not null),
+            'sessions with a second factor only: the organization requires one, and the person has one',
+            'the organization requires a second factor, and the person has none');
+    elsif gate.requires_second_factor and explain_request.source = 'session' then
+        reasons := reasons || saas_private.check_line('second_factor', mine.has_factor,
+            'the organization requires a second factor, and the session has seen one',
+            'the organization requires a second factor, and the session has seen none');
+    end if;
+    if gate.max_session_age is not null and coalesce(explain_request.source, 'session') = 'session' then
+        reasons := reasons || saas_private.check_line('session_age', explain_request.source is null or mine.is_young,
+            format('sessions only that began at most %s ago', gate.max_session_age),
+            format('the session began more than %s ago', gate.max_session_age));
+    end if;
+    if gate.allowed_networks is not null
+       and coalesce(explain_request.source, 'session') in ('session', 'api_key', 'login') then
+        reasons := reasons || saas_private.check_line('address',
+            explain_request.source is null or saas_private.client_is_within(gate.allowed_networks),
+            'requests only from networks that the organization allows',
+            'the organization does not allow requests from this address');
+    end if;
+    return reasons;
+end
+$$;
+alter function saas_private.explain_request(uuid, uuid, text) owner to saas_service;
+comment on function saas_private.explain_request(uuid, uuid, text) is
+'The reasons of explain_access that depend on the request: this one''s, when source says where its identity comes from, or with NULL those of anybody''s session. For saas_service''s functions only.';
+
+create function saas_private.require_explainer(org_id uuid, user_id uuid) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if require_explainer.org_id is distinct from saas.current_org_id() then
+        if not saas_private.is_operator_of(require_explainer.org_id) then
+            perform saas_private.raise_error('PT403', 'another organization needs a superuser or an open ticket');
+        end if;
+        return false;
+    end if;
+    perform saas_private.require_identity();
+    if require_explainer.org_id is null then
+        perform saas_private.raise_error('PT403', 'No organization access found');
+    elsif require_explainer.user_id is distinct from saas.current_user_id() then
+        perform saas.require_permission('manage_members');
+        return false;
+    end if;
+    return true;
+end
+$$;
+alter function saas_private.require_explainer(uuid, uuid) owner to saas_service;
+comment on function saas_private.require_explainer(uuid, uuid) is
+'Whether explain_access is asked about the asker. Errors: PT401, PT403. For saas_service''s functions only.';
+
 create function saas.explain_access(user_id uuid, permission text, org_id uuid default null) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -317,28 +440,13 @@ as $$
 declare
     org uuid := coalesce(explain_access.org_id, saas.current_org_id());
     person uuid := coalesce(explain_access.user_id, saas.current_user_id());
+    is_me boolean := saas_private.require_explainer(org, person);
     is_known boolean := exists (select from saas_private.known_permissions() k
                                  where k.name = explain_access.permission);
-    is_me boolean := person is not distinct from saas.current_user_id();
-    rights record;
-    organization record;
+    rights record := saas_private.member_rights(org, person);
+    status text := (select o.status from saas.organization o where o.id = org);
     reasons jsonb;
 begin
-    if org is distinct from saas.current_org_id() then
-        if not saas_private.is_operator_of(org) then
-            perform saas_private.raise_error('PT403', 'another organization needs a superuser or an open ticket');
-        end if;
-        is_me := false;
-    else
-        perform saas_private.require_identity();
-        if org is null then
-            perform saas_private.raise_error('PT403', 'No organization access found');
-        elsif not is_me then
-            perform saas.require_permission('manage_members');
-        end if;
-    end if;
-    select o.status, o.requires_second_factor into organization from saas.organization o where o.id = org;
-    rights := saas_private.member_rights(org, person);
     reasons := jsonb_build_array(
         saas_private.check_line('permission', is_known, 'the permission exists',
             'there is no such permission: nobody holds it'),
@@ -347,18 +455,12 @@ begin
     if rights.role is not null then
         reasons := reasons || jsonb_build_array(
             saas_private.check_line('account', rights.is_active, 'the account is active', 'the account is turned off'),
-            saas_private.check_line('organization', organization.status = 'active', 'the organization is active',
-                format('the organization is %s', organization.status)),
+            saas_private.check_line('organization', status = 'active', 'the organization is active',
+                format('the organization is %s', status)),
             saas_private.check_line('role', coalesce(explain_access.permission = any (rights.permissions), false),
                 format('the role %s holds the permission', rights.role),
-                format('the role %s does not hold the permission', rights.role)));
-        if organization.requires_second_factor then
-            reasons := reasons || saas_private.check_line('second_factor',
-                exists (select from saas_private.second_factor f
-                         where f.user_id = person and f.confirmed_at is not null),
-                'sessions with a second factor only: the organization requires one, and the person has one',
-                'the organization requires a second factor, and the person has none');
-        end if;
+                format('the role %s does not hold the permission', rights.role)))
+            || saas_private.explain_request(org, person, case when is_me then saas_private.identity_source() end);
         if is_me and saas.current_api_key_id() is not null then
             reasons := reasons || saas_private.check_line('api_key', saas.has_permission(explain_access.permission),
                 'the API key holds the permission', 'the API key does not hold the permission');
@@ -372,4 +474,4 @@ end
 $$;
 alter function saas.explain_access(uuid, text, uuid) owner to saas_service;
 comment on function saas.explain_access(uuid, text, uuid) is
-'Whether a person holds a permission in an organization (NULL: me, the current one), and why: {allowed, user_id, org_id, permission, role, rank, reasons: [{check, passed, reason}]}. allowed is true when every reason has passed; a person who is no member is answered like one who does not exist. Everybody may ask about themself, holders of manage_members about everybody in the current organization; superusers, and operators with an open ticket, about any organization. Errors: PT401, PT403. For saas_user and saas_operator.';
+'Whether a person holds a permission in an organization (NULL: me, the current one), and why: {allowed, user_id, org_id, permission, role, rank, reasons: [{check, passed, reason}]}. allowed is true when every reason has passed; a person who is no member is answered like one who does not exist. About myself in the current organization the request that asks is judged, with its second factor, age, address and API key; about others allowed speaks of their sessions: the second factor that the organization requires must be there, age and address are told as conditions. Everybody may ask about themself, holders of manage_members about everybody in the current organization; superusers, and operators with an open ticket, about any organization. Errors: PT401, PT403. For saas_user and saas_operator.';

@@ -238,6 +238,7 @@ begin
     update saas_private.second_factor f set confirmed_at = now() where f.user_id = person_id;
     update saas_private.session s set second_factor_at = now() where s.id = saas.current_session_id();
     perform saas_private.mail_notice(person_id, 'a second factor was turned on.');
+    perform saas_private.audit_user('user.second_factor_enabled', person_id);
     return saas_private.make_recovery_codes(person_id);
 end
 $$;
@@ -275,6 +276,7 @@ begin
     delete from saas_private.sign_in_challenge c where c.user_id = person_id;
     update saas_private.session s set second_factor_at = null where s.user_id = person_id;
     perform saas_private.mail_notice(person_id, 'the second factor was turned off.');
+    perform saas_private.audit_user('user.second_factor_disabled', person_id);
     return jsonb_build_object('message', 'Second factor is off.');
 end
 $$;
@@ -296,6 +298,7 @@ begin
     end if;
     perform saas_private.forget_attempts('second_factor', person_id::text);
     perform saas_private.mail_notice(person_id, 'the recovery codes of the second factor were replaced.');
+    perform saas_private.audit_user('user.recovery_codes_replaced', person_id);
     return saas_private.make_recovery_codes(person_id);
 end
 $$;

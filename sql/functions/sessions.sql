@@ -404,6 +404,11 @@ begin
                        when 'others' then s.id is distinct from saas.current_session_id()
                        else true end;
     get diagnostics ended = row_count;
+    -- Leaving oneself is no more than a sign-in's end.
+    if wanted <> 'current' and ended > 0 then
+        perform saas_private.audit_user('user.sessions_ended', saas.current_user_id(), null,
+                                        jsonb_build_object('scope', wanted, 'sessions', ended));
+    end if;
     return jsonb_build_object('sessions_ended', ended);
 end
 $$;
@@ -447,6 +452,8 @@ begin
     if not found then
         perform saas_private.raise_error('PT404', 'session not found');
     end if;
+    perform saas_private.audit_user('user.sessions_ended', saas.current_user_id(), null,
+                                    jsonb_build_object('scope', end_session.session_id, 'sessions', 1));
     return jsonb_build_object('sessions_ended', 1);
 end
 $$;
@@ -473,6 +480,7 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform saas_private.audit_keys_ended(end_api_keys_of.user_id);
     update saas.api_key k set revoked_at = now(), overlap_until = null
      where k.created_by = end_api_keys_of.user_id and k.revoked_at is null;
 end

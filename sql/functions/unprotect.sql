@@ -67,8 +67,7 @@ begin
                 select format('drop policy %I on %s;', p.polname, part.name)
                   from pg_policy p
                  where p.polrelid = part.relation
-                   and p.polname in ('saas: an organization reads its own rows', 'saas: an organization adds rows of its own',
-                                     'saas: an organization changes its own rows', 'saas: an organization deletes its own rows')
+                   and p.polname = any (saas_private.made_policies())
                  order by p.polname);
             if part.note ~ 'row security off' then
                 statements := statements || format('alter table %s disable row level security;', part.name);

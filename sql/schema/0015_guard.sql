@@ -25,3 +25,17 @@ create policy "the guard keeps its list" on saas_private.unguarded_table
 grant select, insert, delete on saas_private.unguarded_table to saas_service;
 create constraint trigger unguarded_table_check after insert on saas_private.unguarded_table
     deferrable initially deferred for each row execute function saas_private.check_new_table();
+
+create table saas_private.hardening (
+    kind text not null check (kind in ('database', 'function', 'table')),
+    object text not null,
+    grantee text not null,
+    is_granted boolean not null,
+    primary key (kind, object, grantee)
+);
+comment on table saas_private.hardening is
+'The rights that saas.harden() took or granted in this database, for saas.unharden(): EXECUTE on functions, SELECT on tables, TEMPORARY on the database, whose object is empty.';
+alter table saas_private.hardening enable row level security;
+alter table saas_private.hardening force row level security;
+create policy "only superusers harden" on saas_private.hardening
+    to saas_service using (false);

@@ -42,13 +42,13 @@ create table saas.organization_profile (
     billing_email text check (length(billing_email) between 3 and 255),
     metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object'),
     logo bytea check (octet_length(logo) between 1 and 262144),
-    logo_type text check (logo_type in ('image/png', 'image/jpeg', 'image/webp')),
+    logo_type text check (logo_type in ('image/png', 'image/jpeg', 'image/webp', 'image/svg+xml')),
     updated_at timestamptz not null default now(),
     constraint organization_profile_logo_has_type check ((logo is null) = (logo_type is null))
 );
 comment on table saas.organization_profile is
 'What an organization says of itself; no row: nothing. Its name and domain are saas.organization''s, colours and white-label name saas.organization_branding''s.';
-comment on column saas.organization_profile.logo is 'An image of at most 256 KiB, of the type that its first bytes say.';
+comment on column saas.organization_profile.logo is 'An image of at most 256 KiB, of the type that its first bytes say; an SVG as saas_private.sanitize_svg() wrote it.';
 comment on column saas.organization_profile.metadata is 'Free facts, at most 16 kB.';
 alter table saas.organization_profile enable row level security;
 alter table saas.organization_profile force row level security;
@@ -78,6 +78,9 @@ alter table saas.salesforce_default enable row level security;
 alter table saas.salesforce_default force row level security;
 create policy "holders of manage_connections read the Salesforce defaults" on saas.salesforce_default
     for select using (org_id = saas.org_if('manage_connections'));
+-- Without it they could neither replace nor remove what they have set.
+create policy "holders of manage_settings read the Salesforce defaults" on saas.salesforce_default
+    for select using (org_id = saas.org_if('manage_settings'));
 create policy "holders of manage_settings add Salesforce defaults" on saas.salesforce_default
     for insert with check (org_id = saas.org_if('manage_settings'));
 create policy "holders of manage_settings change the Salesforce defaults" on saas.salesforce_default
@@ -241,7 +244,7 @@ create view saas_api.salesforce_defaults with (security_invoker = true) as
 select d.org_id, d.instance_url, d.login_url, d.updated_at
   from saas.salesforce_default d;
 comment on view saas_api.salesforce_defaults is
-'What Salesforce connections of the current organization use where they bring nothing of their own; no secrets. For saas_user with manage_connections.';
+'What Salesforce connections of the current organization use where they bring nothing of their own; no secrets. For saas_user with manage_connections or manage_settings.';
 grant select on saas_api.salesforce_defaults to saas_user;
 
 create view saas_api.onboarding with (security_invoker = true) as

@@ -5,18 +5,21 @@ create table saas.permission (
     name text primary key check (name ~ '^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)+$' and length(name) <= 63),
     number integer not null unique check (number between 13 and 62),
     roles text[] not null check (roles <@ array['owner', 'admin', 'member', 'viewer']),
+    withdrawn_at timestamptz,
     description text not null check (length(description) between 1 and 500),
     created_at timestamptz not null default now()
 );
 comment on table saas.permission is
-'Permissions that applications have registered with saas.register_permission(), beside the built-in ones. None is ever removed: its number is its bit in every identity.';
+'Permissions that applications have registered with saas.register_permission(), beside the built-in ones. One that saas.unregister_permission() has withdrawn is nobody''s; its row keeps the number until the server has been started anew.';
 comment on column saas.permission.number is 'The bit of an identity that stands for it.';
 comment on column saas.permission.roles is 'The built-in roles that hold it.';
+comment on column saas.permission.withdrawn_at is
+'NULL: it is in use. The bit of a withdrawn one may be set in an identity of before: no other permission gets it while a transaction of then can run.';
 alter table saas.permission enable row level security;
 alter table saas.permission force row level security;
 create policy "the service keeps permissions" on saas.permission
     to saas_service using (true) with check (true);
-grant select, insert, update on saas.permission to saas_service;
+grant select, insert, update, delete on saas.permission to saas_service;
 
 create policy "holders of manage_settings add roles" on saas.role
     for insert with check (org_id = saas.org_if('manage_settings'));

@@ -16,8 +16,9 @@ extern bool SaasMaskNamesSecret(const char *name, size_t length);
 
 /*
  * Whether the text has the shape of a secret or holds one: an API key, a JWT, a
- * sealed value, a password's hash, a private key, a URL with a password, a long
- * random token.
+ * sealed value, a password's hash, a private key, a URL with a password, a value
+ * under a name that says secret (password=x, Authorization: x), a long random
+ * token.  The cost is linear in the length.
  */
 extern bool SaasMaskLooksSecret(const char *text, size_t length);
 

@@ -11,6 +11,11 @@
 #include "utils/builtins.h"
 
 #define SHOWN_OF_STRING		200
+#define LOOKED_AT			2048	/* of a long string: what is shown, and a secret that begins there */
+#define LARGE				65536	/* is shrunk before it is read */
+#define MANY_MEMBERS		1000
+#define LARGE_MEMBER		2048
+#define SMALL_MEMBER		128
 #define SHOWN_NAMES			50
 #define SHOWN_OF_NAME		63
 
@@ -28,7 +33,7 @@ mask_string(JsonbValue *value)
 	char	   *text = value->val.string.val;
 	int			length = value->val.string.len;
 
-	if (SaasMaskLooksSecret(text, length))
+	if (SaasMaskLooksSecret(text, Min(length, LOOKED_AT)))
 		set_string(value, SAAS_MASKED);
 	else if (length > SAAS_MASKED_STRING)
 		set_string(value, psprintf("%s... (%d bytes)",
@@ -120,6 +125,7 @@ push_names(JsonbParseState **state, Jsonb *json)
 	{
 		if (token != WJB_KEY)
 			continue;
+		mask_string(&value);
 		value.val.string.len = pg_mbcliplen(value.val.string.val, value.val.string.len, SHOWN_OF_NAME);
 		pushJsonbValue(state, WJB_ELEM, &value);
 		count++;
@@ -127,18 +133,25 @@ push_names(JsonbParseState **state, Jsonb *json)
 	pushJsonbValue(state, WJB_END_ARRAY, NULL);
 }
 
+static void
+push_size(JsonbParseState **state, int bytes)
+{
+	JsonbValue	value;
+
+	value.type = jbvBool;
+	value.val.boolean = true;
+	push_member(state, "summarized", &value);
+	push_count(state, "bytes", bytes);
+}
+
 /* {"summarized": true, "bytes": 20000, "names": [...]} or with "elements": 100. */
 static Jsonb *
 summarize(Jsonb *json)
 {
 	JsonbParseState *state = NULL;
-	JsonbValue	value;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	value.type = jbvBool;
-	value.val.boolean = true;
-	push_member(&state, "summarized", &value);
-	push_count(&state, "bytes", VARSIZE(json));
+	push_size(&state, VARSIZE(json));
 	if (JB_ROOT_IS_OBJECT(json))
 		push_names(&state, json);
 	else if (!JB_ROOT_IS_SCALAR(json))
@@ -146,12 +159,77 @@ summarize(Jsonb *json)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+static int
+size_of(const JsonbValue *value)
+{
+	if (value->type == jbvBinary)
+		return value->val.binary.len;
+	return value->type == jbvNumeric ? VARSIZE_ANY(value->val.numeric) : 0;
+}
+
+/*
+ * Who makes one member large must not hide what became of the others: only the
+ * large ones are summarized, {"summarized": true, "bytes": 20000}.
+ */
+static Jsonb *
+shrink(Jsonb *json, int most)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&json->root);
+	JsonbParseState *state = NULL;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	(void) JsonbIteratorNext(&iterator, &value, true);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) == WJB_KEY || token == WJB_VALUE)
+	{
+		if (value.type == jbvString)
+			mask_string(&value);
+		if (token == WJB_VALUE && size_of(&value) > most)
+		{
+			pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+			push_size(&state, size_of(&value));
+			pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+		}
+		else
+			pushJsonbValue(&state, token, &value);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+static bool
+has_few_members(Jsonb *json)
+{
+	return JB_ROOT_IS_OBJECT(json) && JB_ROOT_COUNT(json) <= MANY_MEMBERS;
+}
+
+static Jsonb *
+bound(Jsonb *json)
+{
+	if (VARSIZE(json) <= SAAS_MASKED_VALUE)
+		return json;
+	for (int most = LARGE_MEMBER; most >= SMALL_MEMBER && has_few_members(json); most /= 4)
+	{
+		Jsonb	   *small = shrink(json, most);
+
+		if (VARSIZE(small) <= SAAS_MASKED_VALUE)
+			return small;
+	}
+	return summarize(json);
+}
+
 Jsonb *
 SaasMaskedJson(Jsonb *json)
 {
-	Jsonb	   *masked = JB_ROOT_IS_SCALAR(json) ? mask_scalar(json) : mask_container(json);
-
-	return VARSIZE(masked) > SAAS_MASKED_VALUE ? summarize(masked) : masked;
+	if (JB_ROOT_IS_SCALAR(json))
+		return bound(mask_scalar(json));
+	if (VARSIZE(json) > LARGE)
+	{
+		if (!has_few_members(json))
+			return summarize(json);
+		json = shrink(json, SAAS_MASKED_VALUE);
+	}
+	return bound(mask_container(json));
 }
 
 char *
@@ -159,7 +237,7 @@ SaasMaskedText(const char *text, int limit)
 {
 	int			length = (int) strlen(text);
 
-	if (SaasMaskLooksSecret(text, length))
+	if (SaasMaskLooksSecret(text, Min(length, LOOKED_AT)))
 		return pstrdup(SAAS_MASKED);
 	return pnstrdup(text, pg_mbcliplen(text, length, limit));
 }

@@ -11,7 +11,7 @@
 
 /* A longer string shows its beginning and its length. */
 #define SAAS_MASKED_STRING	1024
-/* A larger value shows the names of its members, or their number. */
+/* A larger value shows the sizes of its large members; else all names of its members, or their number. */
 #define SAAS_MASKED_VALUE	8192
 
 /*

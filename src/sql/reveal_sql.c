@@ -87,7 +87,7 @@ write_down(const StoredSecret *secret)
 	initStringInfo(&payload);
 	appendStringInfo(&payload, "{\"org_id\":\"%s\",\"login\":", SaasUuidText(&secret->org_id));
 	escape_json(&payload, login);
-	appendStringInfoString(&payload, ",\"name\":");
+	appendStringInfoString(&payload, ",\"revealed\":");
 	escape_json(&payload, secret->name);
 	if (address)
 		appendStringInfo(&payload, ",\"ip\":\"%s\"",

@@ -35,6 +35,9 @@ static LocalTransactionId cleared_lxid = InvalidLocalTransactionId;
 /* The transaction that has declared a cursor WITH HOLD, if any. */
 static LocalTransactionId held_lxid = InvalidLocalTransactionId;
 
+/* The login in whose session a token or an API key was good. */
+static Oid	served_login = InvalidOid;
+
 /* The proof that runs: until this subtransaction aborts. */
 static SubTransactionId proof_subid = InvalidSubTransactionId;
 static LocalTransactionId proof_lxid = InvalidLocalTransactionId;
@@ -238,7 +241,15 @@ SaasIdentityInstall(const SaasIdentity *identity)
 	set_local(text);
 	strlcpy(bound_text, text, sizeof(bound_text));
 	bound_lxid = SaasLocalTransactionId();
+	if (identity->source == SAAS_IDENTITY_SESSION || identity->source == SAAS_IDENTITY_API_KEY)
+		served_login = GetSessionUserId();
 	pfree(text);
+}
+
+bool
+SaasIdentityHasServed(void)
+{
+	return served_login == GetSessionUserId();
 }
 
 static void
@@ -297,13 +308,19 @@ SaasIdentityBeginProof(void)
 }
 
 void
+SaasIdentityRequireProof(void)
+{
+	require_superusers();
+	if (!SaasIdentityIsProof())
+		SaasRaise("25001", "no proof of isolation runs", NULL, NULL);
+}
+
+void
 SaasIdentityInstallInProof(const SaasIdentity *identity)
 {
 	char	   *text = identity ? serialize(identity) : pstrdup("");
 
-	require_superusers();
-	if (!SaasIdentityIsProof())
-		SaasRaise("25001", "no proof of isolation runs", NULL, NULL);
+	SaasIdentityRequireProof();
 	set_local(text);
 	forget_transaction();
 	if (identity)

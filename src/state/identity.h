@@ -62,6 +62,9 @@ extern void SaasIdentityClear(void);
 /* Whether this transaction has done that. */
 extern bool SaasIdentityWasCleared(void);
 
+/* Whether the session's login has acted for somebody with a token or an API key. */
+extern bool SaasIdentityHasServed(void);
+
 /* The organization when the identity holds the permission, else NULL. */
 extern const pg_uuid_t *SaasIdentityOrgIf(uint64 permission_bit);
 
@@ -78,7 +81,10 @@ extern void SaasIdentityRequire(const char *permission);
  */
 extern void SaasIdentityBeginProof(void);
 
-/* Another identity, or none (NULL); 25001 outside a proof, PT403 as above. */
+/* 25001 outside a proof, PT403 as above. */
+extern void SaasIdentityRequireProof(void);
+
+/* Another identity, or none (NULL); errors as SaasIdentityRequireProof. */
 extern void SaasIdentityInstallInProof(const SaasIdentity *identity);
 
 /* What a rollback does not undo is to be left out then. */

@@ -163,9 +163,9 @@ SaasLoginEnsureIdentity(void)
 	Oid			login = GetSessionUserId();
 	bool		is_new;
 
-	/* A parallel worker has its leader's identity. */
+	/* A parallel worker has its leader's identity, and a proof the one that it attacks with. */
 	if (is_looking || login == unmapped_login || IsInParallelMode() || IsParallelWorker() ||
-		!IsTransactionState())
+		!IsTransactionState() || SaasIdentityIsProof())
 		return;
 	is_new = found.lxid != SaasLocalTransactionId() || found.login != login;
 	if (is_new)
@@ -175,6 +175,14 @@ SaasLoginEnsureIdentity(void)
 		SaasIdentityInstall(&found.identity);
 	/* Last: after an error in here the next statement starts over. */
 	found.lxid = SaasLocalTransactionId();
+}
+
+bool
+SaasLoginIsMapped(void)
+{
+	SaasLoginEnsureIdentity();
+	return found.lxid == SaasLocalTransactionId() && found.login == GetSessionUserId() &&
+		found.identity.is_set;
 }
 
 void

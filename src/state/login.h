@@ -22,6 +22,12 @@ extern void SaasLoginEnsureIdentity(void);
 /* Mappings were changed: every session looks again after this transaction. */
 extern void SaasLoginMappingsChanged(void);
 
+/*
+ * Whether the session's login is mapped to a member, so that no other tenant
+ * uses the session.  Looks that up as SaasLoginEnsureIdentity does.
+ */
+extern bool SaasLoginIsMapped(void);
+
 extern void SaasLoginInit(void);
 
 #endif							/* SAAS_LOGIN_H */

@@ -31,6 +31,7 @@
 #define COLUMN_NAME		1
 #define COLUMN_NUMBER	2
 #define COLUMN_ROLES	3
+#define COLUMN_WITHDRAWN	4
 
 typedef struct Registered
 {
@@ -88,9 +89,11 @@ take_row(HeapTuple row, TupleDesc columns)
 	Datum		name = heap_getattr(row, COLUMN_NAME, columns, &is_null[0]);
 	Datum		number = heap_getattr(row, COLUMN_NUMBER, columns, &is_null[1]);
 	Datum		roles = heap_getattr(row, COLUMN_ROLES, columns, &is_null[2]);
+	bool		is_known;
 	Registered *entry;
 
-	if (is_null[0] || is_null[1] || is_null[2] ||
+	(void) heap_getattr(row, COLUMN_WITHDRAWN, columns, &is_known);
+	if (!is_known || is_null[0] || is_null[1] || is_null[2] ||
 		DatumGetInt32(number) < SAAS_FIRST_REGISTERED || DatumGetInt32(number) > SAAS_LAST_REGISTERED)
 		return;
 	entry = &registered[DatumGetInt32(number)];

@@ -27,6 +27,7 @@ bool		saas_sign_up_enabled = true;
 bool		saas_require_verified_email = true;
 int			saas_sign_in_floor = 0;
 bool		saas_password_composition = false;
+bool		saas_restrict_sessions = true;
 int			saas_min_poll_interval = 60;
 bool		saas_poller_enabled = true;
 int			saas_poller_max_in_flight = 1000;
@@ -212,6 +213,11 @@ define_identity_settings(void)
 	DefineCustomBoolVariable("saas.password_composition",
 							 "Whether a new password needs a lower-case letter, an upper-case letter and a digit.",
 							 NULL, &saas_password_composition, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("saas.restrict_sessions",
+							 "Whether tenants are refused statements that reach other organizations or stay in the session.",
+							 "LISTEN, NOTIFY, EXPLAIN, strong table locks, changes of roles; in sessions that tenants share also settings for the session, PREPARE, temporary objects and cursors WITH HOLD. ALTER ROLE ... SET turns it off for one login.",
+							 &saas_restrict_sessions, true,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 }
 

@@ -25,6 +25,7 @@ extern bool saas_sign_up_enabled;
 extern bool saas_require_verified_email;
 extern int	saas_sign_in_floor; /* ms */
 extern bool saas_password_composition;
+extern bool saas_restrict_sessions;
 extern int	saas_min_poll_interval; /* s */
 
 extern bool saas_poller_enabled;

@@ -21,8 +21,9 @@
 extern bool SaasAuditSealIsDue(void);
 
 /*
- * Seals up to limit events and returns how many.  It waits for another sealer,
- * wait_ms at most if that is positive (55P03).  55000 without a usable master
+ * Seals up to limit events and returns how many it has found, also those of a
+ * chain that turned out to be tampered with, which it passes by the next time.
+ * It waits for another sealer, wait_ms at most if that is positive (55P03).  55000 without a usable master
  * key.
  */
 extern int	SaasAuditSeal(int limit, int wait_ms);
@@ -61,7 +62,10 @@ typedef struct SaasAuditVerdict
 	const char *problem;		/* NULL when all holds */
 } SaasAuditVerdict;
 
-/* The chain's head with a time, authenticated; false when nothing is sealed. */
+/*
+ * The chain's head with a time, authenticated; false when nothing is sealed.
+ * PT409 when the head was tampered with.
+ */
 extern bool SaasAuditGetPoint(const pg_uuid_t *org_id, SaasAuditPoint *point);
 
 /*

@@ -133,15 +133,15 @@ SaasAuditDigestDatum(const uint8_t digest[SAAS_DIGEST_LENGTH])
 	return PointerGetDatum(bytes);
 }
 
-bool
-SaasAuditGetChain(const pg_uuid_t *org_id, SaasAuditChain *chain)
+/* Of the last result. */
+static bool
+read_chain(const pg_uuid_t *org_id, uint64 found, SaasAuditChain *chain)
 {
-	Datum		value = UUIDPGetDatum(org_id);
 	bool		is_null;
 
 	memset(chain, 0, sizeof(*chain));
 	memcpy(chain->head.org_id, org_id->data, UUID_LEN);
-	if (SaasStatementRun(&find_chain, &value, NULL) == 0)
+	if (found == 0)
 		return false;
 	chain->head.sequence = DatumGetInt64(SaasStatementColumn(0, 1, &is_null));
 	(void) SaasAuditReadDigest(0, 2, chain->head.hash);
@@ -151,6 +151,22 @@ SaasAuditGetChain(const pg_uuid_t *org_id, SaasAuditChain *chain)
 	(void) SaasAuditReadDigest(0, 6, chain->mac);
 	chain->is_broken = DatumGetBool(SaasStatementColumn(0, 7, &is_null));
 	return true;
+}
+
+bool
+SaasAuditGetChain(const pg_uuid_t *org_id, SaasAuditChain *chain)
+{
+	Datum		value = UUIDPGetDatum(org_id);
+
+	return read_chain(org_id, SaasStatementRun(&find_chain, &value, NULL), chain);
+}
+
+bool
+SaasAuditSeeChain(const pg_uuid_t *org_id, SaasAuditChain *chain)
+{
+	Datum		value = UUIDPGetDatum(org_id);
+
+	return read_chain(org_id, SaasStatementRead(&find_chain, &value, NULL), chain);
 }
 
 bool

@@ -49,6 +49,9 @@ typedef struct SaasAuditChain
 /* False when the organization has no chain: then chain is an empty one. */
 extern bool SaasAuditGetChain(const pg_uuid_t *org_id, SaasAuditChain *chain);
 
+/* The same by the active snapshot. */
+extern bool SaasAuditSeeChain(const pg_uuid_t *org_id, SaasAuditChain *chain);
+
 /* Whether start and head are what was stored. */
 extern bool SaasAuditChainHolds(const SaasAuditChain *chain, const SaasAuditKey *key);
 

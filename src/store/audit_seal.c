@@ -276,5 +276,5 @@ SaasAuditSeal(int limit, int wait_ms)
 	if (!batch.skipped && (knows_where || batch.found < limit))
 		(void) SaasStatementRun(&move_horizon, values, NULL);
 	SaasRunAsEnd(&state);
-	return batch.count;
+	return (int) batch.found;
 }

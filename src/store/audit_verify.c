@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
@@ -15,6 +16,7 @@
 #include "store/statement.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define FETCH_COUNT		500
@@ -38,7 +40,7 @@ static SaasStatement count_unsealed = {
 	"        filter (where g.system_identifier = $2"
 	"                  and (e.tx < g.sealed_below or e.tx >= pg_snapshot_xmax(pg_current_snapshot()))"
 	"                  and e.tx is distinct from pg_current_xact_id_if_assigned()))[1]"
-	"  from saas.audit_event e, saas_private.audit_sealing g"
+	"  from saas.audit_event e left join saas_private.audit_sealing g on true"
 	" where e.org_id = $1 and " SAAS_AUDIT_IS_UNSEALED,
 	2, {UUIDOID, INT8OID}
 };
@@ -144,7 +146,7 @@ check_entries(Walk *walk, const pg_uuid_t *org_id)
 	bool		holds = true;
 
 	SaasPlanKeep(&walk_plan, walk_query, 1, types, CURSOR_OPT_NO_SCROLL);
-	portal = SPI_cursor_open(NULL, walk_plan, values, NULL, false);
+	portal = SPI_cursor_open(NULL, walk_plan, values, NULL, true);
 	while (holds)
 	{
 		SPITupleTable *rows;
@@ -230,7 +232,7 @@ require_point(Walk *walk, const SaasAuditPoint *point)
 static void
 verify(Walk *walk, const pg_uuid_t *org_id)
 {
-	bool		exists = SaasAuditGetChain(org_id, &walk->chain);
+	bool		exists = SaasAuditSeeChain(org_id, &walk->chain);
 	const SaasAuditHead *head = &walk->chain.head;
 
 	if (walk->point)
@@ -245,6 +247,10 @@ verify(Walk *walk, const pg_uuid_t *org_id)
 	(void) check_unsealed(walk, org_id);
 }
 
+/*
+ * Head and entries are of one snapshot: what is sealed or pruned while we walk
+ * would look like tampering.
+ */
 void
 SaasAuditVerify(const pg_uuid_t *org_id, const SaasAuditPoint *point, SaasAuditVerdict *verdict)
 {
@@ -253,9 +259,22 @@ SaasAuditVerify(const pg_uuid_t *org_id, const SaasAuditPoint *point, SaasAuditV
 
 	memset(verdict, 0, sizeof(*verdict));
 	SaasRunAsBegin(&state, "saas_service");
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	verify(&walk, org_id);
+	PopActiveSnapshot();
 	SaasRunAsEnd(&state);
 	SaasWipe(&walk.key, sizeof(walk.key));
+}
+
+/* Who puts another head there gets no checkpoint that speaks for it. */
+static void
+require_holding(const SaasAuditChain *chain, SaasAuditKey *key)
+{
+	if (SaasAuditChainHolds(chain, key))
+		return;
+	SaasWipe(key, sizeof(*key));
+	SaasRaise("PT409", "the audit was tampered with", NULL, "Look at it with saas.verify_audit().");
 }
 
 bool
@@ -270,6 +289,7 @@ SaasAuditGetPoint(const pg_uuid_t *org_id, SaasAuditPoint *point)
 	exists = SaasAuditGetChain(org_id, &chain) && SaasAuditGetKey(0, false, &key);
 	if (exists)
 	{
+		require_holding(&chain, &key);
 		point->sequence = chain.head.sequence;
 		memcpy(point->hash, chain.head.hash, SAAS_DIGEST_LENGTH);
 		point->at = GetCurrentTimestamp();

@@ -25,6 +25,10 @@
 #define OLDEST_SAMPLE_DAYS	31
 #define FUTURE_SAMPLE_MS	(5 * 60 * 1000)
 
+/* An organization may have been suspended, or deleted, since its connection was claimed. */
+#define IS_OPEN \
+	"   and exists (select from saas.organization o where o.id = s.org_id and o.status = 'active')"
+
 static SaasStatement update_status = {
 	"update saas.connection_status s"
 	"   set status = $4, next_poll_at = $5, lease_until = null, lease_id = null,"
@@ -33,7 +37,8 @@ static SaasStatement update_status = {
 	"       last_sample_count = case when $7 then $11 else s.last_sample_count end,"
 	"       consecutive_failures = $12, token_expires_at = coalesce($13, s.token_expires_at),"
 	"       last_tested_at = case when $14 then $6 else s.last_tested_at end"
-	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $15",
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $15"
+	IS_OPEN,
 	15, {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID,
 	TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID}
 };
@@ -43,8 +48,22 @@ static SaasStatement update_tested = {
 	"update saas.connection_status s"
 	"   set lease_until = null, lease_id = null, last_tested_at = $4,"
 	"       token_expires_at = coalesce($5, s.token_expires_at)"
-	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $6",
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $6"
+	IS_OPEN,
 	6, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+/* As if there had been no poll; it is due again when the organization is opened. */
+static SaasStatement update_closed = {
+	"update saas.connection_status s"
+	"   set lease_until = null, lease_id = null, token_expires_at = coalesce($5, s.token_expires_at)"
+	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $4",
+	5, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+};
+
+static SaasStatement see_open = {
+	"select from saas.organization o where o.id = $1 and o.status = 'active'",
+	1, {UUIDOID}
 };
 
 /* One process claims under one id: the time tells its claims apart. */
@@ -171,6 +190,22 @@ store_tested(SaasJob *job, const pg_uuid_t *lease_id)
 	job->next_at = job->due_at;
 	nulls[4] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
 	return SaasStatementRun(&update_tested, values, nulls) == 1;
+}
+
+/* Gives the lease back; false when it is not ours. */
+static bool
+store_closed(SaasJob *job, const pg_uuid_t *lease_id)
+{
+	Datum		values[5] = {
+		UUIDPGetDatum(&job->org_id), UUIDPGetDatum(&job->connection_id), UUIDPGetDatum(lease_id),
+		TimestampTzGetDatum(job->lease_until),
+		TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms))
+	};
+	char		nulls[6] = "     ";
+
+	job->next_at = DT_NOEND;
+	nulls[4] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
+	return SaasStatementRun(&update_closed, values, nulls) == 1;
 }
 
 static bool
@@ -333,15 +368,16 @@ SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id)
 	samples = select_samples(job, &job->stored_samples);
 	/*
 	 * The status first: its lease says whether the rest is ours to write, and
-	 * it stays locked until the end.
+	 * it stays locked until the end.  Of a closed organization only what could
+	 * not be got again is kept: tokens, which the other side may have rotated.
 	 */
-	job->is_lost = !(job->is_test ? store_tested(job, lease_id) : store_status(job, lease_id));
+	if (!job->is_closed)
+		job->is_closed = !(job->is_test ? store_tested(job, lease_id) : store_status(job, lease_id));
+	job->is_lost = job->is_closed && !store_closed(job, lease_id);
 	if (!job->is_lost)
-	{
 		store_secrets(job);
-		if (!job->is_test && job->poll.verdict == SAAS_VERDICT_OK)
-			store_samples(job, samples, job->stored_samples);
-	}
+	if (!job->is_closed && !job->is_test && job->poll.verdict == SAAS_VERDICT_OK)
+		store_samples(job, samples, job->stored_samples);
 	SaasRunAsEnd(&state);
 }
 
@@ -366,6 +402,7 @@ SaasIngestHoldStatus(SaasJob *job, const pg_uuid_t *lease_id)
 void
 SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id)
 {
+	Datum		org[1] = {UUIDPGetDatum(&job->org_id)};
 	SaasRunAs	state;
 
 	SaasIngestHoldStatus(job, lease_id);
@@ -375,5 +412,6 @@ SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id)
 	SaasRunAsBegin(&state, "saas_poller");
 	limit_lock_waits();
 	store_secrets(job);
+	job->is_closed = SaasStatementRun(&see_open, org, NULL) == 0;
 	SaasRunAsEnd(&state);
 }

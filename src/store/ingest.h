@@ -13,6 +13,8 @@
 /*
  * Stores a finished job.  Idempotent by connection and time.  Sets is_lost and
  * stores nothing when the lease is no longer ours or the connection is gone.
+ * Sets is_closed and stores tokens only, and the connection stays as due as it
+ * was, when the organization is not active any more.
  * Throws when a row is locked for longer than 50 ms (55P03) or anything else
  * fails; the caller wraps it in a subtransaction.
  */
@@ -26,7 +28,7 @@ extern void SaasIngestHoldStatus(SaasJob *job, const pg_uuid_t *lease_id);
 
 /*
  * Stores a job's new tokens in place of those of the same name, before they
- * are used.  Sets is_lost and throws as above.
+ * are used.  Sets is_lost and is_closed and throws as above.
  */
 extern void SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id);
 

@@ -33,6 +33,7 @@ typedef struct SaasJob
 	int			requests;		/* made so far */
 	int			stored_samples;
 	bool		is_lost;		/* connection or lease are gone: nothing to store */
+	bool		is_closed;		/* its organization is not active: only tokens to store */
 	SaasPoll	poll;
 	struct SaasWaiter *waiters;
 	struct SaasJob *next;		/* in the list of its present place */

@@ -28,12 +28,19 @@
 #define WAIT_FACTOR			3
 #define LONGEST_WAIT_MS		(INT64CONST(6) * 60 * 60 * 1000)
 
+/*
+ * Mail in the name of an organization that is closed waits until it is opened,
+ * or goes with it.  A person's own mail is nobody's and does not wait.
+ */
+#define IS_NOT_HELD \
+	" not exists (select from saas.organization h where h.id = o.org_id and h.status <> 'active')"
+
 static SaasStatement claim_mails = {
 	"with claimed as ("
 	"    select o.id, o.org_id, o.template"
 	"      from saas.outbox o"
 	"     where o.status in ('queued', 'sending') and o.next_attempt_at <= now()"
-	"       and (o.lease_until is null or o.lease_until < now())"
+	"       and (o.lease_until is null or o.lease_until < now()) and" IS_NOT_HELD
 	"     order by o.next_attempt_at"
 	"     limit $3"
 	"       for update skip locked)"
@@ -75,9 +82,10 @@ static SaasStatement record_failure = {
 static SaasStatement read_next = {
 	"select extract(epoch from least("
 	"           (select o.next_attempt_at from saas.outbox o"
-	"             where o.status in ('queued', 'sending') and o.lease_until is null"
+	"             where o.status in ('queued', 'sending') and o.lease_until is null and" IS_NOT_HELD
 	"             order by o.next_attempt_at limit 1),"
-	"           (select min(o.lease_until) from saas.outbox o where o.status = 'sending')) - now())::float8",
+	"           (select min(o.lease_until) from saas.outbox o"
+	"             where o.status = 'sending' and" IS_NOT_HELD ")) - now())::float8",
 	0, {0}
 };
 

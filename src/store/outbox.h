@@ -41,9 +41,10 @@ typedef struct SaasOutboxMail
 } SaasOutboxMail;
 
 /*
- * Claims at most limit mails that are due, oldest first, each in a child of
- * context; nobody else takes them before the lease ends.  One that does not
- * open, or whose link has ended, comes with its problem set.
+ * Claims at most limit mails that are due, oldest first, none of an
+ * organization that is suspended or being deleted, each in a child of context;
+ * nobody else takes them before the lease ends.  One that does not open, or
+ * whose link has ended, comes with its problem set.
  */
 extern SaasOutboxMail *SaasOutboxClaim(MemoryContext context, const pg_uuid_t *lease_id, int64 lease_ms,
 									   int limit);
@@ -55,7 +56,7 @@ extern SaasOutboxMail *SaasOutboxClaim(MemoryContext context, const pg_uuid_t *l
  */
 extern void SaasOutboxRecord(const SaasOutboxMail *mail, const pg_uuid_t *lease_id);
 
-/* Milliseconds until a mail is due, 0 when one is, -1 when none waits. */
+/* Milliseconds until a mail is due, 0 when one is, -1 when none waits that is not held. */
 extern int64 SaasOutboxNextDue(void);
 
 #endif							/* SAAS_OUTBOX_H */

@@ -10,21 +10,36 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-uint64
-SaasStatementRun(SaasStatement *statement, const Datum *values, const char *nulls)
+static uint64
+run(SaasStatement *statement, const Datum *values, const char *nulls, bool by_active_snapshot)
 {
 	int			result;
 
 	SaasPlanKeep(&statement->plan, statement->sql, statement->count, statement->types, 0);
-	result = SPI_execute_plan(statement->plan, (Datum *) values, nulls, false, 0);
+	result = SPI_execute_plan(statement->plan, (Datum *) values, nulls, by_active_snapshot, 0);
 	if (result < 0)
 		elog(ERROR, "could not run a statement of the store: %s", SPI_result_code_string(result));
 	return SPI_processed;
 }
 
+uint64
+SaasStatementRun(SaasStatement *statement, const Datum *values, const char *nulls)
+{
+	return run(statement, values, nulls, false);
+}
+
+uint64
+SaasStatementRead(SaasStatement *statement, const Datum *values, const char *nulls)
+{
+	return run(statement, values, nulls, true);
+}
+
+/* A superuser may have deleted a row that is always there. */
 Datum
 SaasStatementColumn(uint64 row, int column, bool *is_null)
 {
+	if (SPI_tuptable == NULL || row >= SPI_tuptable->numvals)
+		elog(ERROR, "a row of pg_saas' own tables is missing");
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, is_null);
 }
 

@@ -27,7 +27,10 @@ typedef struct SaasStatement
  */
 extern uint64 SaasStatementRun(SaasStatement *statement, const Datum *values, const char *nulls);
 
-/* A column of a row of the last result. */
+/* The same for one that only reads, by the active snapshot: several see the same then. */
+extern uint64 SaasStatementRead(SaasStatement *statement, const Datum *values, const char *nulls);
+
+/* A column of a row of the last result; an error where there is no such row. */
 extern Datum SaasStatementColumn(uint64 row, int column, bool *is_null);
 
 /* Arrays for unnest(). */

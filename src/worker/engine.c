@@ -324,6 +324,7 @@ store_tokens(void *arg)
  * A rotated refresh token is good once: it is committed before the poll goes
  * on.  If it cannot be, the tokens stay with the job and are stored with its
  * result.  A lost job's tokens are dropped: its owner has given other secrets.
+ * A closed organization's are stored, and nothing more is asked for it.
  */
 static void
 store_pending_tokens(SaasEngine *engine)
@@ -356,7 +357,7 @@ store_pending_tokens(SaasEngine *engine)
 	{
 		job->poll.new_secrets = NULL;
 		engine->storing_count--;
-		if (job->is_lost)
+		if (job->is_lost || job->is_closed)
 			finish(engine, job);
 		else
 			perform(engine, job);
@@ -435,7 +436,7 @@ release(SaasEngine *engine, SaasJob *job)
 	*link = job->all_next;
 	SaasEngineAnswer(job);
 	engine->next_due_at = Min(engine->next_due_at, job->next_at);
-	if (!job->is_test && !job->is_lost)
+	if (!job->is_test && !job->is_lost && !job->is_closed)
 		SaasSharedCountPoll(MyDatabaseId, job->poll.verdict == SAAS_VERDICT_OK, job->poll.problem.sqlstate);
 	MemoryContextDelete(job->context);
 	engine->count--;

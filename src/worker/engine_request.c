@@ -90,11 +90,14 @@ SaasEngineAnswer(SaasJob *job)
 	{
 		SaasPollOutcome *outcome = &request_of(waiter->pending->segment)->outcomes[waiter->number];
 
-		outcome->ok = job->poll.verdict == SAAS_VERDICT_OK && !job->is_lost;
+		outcome->ok = job->poll.verdict == SAAS_VERDICT_OK && !job->is_lost && !job->is_closed;
 		outcome->samples = outcome->ok ? job->stored_samples : 0;
 		outcome->duration_ms = job->duration_ms;
 		if (job->is_lost)
 			strlcpy(outcome->error, "the connection was deleted or taken over meanwhile",
+					sizeof(outcome->error));
+		else if (job->is_closed)
+			strlcpy(outcome->error, "the organization was suspended or deleted meanwhile",
 					sizeof(outcome->error));
 		else if (!outcome->ok)
 			strlcpy(outcome->error, job->poll.problem.message, sizeof(outcome->error));

@@ -3,11 +3,14 @@
 BUILD = build/fuzz
 FUZZ_CC = clang
 
+XML_CPPFLAGS := $(shell pkg-config --cflags libxml-2.0 2>/dev/null || xml2-config --cflags)
+XML_LIBS := $(shell pkg-config --libs libxml-2.0 2>/dev/null || xml2-config --libs)
+
 FUZZ_CFLAGS = -std=gnu99 -g -O1 -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all \
 	-Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
-FUZZ_CPPFLAGS = -D_GNU_SOURCE -Isrc -MMD -MP -MF $@.d
-FUZZ_LIBS = -lcrypto -ljansson -lm
+FUZZ_CPPFLAGS = -D_GNU_SOURCE $(XML_CPPFLAGS) -Isrc -MMD -MP -MF $@.d
+FUZZ_LIBS = -lcrypto -ljansson $(XML_LIBS) -lm
 
 OBJECTS = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/pure/*.c))
 TARGETS = $(patsubst test/fuzz/%.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))

@@ -34,6 +34,7 @@ select saas_private.audit('thing.made', 'thing', null);
 select is((pg_temp.last('00000000-0000-0000-0000-000000000000')).source, 'database',
           'without an identity it is the platform''s, done by a database login');
 select throws_ok($$select saas_private.audit('Thing', 'thing', null)$$, '23514', null, 'an action is object.verb');
+select throws_ok($$select saas_private.audit('thing.made', '', null)$$, '23514', null, 'of an object that has a type');
 select throws_ok($$select saas_private.audit(null, 'thing', null)$$, '22023', 'an event of the audit needs an action and an object type',
                  'and not missing');
 begin;
@@ -67,9 +68,23 @@ select is(saas_private.mask_secrets(to_jsonb(saas_private.seal_for_platform('x',
           'a sealed value is known by its shape');
 select is(saas_private.mask_secrets(to_jsonb(repeat('word ', 1000))) #>> '{}', repeat('word ', 40) || '... (5000 bytes)',
           'a long string shows its beginning');
-select is(saas_private.mask_secrets(jsonb_build_object('a', jsonb_agg(repeat('word ', 100)), 'b', 1)) - 'bytes',
-          '{"summarized": true, "names": ["a", "b"]}', 'a large value shows the names of its members')
+select is(saas_private.mask_secrets(jsonb_build_object('a', jsonb_agg(repeat('word ', 100)), 'b', 1)) #- '{a,bytes}',
+          '{"a": {"summarized": true}, "b": 1}', 'of a large value the large members show their size: they hide nothing beside them')
   from generate_series(1, 100);
+select is(saas_private.mask_secrets(jsonb_build_object('a', jsonb_agg(repeat('word ', 10)), 'b', 1, 'password', 'planted-secret', 't', repeat('word ', 100000)))
+              #- '{a,bytes}', jsonb_build_object('a', '{"summarized": true}'::jsonb, 'b', 1, 'password', '(masked)', 't', repeat('word ', 40) || '... (500000 bytes)'),
+          'of a very large one too')
+  from generate_series(1, 10000);
+select is(saas_private.mask_secrets(jsonb_object_agg('saas_0a1b2c3d4e5f6g7h8i9j' || n, 'planted-secret')) #>> '{names,49}', '(masked)',
+          'of very many members some names, and no secret in them')
+  from generate_series(1, 5000) n;
+select is(saas_private.mask_secrets(jsonb_agg(n)) - 'bytes', '{"summarized": true, "elements": 100000}', 'of an array the number')
+  from generate_series(1, 100000) n;
+select is(saas_private.mask_secrets((repeat('[', 6000) || repeat(']', 6000))::jsonb) - 'bytes', '{"summarized": true, "elements": 1}', 'depth does not matter');
+select cmp_ok(pg_column_size(saas_private.mask_secrets(v)), '<=', 8192, 'what is left is small')
+  from (select jsonb_object_agg(n, repeat('x ', 20)) from generate_series(1, 999) n
+        union all select jsonb_object_agg(n, jsonb_build_object('a', repeat('x ', 400))) from generate_series(1, 900) n
+        union all select to_jsonb(10::numeric ^ 100000)) as t (v);
 
 -- Nobody changes it
 
@@ -144,6 +159,11 @@ select pg_temp.seen(:'max_id', :'ada_org_id', 'select (select count(*) from saas
        pg_temp.seen(:'max_id', :'ada_org_id', 'select count(*) from saas_api.activity_feed') as looker_feed,
        pg_temp.seen(:'max_id', :'ada_org_id', 'select saas_api.verify_audit()') as looker_verify,
        pg_temp.seen(:'max_id', :'ada_org_id', 'select saas_api.audit_checkpoint()') as looker_point \gset
+rollback;
+select is(tenants.answer('saas_api.verify_audit()'), E'PT401\nAccess token required', 'who is not signed in verifies nothing');
+select is(tenants.answer('saas_api.audit_checkpoint()'), E'PT401\nAccess token required', 'and has nothing to keep');
+begin;
+select matches(tenants.answer($$saas_api.verify_audit('{"org_id": 1}')$$, :'ada_user_id', :'ada_org_id'), '^22023\ninvalid input', 'a checkpoint is looked at');
 rollback;
 select is(:'looker_log'::text, '0', 'without view_reports there is no log');
 select is(:'looker_feed'::text, '4', 'but a feed');
@@ -320,6 +340,7 @@ select throws_ok(format('select saas.verify_audit(%L, %L)', :'ada_org_id', check
                (:'point'::jsonb || jsonb_build_object('hash', repeat('0', 64)), 'in its hash'),
                (:'point'::jsonb || '{"at": "2020-01-01T00:00:00+00:00"}', 'in its time'),
                (:'point'::jsonb || '{"at": "yesterday"}', 'a time that is none'),
+               (:'point'::jsonb || '{"at": "2026-02-31T00:00:00+00:00"}', 'a day that is none'),
                (:'point'::jsonb || '{"key_version": 7}', 'of a key that there is not')) as c (checkpoint, title);
 select throws_ok(format('select saas.verify_audit(%L, %L)', :'bob_org_id', :'point'::jsonb || jsonb_build_object('org_id', :'bob_org_id')),
                  '22023', 'the checkpoint is not one of this audit', 'or relabelled');
@@ -335,8 +356,9 @@ call saas.seal_audit();
 select is((select count(*) from saas_private.audit_seal s where s.org_id = :'ada_org_id'), 11::bigint, 'a chain with a forged head is not continued');
 select is(pg_temp.verdict(:'bob_org_id'), 't', 'others are');
 select is(pg_temp.verdict(:'ada_org_id'), 'f|11|the head of the chain was altered', 'until somebody has looked');
+select throws_ok(format('select saas.audit_checkpoint(%L)', :'ada_org_id'), 'PT409', 'the audit was tampered with', 'and no checkpoint speaks for it');
 update saas_private.audit_chain c set hash = k.hash, broken_at = null from kept_head k where c.org_id = k.org_id;
-update saas_private.audit_sealing set sealed_below = '0';
+update saas_private.audit_sealing set sealed_below = '0', sealed_id = default, system_identifier = 0;
 call saas.seal_audit();
 select is(pg_temp.verdict(:'ada_org_id', :'later_point'), 't', 'then it goes on');
 
@@ -356,6 +378,7 @@ select is((select e.object_id from saas_private.audit_seal s join saas.audit_eve
 -- Pruning
 
 select throws_ok(format('select saas.prune_audit(%L, now())', :'ada_org_id'), '22023', 'invalid input', 'the last 30 days stay');
+select throws_ok(format('select saas.prune_audit(%L, null)', :'ada_org_id'), '22023', 'invalid input', 'and no time is none');
 insert into saas.audit_event (org_id, at, source, login, action, object_type, object_id)
 select :'bob_org_id', now() - interval '100 days', 'database', 'x', 'a.b', 'a', 'old' || n from generate_series(1, 3) n;
 call saas.seal_audit();

@@ -107,6 +107,11 @@ select matches(:'preview'::jsonb ->> 'html', 'border-top:4px solid #00aaff', 'th
 select matches(:'preview'::jsonb ->> 'html', '<br>Ada &amp; Co.<br>&lt;b&gt;London&lt;/b&gt;<br>help@example.com', 'and the footer, escaped');
 select matches(:'preview'::jsonb ->> 'html', E'<p>Ada &lt;Portal&gt; <a href="[^"]*/accept-invitation[?]token=TOKEN">help@example.com</a></p>', 'around what the template says');
 select is(tenants.answer('saas_api.preview_mail_template(''invitation'') ->> ''subject''', :'eve', :'others'), 'Ada Lovelace invites you to Eve Works', 'another organization''s is everybody''s');
+begin;
+update saas.organization set name = repeat('&', 255) where id = :'works';
+select pg_temp.set_template('S', :'link' || repeat(' {{organization_name}}', 900), '<a href="' || :'link' || '">x</a>' || repeat('{{organization_name}}', 900)) is not null as ok \gset
+select matches(left(tenants.answer('saas_api.preview_mail_template(''invitation'')', :'ada', :'works'), 300), '^22023.*is too large once its parameters stand in it', 'a template that grows beyond a mail is told in its preview');
+rollback;
 select is(pg_temp.as_ada('saas_api.reset_mail_template(''invitation'') ->> ''is_customized'''), 'false', 'resetting gives everybody''s words');
 select is(pg_temp.as_ada('saas_api.reset_mail_template(''invitation'') ->> ''is_customized'''), 'false', 'again and again');
 select is(pg_temp.refusal(pg_temp.as_ada('saas_api.reset_mail_template(''verify_email'')')), 'name: must be a mail of an organization: invitation', 'of an organization''s mails');

@@ -67,6 +67,59 @@ select is(pg_temp.refusal(format('select saas.deal_priority(%L, null, %s)', deal
                ('{"close_date": "2027-02-30"}', '0', 'close_date'), ('{}', '1.1', 'risk'), ('{}', '-0.1', 'risk'), ('{}', 'null', 'risk')) as v (deal, risk, field);
 
 --
+-- Three deals by hand, from docs/organizations.md alone, on 2027-01-31
+--
+select is(jsonb_build_array(r -> 'risk', (select jsonb_agg(f -> 'flag') from jsonb_array_elements(r -> 'flags') f),
+                            (select jsonb_agg(p.x -> 'parts' -> n.name -> 'points' order by n.at)
+                               from unnest(array['dealSize', 'closeProximity', 'riskScore', 'engagementLevel', 'strategicValue']) with ordinality n (name, at)),
+                            p.x -> 'priority'), said, format('by hand: %s', deal))
+  from (values
+    -- ln 250001 / ln 1000001, 1 - 15/90, 21 days idle
+    ('{"amount": 250000, "close_date": "2027-02-15", "last_activity_at": "2027-01-10", "stage": "Proposal", "activity_count": 2, "strategic_value": 0.6}'::jsonb, null::jsonb,
+     '[0.75, ["going_stale", "high_risk_stage", "low_engagement"], [0.2699, 0.2083, 0.1875, 0.02, 0.06], 0.7457]'::jsonb),
+    -- ln 5000 / ln 1000001, 70.75 days left, 62 days idle
+    ('{"amount": 4999, "close_date": "2027-04-11T18:00Z", "last_activity_at": "2026-11-30", "stage": "Discovery", "activity_count": 8}', null,
+     '[0.5, ["stale"], [0.185, 0.0535, 0.125, 0.08, 0], 0.4435]'),
+    ('{"amount": 1999999, "close_date": "2026-12-01", "last_activity_at": "2027-01-30", "stage": "Negotiation", "activity_count": 25, "strategic_value": 1}',
+     '{"dealSize": 0.5, "closeProximity": 0.1, "riskScore": 0.2, "engagementLevel": 0.1, "strategicValue": 0.1}',
+     '[0.25, ["high_risk_stage"], [0.5, 0.1, 0.05, 0.1, 0.1], 0.85]')) as v (deal, weights, said)
+ cross join lateral saas.deal_risks(deal, null, '2027-01-31 00:00+00') r
+ cross join lateral (select pg_temp.priority(deal, weights, (r ->> 'risk')::numeric)) p (x);
+
+--
+-- What is no deal, no rules and no weights
+--
+select is(pg_temp.refusal(format('select %s(%L)', f, bad)), '22023 invalid input (' || field || ')', format('%s of %s is refused', f, coalesce(bad, 'NULL')))
+  from unnest(array['saas.deal_risks', 'saas.deal_priority']) f,
+       (values (null, 'deal'), ('[]', 'deal'), ('5', 'deal'), ('{"stage": 7}', 'stage'), ('{"stage": ["Proposal"]}', 'stage')) as v (bad, field);
+select is(pg_temp.refusal(format('select saas.deal_risks(''{}'', %L)', bad)), '22023 invalid input (' || field || ')', format('rules %s are refused', bad))
+  from (values ('5', 'risk_rules'), ('[]', 'risk_rules'), ('{"x": 1}', 'risk_rules.x'), ('{"staleOpportunityDays": "abc"}', 'risk_rules.staleOpportunityDays'),
+               ('{"staleOpportunityDays": null}', 'risk_rules.staleOpportunityDays'), ('{"lowEngagementThreshold": "NaN"}', 'risk_rules.lowEngagementThreshold'),
+               ('{"staleDealWarningDays": 1e1000}', 'risk_rules.staleDealWarningDays'),
+               ('{"highRiskStages": "x"}', 'risk_rules.highRiskStages'), ('{"highRiskStages": [["x"]]}', 'risk_rules.highRiskStages')) as v (bad, field);
+select is(pg_temp.refusal(format('select saas.deal_priority(''{}'', %L)', bad)), '22023 invalid input (' || field || ')', format('weights %s are refused', bad))
+  from (values ('5', 'priority_weights'), ('[]', 'priority_weights'), ('{"x": 1}', 'priority_weights.x'), ('{"dealSize": "abc"}', 'priority_weights.dealSize'),
+               ('{"dealSize": "NaN"}', 'priority_weights.dealSize'), ('{"dealSize": "Infinity"}', 'priority_weights.dealSize'),
+               ('{"dealSize": -0.1}', 'priority_weights.dealSize'), ('{"dealSize": 1.1}', 'priority_weights.dealSize')) as v (bad, field);
+select is(pg_temp.refusal(format('select %s, %L)', f, t)), '22023 invalid input (as_of)', format('%s as of %s is refused', f, coalesce(t, 'NULL')))
+  from unnest(array['saas.deal_risks(''{}'', null', 'saas.deal_priority(''{}'', null, 0']) f, unnest(array['infinity', '-infinity', null]) t;
+select is(pg_temp.refusal(format('select saas.deal_priority(%L, null, ''NaN'')', '{}')), '22023 invalid input (risk)', 'a risk of NaN is refused');
+select is(pg_temp.refusal(format('select saas.deal_priority(%L)', jsonb_build_object('close_date', bad))), '22023 invalid input (close_date)', format('a close_date of %s is refused', bad))
+  from unnest(array['12:00 tomorrow', '2027-01-31 tomorrow', '01/02/2027', '2.1.2027', '27-01-31', '2027-01-31T25:00', '2027', '']) bad;
+-- The same in every session.
+create function pg_temp.in_session(zone text, style text) returns jsonb language plpgsql as $$
+begin
+    perform set_config('timezone', zone, true), set_config('datestyle', style, true);
+    return pg_temp.priority('{"close_date": "2027-03-01"}') -> 'parts' -> 'closeProximity' -> 'value'
+           || (saas.deal_risks('{"last_activity_at": "2027-01-01 02:00"}', null, '2027-01-31 00:00+00') -> 'risk');
+end
+$$;
+select is(pg_temp.in_session(zone, style), '[0.6778, 0.25]'::jsonb, format('scores do not depend on %s and %s', zone, style))
+  from (values ('UTC', 'ISO, MDY'), ('Asia/Tokyo', 'SQL, DMY'), ('America/Los_Angeles', 'Postgres, YMD')) as v (zone, style);
+set timezone = 'UTC';
+set datestyle = 'ISO, MDY';
+
+--
 -- Configuration
 --
 set saas.bcrypt_cost = 10;
@@ -133,6 +186,11 @@ select is(tenants.answer('saas_api.score_deal(''{"stage": "Legal", "amount": 100
 select is(tenants.answer('saas_api.score_deal(''{"stage": "Legal", "amount": 1000000, "strategic_value": 1}'') -> ''priority''', :'bob', :'other'), '0.4000', 'others with theirs');
 select is(tenants.answer(format('saas_api.score_deal(%L)', bad), :'ada', :'works'), E'22023\ninvalid input\n[{"field": "deal", "message": "must be an object"}]', format('%s is no deal', coalesce(bad, 'NULL')))
   from unnest(array[null, '[]', '7']) bad;
+-- A program's whole number may have a point.
+select is(pg_temp.configure('{"risk_rules": {"staleOpportunityDays": 45.0, "lowEngagementThreshold": 2.0}}') ~ '45', true, '45.0 days are whole');
+select is(tenants.answer('saas_api.score_deal(''{"last_activity_at": "2020-01-01", "activity_count": 1}'') -> ''risk''', :'vic', :'works'), '0.75', 'and deals are scored with them');
+select is(pg_temp.configure(format('{"priority_weights": {"dealSize": %s}}', weight)) like 'invalid input priority_weights must sum to 1', weight not in ('0.2000001', '0.2'), format('a weight of %s', weight))
+  from unnest(array['0.2000001', '0.200002', '0.199998', '1e-400', '0.2']) weight;
 select is(pg_temp.configure('{"priority_weights": null, "risk_rules": null, "field_mappings": null}')::jsonb - '{org_id,updated_at}'::text[],
           jsonb_build_object('field_mappings', '{}'::jsonb, 'risk_rules', saas.default_risk_rules(), 'priority_weights', saas.default_priority_weights()), 'null brings the defaults back');
 select * from finish();

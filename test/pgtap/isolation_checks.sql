@@ -22,8 +22,11 @@ select is_empty('select * from saas.check_isolation()', 'so is a schema of prote
 
 -- code, severity and object of each finding: after the neighbour, and what the
 -- plant adds.  Everything is undone.
-create function public.findings(neighbour text, plant text, out before text, out after text) language plpgsql as $$
+-- Remedies that are SQL are run: what they are for is gone then.
+create function public.findings(neighbour text, plant text, out before text, out after text, out left_over text) language plpgsql as $$
 declare
+    remedies text[];
+    item text;
     list constant text := 'select coalesce(string_agg(concat_ws('' '', f.code, f.severity, f.object), E''\n'' order by f.code, f.object), ''nothing'')
                              from saas_private.isolation_findings() f';
 begin
@@ -34,6 +37,16 @@ begin
     end if;
     execute plant;
     execute list into after;
+    remedies := array(select distinct f.remedy from saas_private.isolation_findings() f where f.remedy ~ '^(select|alter|drop|revoke) [^:]*;$'
+                                                                                       and f.remedy !~ '^alter system');
+    left_over := 'nothing';
+    if remedies <> '{}' then
+        left_over := after;
+        foreach item in array remedies loop
+            execute item;
+        end loop;
+        execute list into left_over;
+    end if;
     raise exception sqlstate 'ZZ000';
 exception when sqlstate 'ZZ000' then
     null;
@@ -61,11 +74,19 @@ insert into public.hole (found, neighbour, plant) values
  $$create table app.bounded (id uuid); alter table app.bounded enable row level security; create table app.low () inherits (app.bounded);
    alter table app.low add column org_id uuid not null; alter table app.low enable row level security; alter table app.low force row level security$$,
  $$create table app.top (name text); alter table app.item inherit app.top$$),
+('row_security_off error app.list', null,
+ $$create table app.list () inherits (app.note)$$),
+('parent_shows_rows error app.top', null,
+ $$create table app.top (name text); create table app.middle (n integer) inherits (app.top); alter table app.middle enable row level security;
+   create table app.bottom () inherits (app.middle); alter table app.bottom add org_id uuid not null; select saas.protect('app.top', dry_run => true);
+   alter table app.bottom enable row level security; alter table app.bottom force row level security$$),
 ('org_id_nullable warning app.item', null,
  $$alter table app.item alter column org_id drop not null$$),
 ('org_id_changeable warning app.item',
  $$revoke update on app.shop from saas_user; drop trigger saas_fixed_org_id on app.shop$$,
  $$alter table app.item disable trigger saas_fixed_org_id$$),
+('org_id_changeable warning app.event_2026', null,
+ $$alter table app.event_2026 disable trigger saas_fixed_org_id$$),
 ('foreign_table warning app.far',
  $$create foreign data wrapper w; create server s foreign data wrapper w; create foreign table app.other (id integer) server s$$,
  $$create foreign table app.far (org_id uuid) server s$$),
@@ -75,6 +96,9 @@ insert into public.hole (found, neighbour, plant) values
 ('tenant_owns_table error app.item',
  $$create role saas_test_a; alter table app.shop owner to saas_test_a$$,
  $$grant create on schema app to saas_test_a; create role saas_test_b; alter table app.item owner to saas_test_b; grant saas_user to saas_test_b$$),
+('tenant_owns_table error app.item', null,
+ $$create role saas_test_a; grant create on schema app to saas_test_a; alter table app.item owner to saas_test_a;
+   revoke create on schema app from saas_test_a; grant saas_test_a to saas_user$$),
 ('rule_owner_rights warning app.item',
  $$create rule r as on insert to app.country do also select 1$$,
  $$create rule r as on insert to app.item do also select 1$$),
@@ -98,6 +122,15 @@ insert into public.hole (found, neighbour, plant) values
  $$create policy "all" on app.item for select using (org_id = saas.current_org_id() or name = 'public')$$),
 ('policy_not_bound error app.item, policy writes', null,
  $$create policy writes on app.item for update using (org_id = saas.current_org_id()) with check (name is not null)$$),
+('policy_not_bound error app.item, policy truly', null,
+ $$create policy truly on app.item for select using (true and true)$$),
+('policy_not_bound error app.item, policy itself', null,
+ $$create policy itself on app.item for select using (org_id = org_id)$$),
+('policy_not_bound error app.item, policy inherited', null,
+ $$create role saas_test_a; grant saas_test_a to saas_user; create policy inherited on app.item to saas_test_a using (name = 'a')$$),
+('policy_not_bound error app.item, policy looks',
+ null, $$create operator app.= (leftarg = uuid, rightarg = uuid, function = uuid_ne); set local search_path = app, public;
+   create policy looks on app.item for select using (org_id operator(app.=) saas.current_org_id()); reset search_path$$),
 ('policy_not_bound error app.item, policy setting', null,
  $$create policy setting on app.item for select using (name = 'shared')$$),
 ('policy_volatile warning app.item, policy slow',
@@ -108,6 +141,10 @@ insert into public.hole (found, neighbour, plant) values
 ('policy_leaky warning app.item, policy divides',
  $$create policy compares on app.item for select using (org_id = saas.current_org_id() and name = 'a' and id is not null)$$,
  $$create policy divides on app.item as restrictive for select using (price > 1)$$),
+('policy_leaky warning app.item, policy "compares rows"', null,
+ $$create policy "compares rows" on app.item as restrictive for select using ((price, name) > (1, 'a'))$$),
+('policy_leaky warning app.item, policy "takes the greatest"', null,
+ $$create policy "takes the greatest" on app.item as restrictive for select using (greatest(price, 1) is not null)$$),
 ('policy_converts warning app.item, policy converts', null,
  $$create policy converts on app.item as restrictive for select using (name::interval is not null)$$),
 ('policy_reads_tables warning app.item, policy looks',
@@ -132,6 +169,8 @@ insert into public.hole (found, neighbour, plant) values
 ('foreign_key_crosses error app.item, foreign key plain',
  $$alter table app.item add country text references app.country, add constraint good foreign key (shop_id, org_id) references app.shop (id, org_id)$$,
  $$alter table app.item add constraint plain foreign key (shop_id) references app.shop$$),
+('foreign_key_crosses error app.item, foreign key follows', null,
+ $$alter table app.item add constraint follows foreign key (shop_id) references app.shop on update set null$$),
 ('foreign_key_crosses error app.item, foreign key twisted', null,
  $$alter table app.item add constraint twisted foreign key (shop_id, org_id) references app.shop (org_id, id)$$),
 ('foreign_key_from_shared warning app.tag, foreign key tag_fk',
@@ -180,6 +219,9 @@ insert into public.hole (found, neighbour, plant) values
    alter function app.g() owner to saas_test_a; revoke execute on all functions in schema app from public; grant execute on function app.g() to saas_user$$,
  $$create function app.f() returns integer language sql security definer set search_path = pg_catalog, pg_temp as 'select 1';
    revoke execute on function app.f() from public; grant execute on function app.f() to saas_user$$),
+('definer_bypasses error app.p()', null,
+ $$create procedure app.p() language sql security definer set search_path = pg_catalog, pg_temp as 'select 1';
+   revoke execute on procedure app.p() from public; grant execute on procedure app.p() to saas_user$$),
 ('definer_for_public warning app.f()',
  $$create role saas_test_a; grant create on schema app to saas_test_a; create function app.h() returns integer language sql as 'select 1'$$,
  $$create function app.f() returns integer language sql security definer set search_path = pg_catalog, pg_temp as 'select 1';
@@ -195,6 +237,7 @@ insert into public.hole (found, neighbour, plant) values
  $$create function app.f() returns integer leakproof language sql as 'select 1'$$),
 -- Rights
 ('public_grant error app.item', $$grant select on app.country to public$$, $$grant delete on app.item to public$$),
+('public_grant error app.item', null, $$grant select (name) on app.item to public$$),
 ('unbound_privilege error app.item',
  $$create role saas_test_a; grant truncate on app.item to saas_test_a; grant truncate on app.country to saas_user$$,
  $$grant truncate on app.item to saas_user$$),
@@ -212,7 +255,13 @@ insert into public.hole (found, neighbour, plant) values
  $$create table app.counted (id uuid primary key, n bigint generated always as identity); select saas.protect('app.counted');
    grant select, insert on app.counted to saas_user; create sequence app.free; grant usage on sequence app.free to saas_user$$,
  $$grant select on sequence app.counted_n_seq to saas_user$$),
+('sequence_readable warning app.numbers', null,
+ $$create sequence app.numbers; alter table app.item add number bigint default nextval('app.numbers'); grant usage on sequence app.numbers to saas_user$$),
 ('statistics_readable error pg_statistic', $$create statistics app.s on id, name from app.item$$, $$grant select on pg_statistic to saas_user$$),
+('statistics_readable error pg_statistic', null,
+ $$create role saas_test_a; grant saas_test_a to saas_user; grant select on pg_statistic to saas_test_a$$),
+('unbound_privilege error app.item', null,
+ $$create role saas_test_a; grant saas_test_a to saas_user; grant truncate on app.item to saas_test_a$$),
 ('statistics_readable error pg_statistic_ext_data', null, $$grant select on pg_statistic_ext_data to public$$),
 ('statistics_readable error app.histogram',
  $$create view app.summary as select tablename, n_distinct from pg_stats; grant select on app.summary to saas_user;
@@ -221,11 +270,18 @@ insert into public.hole (found, neighbour, plant) values
  $$select lo_create(4711); grant select on large object 4711 to saas_user$$),
 ('large_object error large object 4711', null,
  $$select lo_create(4711); alter large object 4711 owner to saas_anon$$),
+('large_object error large object 4711', null,
+ $$select lo_create(4711); create role saas_test_a; grant saas_test_a to saas_user; grant select on large object 4711 to saas_test_a$$),
 ('large_objects_open error lo_compat_privileges', null, $$set local lo_compat_privileges = on$$),
 ('foreign_server warning foreign server s',
  $$create foreign data wrapper w; create server s foreign data wrapper w; create server other foreign data wrapper w;
    create user mapping for postgres server other; grant usage on foreign server other to saas_user; grant usage on foreign server s to saas_user$$,
  $$create user mapping for saas_user server s$$),
+('parameter_grant error session_replication_role',
+ $$create role saas_test_a; grant set on parameter session_replication_role to saas_test_a$$,
+ $$grant set on parameter session_replication_role to saas_user$$),
+('parameter_grant error saas.trusted_proxies', null,
+ $$create role saas_test_a; grant alter system on parameter saas.trusted_proxies to saas_test_a; grant saas_test_a to saas_user$$),
 ('publication warning publication p',
  $$create publication q for table app.country; create publication r for table app.shop where (org_id = '00000000-0000-0000-0000-000000000001')$$,
  $$create publication p for table app.item$$),
@@ -237,6 +293,9 @@ insert into public.hole (found, neighbour, plant) values
  $$create role saas_test_a superuser; grant saas_user to saas_test_a$$),
 ('tenant_bypasses error saas_test_a', $$create role saas_test_b bypassrls$$,
  $$create role saas_test_c; grant saas_anon to saas_test_c; create role saas_test_a bypassrls; grant saas_test_c to saas_test_a$$),
+('tenant_superuser error saas_test_a', null, $$create role saas_test_a superuser; grant saas_test_a to saas_anon$$),
+('tenant_bypasses error saas_test_a', $$create role saas_test_b bypassrls$$,
+ $$create role saas_test_a bypassrls; grant saas_test_a to saas_user$$),
 ('service_bypasses error saas_operator', null, $$alter role saas_operator bypassrls$$),
 ('role_of_both_planes error saas_test_a', $$create role saas_test_b; grant saas_operator to saas_test_b$$,
  $$create role saas_test_a; grant saas_user, saas_operator to saas_test_a$$),
@@ -259,8 +318,13 @@ insert into public.hole (found, neighbour, plant) values
 -- A setting of another database is that one's.
 update public.hole set plant = 'alter role saas_test_a in database postgres set log_statement = ''all''', found = 'nothing' where plant = 'select';
 
-select is(concat_ws(E'\n', 'before:', f.before, 'after:', f.after), concat_ws(E'\n', 'before:', 'nothing', 'after:', h.found), h.found)
-  from public.hole h cross join lateral public.findings(h.neighbour, h.plant) f order by h.number;
+create table public.trial as
+    select h.number, h.found, f.* from public.hole h cross join lateral public.findings(h.neighbour, h.plant) f;
+select is(concat_ws(E'\n', 'before:', t.before, 'after:', t.after), concat_ws(E'\n', 'before:', 'nothing', 'after:', t.found), t.found)
+  from public.trial t order by t.number;
+-- A foreign table with org_id stays one.
+select is(t.left_over, case t.found when 'foreign_table warning app.far' then t.found else 'nothing' end, 'the remedy helps: ' || t.found)
+  from public.trial t order by t.number;
 
 select is_empty('select * from saas.check_isolation()', 'everything was undone');
 

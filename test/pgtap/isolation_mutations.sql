@@ -25,12 +25,24 @@ create table app.log (at timestamptz default now(), what text);
 create function app.note() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as
     $$ begin insert into app.log (what) values (to_jsonb(new)::text); return null; end $$;
 
+-- What applications and organizations bring of their own.
+\ir ../lib/tenants.sql
+select saas.register_permission('app.spy', 'Sees', '{owner}'), (tenants.found('ada')).org_id as org \gset
+insert into saas.role (org_id, name, is_builtin, permissions, rank) values (:'org', 'auditor', false, '{view_dashboard}', 15),
+    (:'org', 'spy', false, '{app.spy}', 5);
+-- A proof attacks with this login's rights, not with its identity.
+select saas.map_login('saas_test_login', u.id, :'org') as ok from saas.app_user u where u.email = 'ada@example.com' \gset
+
 -- The holes after a plant, which is undone.
 create function public.holes(plant text, out list text[]) language plpgsql as $$
 begin
     begin
         execute plant;
-        list := array(select distinct v.object || ': ' || v.attack from saas_private.isolation_verdicts('{app,public}') v where not v.held order by 1);
+        list := array(select distinct f.found
+                        from saas_private.isolation_verdicts('{app,public}') v
+                       cross join lateral (values (v.object || ': ' || v.attack),
+                                                  (case when v.attack = 'select' then v.object || ': select as ' || v.as_role end)) as f (found)
+                       where not v.held and f.found is not null order by 1);
         raise exception sqlstate 'ZZ000';
     exception when sqlstate 'ZZ000' then
         null;
@@ -121,7 +133,45 @@ insert into public.hole (kind, expected, plant) values
 ('a sequence', 'app.item_number_seq: read a sequence', $$grant select on sequence app.item_number_seq to saas_user$$),
 ('a table that nobody protected', 'app.fresh: select',
  $$create table app.fresh (org_id uuid not null, body text); grant select on app.fresh to saas_anon$$),
-('an owner of all', 'session: role saas_owner', $$grant saas_owner to saas_user$$);
+('an owner of all', 'session: role saas_owner', $$grant saas_owner to saas_user$$),
+('a policy for one mapped login', 'app.item: select as saas_test_login, owner',
+ $$create policy one on app.item for select to saas_test_login using (true)$$),
+('a policy for a custom role', 'app.item: select as saas_user, custom role auditor',
+ $$create policy auditors on app.item for select using (saas.current_role_name() = 'auditor')$$),
+('a policy for a permission of an application', 'app.item: select as saas_user, owner',
+ $$create policy spies on app.item for select using (saas.has_permission('app.spy'))$$),
+('a policy for a permission of an application, in a custom role', 'app.item: select as saas_user, custom role spy',
+ $$create policy spies on app.item for select using (saas.has_permission('app.spy'))$$),
+('a policy for a permission of an application, by an API key', 'app.item: select as saas_user, api key',
+ $$create policy spies on app.item for select using (saas.has_permission('app.spy'))$$),
+('a cascade that changes the other''s row', 'app.shop: cascade of updating own keys',
+ $$alter table app.item drop constraint item_shop_id_fkey;
+   alter table app.item add constraint item_shop foreign key (shop_id) references app.shop (id) on update cascade$$),
+('a policy that is decided when the plan is made', 'app.item: plan of the other''s',
+ $$create function app.my_org() returns uuid language plpgsql immutable as 'begin return saas.current_org_id(); end';
+   grant execute on function app.my_org to saas_user; create policy kept on app.item for select using (org_id = app.my_org())$$),
+('an upsert that takes the other''s row', 'app.item: upsert onto the other''s by code',
+ $$create unique index item_code on app.item (code); create policy a on app.item for select using (true);
+   create policy b on app.item for update using (true) with check (true)$$),
+('a parent that shows the rows of its child', 'app.past: row of a child, select',
+ $$create table app.past (id uuid not null, code text); alter table app.item inherit app.past; grant select on app.past to saas_user$$),
+('numbers of a sequence', 'app.item_number_seq: numbers of a sequence', $$grant usage on sequence app.item_number_seq to saas_user$$),
+('an insert that checks nothing, in a WITH', 'app.item: insert in a with',
+ $$create policy anything on app.item for insert with check (true)$$),
+('an insert that checks nothing, by MERGE', 'app.item: merge that inserts',
+ $$create policy anything on app.item for insert with check (true)$$);
+
+-- Every statement finds its way into a table that nothing guards.
+select is(array(select a.attack
+                  from unnest(array['select', 'select without a condition', 'select with an expression that fails', 'select with row_security off',
+                                    'select from only', 'select of a sample', 'select by place', 'select for update', 'select for no key update',
+                                    'select for share', 'select for key share', 'cursor', 'copy out of a query', 'copy in', 'insert', 'insert returning',
+                                    'insert unless it exists', 'insert in a with', 'merge that inserts', 'update', 'update without a condition',
+                                    'update returning', 'update returning its place', 'update from', 'update of only', 'update in a with', 'delete',
+                                    'delete without a condition', 'delete returning', 'delete using', 'delete in a with', 'merge', 'upsert by id',
+                                    'upsert onto the other''s by id', 'upsert by org_id, id', 'plan of the other''s', 'row-level security']) as a (attack)
+                 where 'app.shop: ' || a.attack <> all (h.list)), '{}', 'no row-level security: every statement finds it')
+  from public.holes('alter table app.shop disable row level security') h;
 
 select is(public.holes(''), '{}', 'nothing is found where nothing is planted');
 select ok(h.expected = any (f), h.kind) || case when not h.expected = any (f) then E'\n# ' || f::text else '' end

@@ -1,5 +1,5 @@
 -- Which logins may be mapped to a member, by whom, and to whom.
-select plan(38);
+select plan(41);
 
 create function pg_temp.refusal(statement text) returns text language plpgsql as $$
 declare
@@ -102,7 +102,9 @@ select is(pg_temp.refusal($$select saas.unmap_login('login_test')$$), 'PT404 log
 update saas.app_user set is_active = true where email = 'login-ada@logins.example';
 create table outliving (call text);
 insert into outliving values ($$saas_api.create_api_key('k', '{view_dashboard}')$$), ($$saas_api.create_organization('Mine')$$),
-                             ('saas_api.require_second_factor(false)'), ($$saas_api.sign_out('all')$$);
+                             ('saas_api.require_second_factor(false)'), ($$saas_api.sign_out('all')$$),
+                             ('saas_api.leave_organization()'), ($$saas_api.invite_member('x@logins.example', 'viewer')$$),
+                             ($$saas_api.create_role('x', '{view_dashboard}', 5)$$);
 grant select on outliving to public;
 grant saas_user to login_test;
 savepoint unmapped;

@@ -81,7 +81,19 @@ select is(pg_temp.change(:'abe', :'mia', 'member'), 'member', 'and is given back
 insert into saas.organization_settings (org_id, role_changes_by_owners) values (:'acme', true);
 select is(pg_temp.change(:'abe', :'mia', 'viewer'), E'PT403\nonly owners change roles in this organization', 'an admin changes no role then');
 select is(pg_temp.change(:'ada', :'mia', 'viewer'), 'viewer', 'an owner does');
-update saas.organization_settings set role_changes_by_owners = false;
+-- Whom the setting restrains does not lift it.
+insert into saas.role (org_id, name, is_builtin, permissions, rank) values (:'acme', 'chief', false, '{manage_members,manage_settings}', 35);
+update saas.membership set role = 'chief' where user_id = :'abe';
+create function pg_temp.settings(who uuid, patch text) returns text language sql as $$
+    select case when answer like '{%' then answer::jsonb ->> 'role_changes_by_owners' else answer end
+      from pg_temp.acme(who, format('saas_api.update_organization_settings(%L)', patch)) answer
+$$;
+select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": false}'), E'PT403\nRequires owner role or higher', 'who holds manage_settings does not turn it off');
+select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": true, "notifications": {}}'), 'true', 'but may repeat it among other settings');
+select is(pg_temp.settings(:'ada', '{"role_changes_by_owners": false}'), 'false', 'an owner does');
+select is(pg_temp.settings(:'abe', '{"role_changes_by_owners": true}'), E'PT403\nRequires owner role or higher', 'nor on');
+update saas.membership set role = 'admin' where user_id = :'abe';
+delete from saas.role where name = 'chief';
 select is(pg_temp.change(:'abe', :'mia', 'member'), 'member', 'and everybody else again without the setting');
 
 -- Removal, and what ends with it

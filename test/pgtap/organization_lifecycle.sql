@@ -101,6 +101,16 @@ select is(tenants.answer('saas_api.delete_organization(''Ada Works'')', :'ada', 
 select matches(pg_temp.as_session(:'token', format('saas_api.delete_organization(%L)', wrong)), '22023 invalid input .*confirm_name', format('%s is not its name', coalesce(wrong, 'NULL')))
   from unnest(array[null, '', 'ada works', 'Ada Works ', 'Bob Works']) wrong;
 select is(pg_temp.status(:'works'), 'active', 'it is still there');
+-- Owners only, whatever a role of their making holds.
+select tenants.answer('saas_api.create_role(''deputy'', ''{view_dashboard,manage_members,manage_settings,delete_organization}'', 35)', :'ada', :'works') is not null as ok \gset
+update saas.membership set role = 'deputy' where user_id = :'mia' and org_id = :'works';
+select is(pg_temp.as_session(:'mia_token', 'saas_api.delete_organization(''Ada Works'')'), 'PT403 Requires owner role or higher', 'nor does a deputy who holds the permission');
+select is(pg_temp.as_session(:'mia_token', 'saas_api.update_organization_settings(''{"role_changes_by_owners": true}'')'), 'PT403 Requires owner role or higher', 'nor turn role_changes_by_owners on');
+select tenants.answer('saas_api.update_organization_settings(''{"role_changes_by_owners": true}'')', :'ada', :'works') is not null as ok \gset
+select is(pg_temp.as_session(:'mia_token', 'saas_api.update_organization_settings(''{"role_changes_by_owners": false}'')'), 'PT403 Requires owner role or higher', 'or off, to change roles then');
+select is(pg_temp.as_session(:'mia_token', 'saas_api.update_organization_settings(''{"role_changes_by_owners": true, "notifications": {"digest": true}}'') ->> ''notifications'''), '{"digest": true}', 'but the rest of the settings');
+select is(tenants.answer('saas_api.update_organization_settings(''{"role_changes_by_owners": false}'') ->> ''role_changes_by_owners''', :'ada', :'works'), 'false', 'an owner takes it away');
+update saas.membership set role = 'admin' where user_id = :'mia' and org_id = :'works';
 select pg_temp.as_session(:'token', 'saas_api.delete_organization(''Ada Works'')')::jsonb as deleted \gset
 select is(:'deleted'::jsonb - 'purge_after', jsonb_build_object('id', :'works', 'name', 'Ada Works', 'status', 'deleting'), 'its owner deletes it by its name');
 select is((:'deleted'::jsonb ->> 'purge_after')::timestamptz, (select deleted_at + interval '30 days' from saas.organization where id = :'works'), 'and has 30 days');
@@ -193,9 +203,11 @@ begin;
 select saas.assume_identity(:'bob', :'other') as ok \gset
 select is(pg_temp.refusal('select saas.purge_organizations()'), '25001 this transaction already acts for another identity', 'a transaction that acts for others removes nothing');
 rollback;
+select xmin as before from saas.organization where id = :'works' \gset
 set role saas_operator;
 select is(saas.purge_organizations(10), 10, 'an operator removes ten rows');
 reset role;
+select isnt(xmin::text, :'before', 'which changes its row, so that who began to restore it under an older snapshot gets 40001') from saas.organization where id = :'works';
 select is((select count(*) from saas_private.deleted_organization where id = :'works' and purged_at is null), 1::bigint, 'its removal has begun');
 update saas.organization set purge_after = now() + interval '1 day' where id = :'works';
 select is(pg_temp.refusal(format('select saas.activate_organization(%L)', :'works')), 'PT409 the time to restore the organization is over', 'and does not stop');
@@ -213,6 +225,29 @@ begin
     end loop;
 end
 $$;
+-- What a batch reads does not grow with what is left.
+create function pg_temp.fetched() returns bigint language sql volatile as $$
+    select sum(pg_stat_get_xact_tuples_returned(c.oid) + pg_stat_get_xact_tuples_fetched(c.oid))::bigint
+      from pg_class c where c.relname like 'event\_%' or c.relname like 'reading\_20%'
+$$;
+begin;
+alter table app.event disable trigger reaching;
+insert into app.event select :'works', '2025-01-01'::date - n from generate_series(1, 3000) n;
+insert into app.event select :'works', '2026-02-01'::date + n from generate_series(1, 3000) n;
+analyze app.event;
+delete from app."Line item" where org_id = :'works';
+delete from app.invoice where org_id = :'works';
+select pg_temp.fetched() as before, saas.purge_organizations(50) as went \gset
+select is(:went::integer, 50, 'a batch of a partitioned table');
+select ok(pg_temp.fetched() - :before < 500, 'reads no more than a few rows for each that it removes');
+delete from app.event where org_id = :'works';
+insert into saas.reading (org_id, connection_id, at, layout_id, "values")
+select :'works', :'connection', now() - n * interval '1 second', :'layout', '{1}' from generate_series(100, 4000) n;
+analyze saas.reading;
+select pg_temp.fetched() as before, saas.purge_organizations(50) as went \gset
+select is(:went::integer, 50, 'a batch of readings');
+select ok(pg_temp.fetched() - :before < 500, 'does too');
+rollback;
 call public.purge_all(10);
 select is((select count(*) filter (where deleted > 30) from public.step), 0::bigint, 'no step takes more than a batch, but where rows hold each other');
 select is((select count(*) from app.invoice where org_id = :'works') + (select count(*) from app."Line item" where org_id = :'works')
@@ -266,6 +301,44 @@ call public.purge_all(100);
 select is(pg_temp.status(:'stuck'), null, 'and goes then');
 select results_eq(format('select problem, reason from saas_private.deleted_organization where id = %L', :'stuck'), $$values (null::text, 'no_members')$$, 'without the problem');
 
+-- A table of the application that refers to ours keeps its organization alone.
+select user_id as gil, org_id as held from tenants.found('gil') \gset
+select user_id as hal, org_id as free from tenants.found('hal') \gset
+create table app.plain (org_id uuid not null references saas.organization (id));
+insert into app.plain values (:'held');
+create temp table draft (org_id uuid);
+alter table draft enable row level security;
+create policy own on draft using (org_id = saas.current_org_id());
+insert into draft values (:'free');
+update saas.organization set status = 'deleting', purge_after = now() - interval '2 days' where id = :'held';
+update saas.organization set status = 'deleting', purge_after = now() - interval '1 day' where id = :'free';
+call public.purge_all(100);
+select is(pg_temp.status(:'free'), null, 'what a table refers to holds up no other organization');
+select is((select count(*) from draft), 1::bigint, 'temporary tables are their sessions'', whose work others cannot even see');
+drop table draft;
+select results_eq(format('select problem, purged_at is null, retry_at > now() from saas_private.deleted_organization where id = %L', :'held'),
+                  $$values ('23503 plain', true, true)$$, 'the table is named');
+select is((select count(*) from saas_private.data_key where org_id = :'held'), 1::bigint, 'and nothing of it is half gone');
+drop table app.plain;
+-- Rows that an application's policies hide from the table's owner are not forgotten.
+create table app.secret (org_id uuid not null, owner_id uuid);
+alter table app.secret owner to org_app;
+alter table app.secret enable row level security;
+alter table app.secret force row level security;
+create policy own on app.secret using (org_id = saas.current_org_id() and owner_id = saas.current_user_id());
+insert into app.secret values (:'held', :'gil');
+update saas_private.deleted_organization set retry_at = now() where id = :'held';
+call public.purge_all(100);
+select results_eq(format('select problem, purged_at is null from saas_private.deleted_organization where id = %L', :'held'),
+                  $$values ('42501 app.secret', true)$$, 'rows that policies hide from a table''s owner are told');
+select is(pg_temp.status(:'held'), 'deleting', 'and the organization waits for them');
+drop policy own on app.secret;
+create policy own on app.secret using (org_id = saas.current_org_id());
+update saas_private.deleted_organization set retry_at = now() where id = :'held';
+call public.purge_all(100);
+select is(pg_temp.status(:'held'), null, 'once they show, it goes');
+select is((select count(*) from app.secret), 0::bigint, 'with them');
+
 -- A personal organization that went with its account leaves its application rows to the worker.
 update saas.organization set is_personal = true where id = :'other';
 select saas.delete_user(:'bob') as ok \gset
@@ -274,6 +347,21 @@ select is((select count(*) from app.invoice where org_id = :'other'), 30::bigint
 call public.purge_all(1000);
 select is((select count(*) from app.invoice) + (select count(*) from app."Line item") + (select count(*) from app.event), 0::bigint, 'but in the worker''s time');
 select results_eq(format('select reason, purged_at is not null from saas_private.deleted_organization where id = %L', :'other'), $$values ('account', true)$$, 'and the tombstone says so');
+select is((select count(*) from saas.audit_event where action = 'organization.deleted' and object_id = :'other'), 1::bigint, 'the platform''s audit once');
+
+-- Rows that refer to a personal organization keep no account.
+select user_id as ida, org_id as own from tenants.found('ida') \gset
+update saas.organization set is_personal = true where id = :'own';
+create table app.owned (org_id uuid not null references saas.organization (id));
+alter table app.owned owner to org_app;
+alter table app.owned enable row level security;
+create policy own on app.owned using (org_id = saas.current_org_id());
+insert into app.owned values (:'own');
+select is(pg_temp.refusal(format('select saas.delete_user(%L)', :'ida')), 'accepted', 'an account goes though rows of the application refer to its organization');
+select is(pg_temp.status(:'own'), 'deleting', 'which waits for the worker');
+call public.purge_all(1000);
+select is(pg_temp.status(:'own'), null, 'and goes after its rows');
+select is((select count(*) from app.owned), 0::bigint, 'which go with it');
 
 drop schema app cascade;
 revoke all on schema saas from org_app;

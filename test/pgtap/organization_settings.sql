@@ -72,6 +72,7 @@ select is(pg_temp.update(bad), '22023 invalid input ' || said, format('%s is ref
     ('{"size": "2-3"}', '(size must be 1-10, 11-50, 51-200, 201-1000 or 1000+)'),
     ('{"use_case": "' || repeat('x', 1001) || '"}', '(use_case must have at most 1000 characters)'),
     ('{"goals": "one"}', '(goals must be an array of texts or null)'), ('{"goals": [1]}', '(goals must be an array of texts or null)'),
+    ('{"goals": [["one"]]}', '(goals must be an array of texts or null)'), ('{"goals": [[]]}', '(goals must be an array of texts or null)'),
     ('{"goals": [""]}', '(goals is required)'),
     ('{"goals": [' || repeat('"x",', 20) || '"x"]}', '(goals must have at most 20 elements)'),
     ('{"default_region": "EU west"}', '(default_region must have 1 to 63 lower-case letters, digits and hyphens)'),
@@ -101,17 +102,36 @@ select is(pg_temp.ada('saas_api.update_organization(''{"subdomain": "ada-works"}
 -- Logo
 --
 select is(pg_temp.ada(format('saas_api.set_logo(%L)', bad)), '22023 invalid input ' || said, name)
-  from (values ('\x'::bytea, '(image must be a PNG, JPEG or WebP image)', 'nothing is no logo'),
-               ('<svg xmlns="http://www.w3.org/2000/svg"/>'::bytea, '(image must be a PNG, JPEG or WebP image)', 'an SVG is refused'),
-               ('\x47494638396101'::bytea, '(image must be a PNG, JPEG or WebP image)', 'so is a GIF'),
-               ('\x89504e470d0a1a'::bytea, '(image must be a PNG, JPEG or WebP image)', 'a PNG needs all of its signature'),
-               ('\x524946460000000057415645'::bytea, '(image must be a PNG, JPEG or WebP image)', 'a sound is no picture'),
+  from (values ('\x'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'nothing is no logo'),
+               ('<svg xmlns="http://www.w3.org/2000/svg"/>'::bytea, '(image has nothing that may be shown)', 'an empty SVG is none'),
+               ('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'::bytea, '(image has nothing that may be shown)', 'nor is a script'),
+               ('<svg xmlns="http://www.w3.org/2000/svg"><path/>'::bytea, '(image must be well-formed XML)', 'nor what is not well-formed'),
+               ('<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg xmlns="http://www.w3.org/2000/svg"><text>&x;</text></svg>'::bytea, '(image must not have a DOCTYPE)', 'nor one that declares entities'),
+               ('<html><svg xmlns="http://www.w3.org/2000/svg"><path/></svg></html>'::bytea, '(image must be an svg element of the namespace http://www.w3.org/2000/svg)', 'nor a page'),
+               ('\x47494638396101'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'so is a GIF'),
+               ('\x89504e470d0a1a'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'a PNG needs all of its signature'),
+               ('\x524946460000000057415645'::bytea, '(image must be a PNG, JPEG, WebP or SVG image)', 'a sound is no picture'),
                ('\x89504e470d0a1a0a' || decode(repeat('00', 262137), 'hex'), '(image must have at most 256 KiB)', 'one byte too many is')) as v (bad, said, name);
 select is(pg_temp.ada(format('saas_api.set_logo(%L)', good))::jsonb, jsonb_build_object('logo_type', type, 'logo_bytes', octet_length(good)), type || ' is a logo')
   from (values ('\xffd8ffe0'::bytea, 'image/jpeg'), ('\x524946460000000057454250'::bytea, 'image/webp'),
                ('\x89504e470d0a1a0a' || decode(repeat('00', 262136), 'hex'), 'image/png')) as v (good, type);
 select is(saas_api.organization_logo('ada-works') ->> 'type', 'image/png', 'everybody sees it');
 select is(octet_length(decode(saas_api.organization_logo('ada-works') ->> 'image', 'base64')), 262144, 'all of it');
+\set svg '<?xml version="1.0"?>\n<!-- x --><svg viewBox="0 0 9 9" onload="alert(1)" xmlns="http://www.w3.org/2000/svg"><style>@import url(//evil.example);</style><a href="javascript:alert(1)">x</a><path d="M0 0h9" fill="url(#a)"/><rect fill="url(https://evil.example)"/></svg>'
+\set sanitized '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9"><path d="M0 0h9" fill="url(#a)"/><rect/></svg>'
+select is(pg_temp.ada(format('saas_api.set_logo(%L)', convert_to(:'svg', 'UTF8')))::jsonb,
+          jsonb_build_object('logo_type', 'image/svg+xml', 'logo_bytes', octet_length(:'sanitized')), 'an SVG is a logo');
+select is(convert_from(p.logo, 'UTF8'), :'sanitized', 'that is stored without what runs, loads or refers outside')
+  from saas.organization_profile p where p.org_id = :'works';
+select is(convert_from(decode(saas_api.organization_logo('ada-works') ->> 'image', 'base64'), 'UTF8'), :'sanitized', 'and shown so');
+select is(pg_temp.ada(format('saas_api.set_logo(%L)', '\xefbbbf'::bytea || convert_to(:'sanitized', 'UTF8')))::jsonb,
+          jsonb_build_object('logo_type', 'image/svg+xml', 'logo_bytes', octet_length(:'sanitized')), 'stored again it is the same');
+select is(saas_private.sanitize_svg(null), null, 'nothing is sanitized to nothing');
+-- The server uses the same library, with handlers of its own.
+select pg_temp.refusal('select xmlparse(document ''<a b=""</a>'')') as of_server \gset
+select is((saas_private.sanitize_svg('<svg &')).problem, 'must be well-formed XML', 'what is broken is told in our words');
+select is(pg_temp.refusal('select xmlparse(document ''<a b=""</a>'')'), :'of_server', 'and the server''s own XML is told in its words as before');
+select is(pg_temp.ada('saas_private.sanitize_svg(''x'')'), '42501 permission denied for schema saas_private', 'nobody calls the sanitizer');
 select is(pg_temp.ada('saas_api.set_logo(null)')::jsonb, '{"logo_type": null, "logo_bytes": null}', 'NULL removes it');
 select is(pg_temp.refusal('select saas_api.organization_logo(''ada-works'')'), 'PT404 logo not found', 'then there is none');
 select is(pg_temp.last_event(), 'organization.logo_changed', 'the audit knows it');
@@ -176,6 +196,23 @@ select is((select count(*) from saas_private.salesforce_default_secret), 2::bigi
 select matches(pg_temp.update('{"salesforce": {"instance_url": "https://b.my.salesforce.com", "login_url": "https://test.salesforce.com"}}'), 'client_id is required with another login_url', 'another login_url does not');
 select is(pg_temp.update('{"salesforce": null}')::jsonb ->> 'slug', 'ada-works', 'null removes all');
 select is((select count(*) from saas_private.salesforce_default_secret) + (select count(*) from saas.salesforce_default), 0::bigint, 'all of it');
+
+-- The permission that sets them is enough to set them.
+select pg_temp.ada('saas_api.create_role(''setter'', ''{manage_settings}'', 35)') is not null as ok \gset
+update saas.membership set role = 'setter' where user_id = :'vic' and org_id = :'works';
+create function pg_temp.setter(defaults text) returns text language sql as $$
+    select pg_temp.as_member(m.user_id, m.org_id, format('saas_api.update_organization(%L) ->> ''slug''', jsonb_build_object('salesforce', defaults::jsonb)))
+      from saas.membership m where m.role = 'setter'
+$$;
+select is(pg_temp.setter(defaults), 'ada-works', format('salesforce: %s by who holds manage_settings alone', defaults))
+  from unnest(array['{"instance_url": "https://a.my.salesforce.com", "client_id": "a", "client_secret": "b"}', '{"instance_url": "https://b.my.salesforce.com", "client_id": "c"}',
+                    '{"instance_url": "https://c.my.salesforce.com"}']) defaults;
+select results_eq('select instance_url, s.name from saas.salesforce_default d join saas_private.salesforce_default_secret s using (org_id)',
+                  $$values ('https://c.my.salesforce.com', 'client_id')$$, 'is done');
+select is(pg_temp.as_member(:'vic', :'works', '(select instance_url from saas_api.salesforce_defaults)'), 'https://c.my.salesforce.com', 'and seen');
+select is(pg_temp.setter('null'), 'ada-works', 'and undone');
+select is((select count(*) from saas.salesforce_default), 0::bigint, 'in truth');
+update saas.membership set role = 'viewer' where user_id = :'vic' and org_id = :'works';
 
 --
 -- Settings
@@ -276,7 +313,8 @@ select is(pg_temp.as_member(:'bob', :'other', '(select is_complete from saas_api
 select is(pg_temp.ada('saas_api.complete_onboarding_step(''team'', false) -> ''team_at'''), 'null', 'a step is opened again');
 select is(pg_temp.ada(format('saas_api.set_preferences(%L)', bad)), '22023 invalid input ' || said, format('preferences of %s are none', left(coalesce(bad, 'NULL'), 20)))
   from (values (null, '(patch must be an object)'), ('[]', '(patch must be an object)'), ('{"x": "' || repeat('y', 16400) || '"}', '(patch must leave at most 16 kB)')) as v (bad, said);
-select is(pg_temp.ada('saas_api.set_preferences(''{"theme": "dark", "rows": 50, "x": null}'')')::jsonb, '{"completed_tours": [], "preferences": {"theme": "dark", "rows": 50}}', 'a person prefers things');
+select is(pg_temp.ada('saas_api.set_preferences(''{"theme": "dark", "rows": 50, "x": null, "y": {"z": null}}'')')::jsonb, '{"completed_tours": [], "preferences": {"theme": "dark", "rows": 50, "y": {"z": null}}}', 'a person prefers things: null removes a key, not what is in one');
+select pg_temp.ada('saas_api.set_preferences(''{"y": null}'')') is not null as ok \gset
 select is(pg_temp.ada('saas_api.set_preferences(''{"rows": null, "page": {"a": null}}'')')::jsonb -> 'preferences', '{"theme": "dark", "page": {"a": null}}', 'a patch is laid over them');
 select is(pg_temp.ada(format('saas_api.complete_tour(%L)', bad)), '22023 invalid input (tour must have 1 to 63 lower-case letters, digits, dots, hyphens and underscores)', format('%s is no tour', coalesce(bad, 'NULL')))
   from unnest(array['', 'A', ' a', repeat('a', 64), null]) bad;

@@ -212,6 +212,23 @@ select is(pg_temp.act(:'bob'::public.who, format('update app.customer set org_id
 select is(pg_temp.refusal(format('update app.customer set org_id = %L', :'ada_org_id')),
           '22023 the organization of a row cannot be changed', 'not even a superuser moves a row to another organization');
 select is(pg_temp.refusal('update app.customer set org_id = org_id, name = name'), 'accepted', 'the same again is no change');
+create function app.hand_over() returns trigger language plpgsql as 'begin new.org_id := ''00000000-0000-0000-0000-000000000001''; return new; end';
+create trigger hands_over before update on app.customer for each row execute function app.hand_over();
+select is(pg_temp.refusal($$update app.customer set name = 'mine'$$),
+          '22023 the organization of a row cannot be changed', 'nor does another trigger');
+drop trigger hands_over on app.customer;
+insert into app.event (org_id, at, id) values (:'ada_org_id', '2025-01-01', 7);
+select is(pg_temp.refusal(format('update app.event set org_id = %L, at = ''2026-01-01'' where id = 7', :'bob_org_id')),
+          '22023 the organization of a row cannot be changed', 'nor on the way to another partition');
+delete from app.event where id = 7;
+alter table app.event_2026 disable trigger saas_fixed_org_id;
+alter table app.document disable trigger saas_fixed_org_id;
+drop trigger saas_fixed_org_id on app.customer;
+create trigger saas_fixed_org_id after update of id on app.customer for each row execute function saas.audit_change();
+select alike(saas.protect('app.event'), E'alter table app.event_2026 enable trigger saas_fixed_org_id;\n--%', 'a disabled trigger is enabled, also of a partition');
+select alike(saas.protect('app.document'), E'alter table app.document enable trigger saas_fixed_org_id;\n--%', 'also of one table in a tree');
+select matches(saas.protect('app.customer'), '^drop trigger saas_fixed_org_id on app.customer;\ncreate trigger saas_fixed_org_id after update on app.customer [^\n]*\n--',
+               'and one that was replaced comes back');
 insert into app.by_org (org_id, id) values (:'ada_org_id', 1);
 select is(pg_temp.refusal(format('update app.by_org set org_id = %L', o.id)), '22023 the organization of a row cannot be changed',
           'a row does not move by its organization, to the same partition or another')
@@ -258,6 +275,13 @@ select is((select count(*) from pg_policy where polrelid in ('app.event_2027'::r
 select isnt(saas.protect('app.event', write => 'manage_billing'), '-- nothing to change', 'permissions can be changed');
 select set_eq($$select substring(pg_get_expr(coalesce(polqual, polwithcheck), polrelid) from '''(.*)''') from pg_policy where polrelid = 'app.event'::regclass$$,
               array['view_dashboard', 'manage_billing'], 'one without the other');
+create table app.dotted (id integer);
+select ok(saas.protect('app.dotted', 'shop.view_orders', 'shop.edit_orders') is not null, 'permissions of applications have points in their names');
+select unalike(saas.protect('app.dotted'), '%policy%', 'and stay when they are not given again');
+drop policy "saas: an organization deletes its own rows" on app.dotted;
+drop policy "saas: an organization adds rows of its own" on app.dotted;
+select is((select count(*) from regexp_matches(saas.protect('app.dotted'), 'org_if\(''shop.edit_orders''::text\)', 'g')), 2::bigint,
+          'policies that somebody dropped come back with the permission of those that are left');
 create table app.written (id integer);
 select ok(saas.protect('app.written', 'view_reports', 'manage_workflows') is not null, 'reading can ask for more than writing');
 grant select, insert, update on app.written to saas_user;
@@ -294,6 +318,9 @@ create server nowhere foreign data wrapper nowhere;
 create foreign table app.far (id integer) server nowhere;
 create table app.parts (id integer) partition by list (id);
 create foreign table app.parts_far partition of app.parts for values in (1) server nowhere;
+create table app.mother (id integer);
+create table app.father (id integer);
+create table app.child () inherits (app.mother, app.father);
 create table app.numbered (org_id bigint);
 create table app.made (a uuid, org_id uuid generated always as (a) stored);
 create table app.guessed (org_id uuid default gen_random_uuid());
@@ -303,6 +330,8 @@ create table app.half_open (org_id uuid);
 create policy "mine or public" on app.half_open for select using (org_id = saas.current_org_id() or true);
 create table app.case_open (org_id uuid);
 create policy "mine in a case" on app.case_open for select using (case when true then true else org_id = saas.current_org_id() end);
+create table app.named_open (org_id uuid);
+create policy "saas: an organization sees them all" on app.named_open using (true);
 create table app.service_open (org_id uuid);
 create policy "the service" on app.service_open to saas_service using (true);
 create policy "mine and new" on app.service_open for select using (org_id = (select saas.org_if('a b'') or (')) and org_id is not null);
@@ -316,6 +345,7 @@ select is(pg_temp.refusal(format('select saas.protect(%L)', t.name)), t.refusal,
     ('saas.connection', '42809 saas.connection is not a table of an application', 'tables of pg_saas'),
     ('app.event_2026', '22023 app.event_2026 is a part of app.event', 'partitions'),
     ('app.contract', '22023 app.contract is a part of app.document', 'inheriting tables'),
+    ('app.mother', '22023 app.child is a part of app.father too', 'tables that share a part with another'),
     ('app.parts', '42809 app.parts_far, a part of the table, is a foreign table', 'foreign partitions'),
     ('app.numbered', '42804 org_id of app.numbered is of type bigint', 'another type'),
     ('app.made', '55000 org_id of app.made is a generated column', 'generated org_id'),
@@ -323,6 +353,7 @@ select is(pg_temp.refusal(format('select saas.protect(%L)', t.name)), t.refusal,
     ('app.open', E'55000 app.open has policies that let rows of other organizations through\n"all of it": true', 'policies that are always true'),
     ('app.half_open', E'55000 app.half_open has policies that let rows of other organizations through\n"mine or public": ((org_id = saas.current_org_id()) OR true)', 'policies with a way around'),
     ('app.case_open', E'55000 app.case_open has policies that let rows of other organizations through\n"mine in a case":  CASE     WHEN true THEN true     ELSE (org_id = saas.current_org_id()) END', 'or a hidden one'),
+    ('app.named_open', E'55000 app.named_open has policies that let rows of other organizations through\n"saas: an organization sees them all": true', 'or one named like those of protect'),
     ('app.service_open', 'accepted', 'but not those for service roles, nor those that bind')) as t (name, refusal, what);
 select is(pg_temp.refusal('select saas.protect(null)'), '42P01 there is no such table', 'no table');
 select is(pg_temp.refusal('select saas.protect(0)'), '42P01 there is no such table', 'one that does not exist');
@@ -370,10 +401,45 @@ set role saas_user;
 select throws_ok($$select saas.protect('app.log')$$, '42501', null, 'tenants call nothing of this');
 reset role;
 
+-- Rows that policies hide from the owner belong to nobody, not to the caller's organization.
+create role saas_test_owner nologin;
+grant usage, create on schema app to saas_test_owner;
+grant usage on schema saas to saas_test_owner;
+grant execute on function saas.protect(regclass, text, text, boolean, boolean), saas.protection_plan(regclass, text, text, boolean, bigint),
+    saas.refuse_org_change(), saas.current_org_id(), saas.org_if(text) to saas_test_owner;
+create table app.hidden (id integer);
+insert into app.hidden values (1);
+alter table app.hidden owner to saas_test_owner;
+alter table app.hidden enable row level security;
+alter table app.hidden force row level security;
+begin;
+select saas.assume_identity((:'ada'::public.who).user_id, (:'ada'::public.who).org_id);
+set local role saas_test_owner;
+select is(pg_temp.refusal($$select saas.protect('app.hidden')$$), '23502 column "org_id" of relation "hidden" contains null values',
+          'rows that the owner does not see go to no organization');
+commit;
+drop table app.hidden;
+drop owned by saas_test_owner;
+drop role saas_test_owner;
+
+-- Names that are taken
+create table app.renamed (id integer primary key, up integer unique references app.renamed (up));
+select ok(saas.protect('app.renamed') is not null, 'a table is protected');
+alter table app.renamed rename to renamed_before;
+create table app.renamed (id integer primary key);
+select matches(saas.protect('app.renamed'), 'add constraint renamed_[0-9]+_saas_key unique', 'and another one that has its name later');
+alter table app.renamed_before drop constraint renamed_saas_key cascade;
+select ok(saas.protect('app.renamed_before') is not null, 'so is one that lost a key');
+select is(saas.protect(t) ~ E'(^|\n)[^-]', false, 'both stay as they are then') from unnest(array['app.renamed', 'app.renamed_before']::regclass[]) as t;
+
 -- What cannot be made composite
 create table app.target (id integer primary key);
+create table app.keyed2 (org_id uuid not null, id uuid not null, unique (id, org_id));
 create table app.stuck (target_id integer references app.target on update set null, elsewhere integer);
 create table app.outside (target_id integer references app.target);
+create table app.twisted (org_id uuid, other uuid, target_id integer,
+    foreign key (other, target_id) references app.renamed (org_id, id),
+    constraint twisted_fkey foreign key (org_id, other) references app.keyed2 (id, org_id));
 create view app.target_view as select * from app.target;
 create view app.safe_view with (security_invoker = true) as select * from app.target;
 create materialized view app.target_copy as select * from app.target_view;
@@ -388,6 +454,11 @@ select set_eq($$select l from regexp_split_to_table(saas.protect('app.target'), 
     'what needs a judgment is reported');
 select ok(saas.protect('app.stuck') ~ '-- foreign key stuck_target_id_fkey of app.stuck stays without org_id: its ON UPDATE would clear org_id too',
           'and what cannot carry org_id');
+
+select set_eq($$select l from regexp_split_to_table(saas.protect('app.twisted'), E'\n') as l where l ~ '^-- '$$,
+    array['-- foreign key twisted_fkey of app.twisted does not refer to the org_id of app.keyed2 by its own',
+          '-- foreign key twisted_other_target_id_fkey of app.twisted stays without org_id: another column refers to org_id'],
+    'nor what means another column by org_id');
 
 -- A column with data stays.
 insert into app.stuck (org_id) values (:'ada_org_id');
@@ -408,6 +479,28 @@ select results_eq(format($$select action, object_type, object_id, before, after 
                     ('row.deleted', 'app.target', '1', '{"id": 1, "org_id": "%1$s", "note": "changed"}', null)$$, :'ada_org_id'),
     'writes changes down, without what is named like a secret');
 
+-- Whoever owns a type writes its cast to json: the audit does not run it.
+create role saas_test_owner nologin;
+grant usage, create on schema app to saas_test_owner;
+set role saas_test_owner;
+create type app."a mood" as enum ('glad');
+create type app.pair as (mood app."a mood", n integer);
+create function app.to_json(app."a mood") returns json language plpgsql as
+    $$begin raise exception 'run as %', current_user; end$$;
+create cast (app."a mood" as json) with function app.to_json(app."a mood");
+reset role;
+create domain app.many as integer[];
+alter table app.target add "a ""mood" app."a mood", add moods app."a mood"[], add both_of app.pair, add many app.many, add ran boolean;
+insert into app.target (id, org_id, "a ""mood", moods, both_of, many) values (2, :'ada_org_id', 'glad', '{glad}', '(glad,1)', '{1,2}');
+delete from app.target where id = 2;
+select results_eq(format($$select before from saas.audit_event where org_id = %L and object_id = '2' and action = 'row.deleted'$$, :'ada_org_id'),
+    format($$values ('{"id": 2, "org_id": "%s", "note": null, "a \"mood": "glad", "moods": "{glad}", "both_of": "(glad,1)", "many": [1, 2], "ran": null}'::jsonb)$$,
+           :'ada_org_id'), 'values of types that others own are written as text');
+alter table app.target drop "a ""mood", drop moods, drop both_of, drop many, drop ran;
+drop cast (app."a mood" as json);
+drop owned by saas_test_owner;
+drop role saas_test_owner;
+
 --
 -- The guard
 --
@@ -427,6 +520,33 @@ select throws_ok('alter table guarded.b no force row level security; set constra
                  'protection is not lost');
 select throws_ok('alter table app.country set schema guarded; set constraints all immediate', '55000', 'guarded.country is not protected',
                  'a table cannot move there');
+select throws_ok('create policy "all of it" on guarded.b using (true); set constraints all immediate', '55000', 'guarded.b is not protected',
+                 'nor by one more policy');
+create policy "mine too" on guarded.b for select using (org_id = saas.current_org_id());
+select throws_ok('alter policy "mine too" on guarded.b using (true); set constraints all immediate', '55000', 'guarded.b is not protected',
+                 'nor by one that is changed');
+select throws_ok('alter schema guarded rename to before; create schema guarded create table a (id integer); set constraints all immediate',
+                 '55000', 'guarded.a is not protected', 'nor by tables made with their schema');
+create schema unguarded;
+create table unguarded.a (id integer);
+select throws_ok('alter schema guarded rename to before; alter schema unguarded rename to guarded; set constraints all immediate',
+                 '55000', 'guarded.a is not protected', 'nor by another schema of the name');
+drop schema unguarded cascade;
+create function pg_temp.hint_of(statement text) returns text language plpgsql as $$
+declare
+    hint text;
+begin
+    execute statement;
+    return 'accepted';
+exception when others then
+    get stacked diagnostics hint = pg_exception_hint;
+    return hint;
+end
+$$;
+select lives_ok('create table guarded.day (at date) partition by range (at); select saas.protect(''guarded.day''); set constraints all immediate',
+                'a partitioned table is guarded');
+select alike(pg_temp.hint_of($$create table guarded.day_1 partition of guarded.day default; set constraints all immediate$$),
+             'Run select saas.protect(''guarded.day'') %', 'with its partitions: the hint names the whole');
 select lives_ok('create table app.d (id integer); create temp table e (id integer); create view guarded.v as select 1; set constraints all immediate',
                 'other schemas, temporary tables and views are not its business');
 select is_empty('select * from saas_private.unguarded_table', 'it keeps no list');

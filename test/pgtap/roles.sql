@@ -130,6 +130,7 @@ set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0; set local 
 select name as force_parallel from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query') \gset
 set local :force_parallel = on;
 select saas.assume_identity(:'abe', :'acme') as ok \gset
+set local saas.restrict_sessions = off;
 set local session authorization saas_user;
 select count(*) as deals from public.deal \gset
 select count(*) filter (where saas.has_permission('crm.edit_deals') and not saas.has_permission('crm.no')) as held from public.deal \gset
@@ -170,6 +171,43 @@ select throws_ok($$select saas.register_permission('app.more', 'd')$$, 'PT409', 
 select lives_ok($$select saas.register_permission('app.p50', 'other')$$, 'those that are there can still be changed');
 select is(pg_temp.acme(:'ada', 'cardinality(saas.current_permissions())'), '63', 'an owner holds all of them');
 select is(pg_temp.may(:'ada', :'acme', 'app.p50') and not pg_temp.may(:'ada', :'acme', 'app.p51'), true, 'up to the last');
+
+-- Withdrawn ones
+select is(tenants.answer('saas.unregister_permission(''crm.edit_deals'')'), E'PT409\nthe permission is in use\n' || jsonb_build_object('policies', '["deals on public.deal"]'::jsonb,
+          'roles', jsonb_build_array(jsonb_build_object('org_id', :'acme', 'role', 'dealer')))::text, 'a permission that a policy names and a role holds stays, and both are said');
+select throws_ok(format('select saas.unregister_permission(%L)', bad), 'PT404', 'permission not found', format('%s is not withdrawn', coalesce(bad, 'NULL')))
+  from unnest(array[null, '', 'app.no', 'view_dashboard']) bad;
+set role saas_user;
+select throws_ok($$select saas.unregister_permission('app.p2')$$, '42501', null, 'nor does a tenant withdraw one');
+reset role;
+update saas.membership set role = 'admin' where user_id = :'mia';
+select saas.register_permission('app.p2', 'd', '{admin}') as ok \gset
+select pg_temp.acme(:'mia', 'saas_api.create_api_key(''p'', ''{app.p2,view_dashboard}'')')::jsonb ->> 'key' as app_key \gset
+begin;
+select saas.unregister_permission('app.p2') as ok \gset
+select pg_temp.may(:'ada', :'acme', 'app.p2') as meanwhile \gset
+rollback;
+select is(:'meanwhile' || ' ' || pg_temp.may(:'ada', :'acme', 'app.p2'), 'f true', 'a withdrawal that is rolled back is forgotten');
+set role saas_operator;
+select lives_ok($$select saas.unregister_permission('app.p2')$$, 'an operator withdraws a permission that nothing uses');
+reset role;
+select throws_ok($$select saas.unregister_permission('app.p2')$$, 'PT404', 'permission not found', 'once');
+select is(pg_temp.may(:'ada', :'acme', 'app.p2'), false, 'owners hold it no more');
+select is(pg_temp.acme(:'ada', 'cardinality(saas.current_permissions())'), '62', 'nor is it told');
+begin; select saas.authenticate(:'app_key') as ok \gset
+select is(saas.current_permissions(), '{view_dashboard}', 'an API key does without it'); commit;
+select is(pg_temp.acme(:'ada', '(select count(*) from saas_api.permissions p where p.name = ''app.p2'')'), '0', 'the list of permissions does not show it');
+select is(pg_temp.field(:'ada', 'saas_api.create_role(''user_of_p2'', ''{app.p2}'', 5)'), '22023 permissions', 'no role is made of it');
+select is(saas.explain_access(:'ada', 'app.p2', :'acme') #>> '{reasons,0,reason}', 'there is no such permission: nobody holds it', 'explain_access says so');
+select throws_ok($$select saas.register_permission('app.more', 'd')$$, 'PT409', 'all 50 permissions of applications are registered', 'its place is nobody else''s while identities of before may have its bit');
+select is((select number from saas.permission where name = 'app.p2'), 14, 'it keeps its number');
+select lives_ok($$select saas.register_permission('app.p2', 'd')$$, 'the name can be registered again');
+select is(pg_temp.may(:'ada', :'acme', 'app.p2'), true, 'and is held as before');
+select lives_ok($$select saas.unregister_permission('app.p2')$$, 'and withdrawn');
+update saas.permission set withdrawn_at = pg_postmaster_start_time() - interval '1 second' where name = 'app.p2';
+select lives_ok($$select saas.register_permission('app.more', 'd')$$, 'when the server has been started since, its place is free');
+select is((select string_agg(name, ' ') from saas.permission where number = 14), 'app.more', 'for another one');
+select is((select string_agg(action, ' ' order by id) from saas.audit_event where object_id = 'app.p2' and action like 'permission.un%'), 'permission.unregistered permission.unregistered', 'the audit of the platform knows it');
 
 -- explain_access
 create function pg_temp.explain(asker uuid, who uuid, permission text) returns text language sql as $$

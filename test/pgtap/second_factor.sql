@@ -355,5 +355,9 @@ call pg_temp.until_used('eve');
 select results_eq($$select c.used_at is not null, count(*) from saas_private.recovery_code c
                      where c.user_id = pg_temp.user_id('eve') group by 1 order by 1$$,
                   $$values (false, 9::bigint), (true, 1)$$, 'is written down as used, and no other');
+select results_eq($$select distinct e.action, e.actor_id is not null from saas.audit_event e
+                     where e.action ~ 'second_factor_(en|dis)abled|recovery_codes' and e.org_id = '00000000-0000-0000-0000-000000000000' order by 1$$,
+                  $$values ('user.recovery_codes_replaced', true), ('user.second_factor_disabled', true), ('user.second_factor_enabled', true)$$,
+                  'what becomes of factors is in the audit');
 
 select * from finish();

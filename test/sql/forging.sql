@@ -19,8 +19,9 @@ create view who as select saas.is_authenticated() as authenticated, saas.current
 grant select on who to saas_user, saas_anon;
 
 --
--- As a tenant's role
+-- As a tenant's role, to whom ALTER ROLE is refused anyway
 --
+set saas.restrict_sessions = off;
 set role saas_user;
 set saas.identity = :'forged';
 set session saas.identity = :'forged';

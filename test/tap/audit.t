@@ -74,6 +74,15 @@ ok( $node->poll_query_until('postgres', "select count(*) = 1 from saas.audit_eve
 	"but an event of the tenant's audit");
 is(sql("select login from saas.audit_event where org_id = '$org' and action = 'ticket.opened'"), 'helper', 'after the ticket');
 
+# A look at mail is a way into an account.
+my $mail = sql("select id from saas.outbox where recipient = '" . $acme->email . "' limit 1");
+($status, undef, $error) = $node->psql('postgres', "begin; select saas.read_mail('$mail'); rollback", extra_params => [ '-U', 'helper' ]);
+is($status, 0, 'an operator reads a mail and rolls back') or diag($error);
+ok( $node->poll_query_until('postgres', "select count(*) = 1 from saas.audit_event e
+		where e.org_id = '$org' and e.action = 'mail.read' and e.object_id = '$mail' and e.source = 'operator' and e.login = 'helper'
+		  and e.actor_id is null and e.ticket_id is not null and e.after ->> 'template' is not null"),
+	"that too is an event of the tenant's audit");
+
 # A forged head is said in the log.
 my $offset = $node->log_size;
 sealed_ok('all is sealed');
@@ -94,6 +103,16 @@ ok( $node->poll_query_until('postgres', "select count(*) = 0 from saas.audit_eve
 	'the audit of an organization that is gone goes too');
 like(sql("select is_intact, checked, last_sequence from saas.verify_audit('" . $other->org_id . "')"),
 	qr/^t\|0\|[1-9]/, 'but for the head of its chain');
+
+# A superuser who deletes what must be there gets an error, no crash.
+sql('create table kept as select * from saas_private.audit_sealing; delete from saas_private.audit_sealing');
+($status, undef, $error) = $node->psql('postgres', 'call saas.seal_audit()');
+isnt($status, 0, 'without its row sealing fails');
+like($error, qr/a row of pg_saas' own tables is missing/, 'and says why');
+is(sql("select unsealed from saas.verify_audit('$org')"), 1, 'what waits for its seal is still counted');
+sql('insert into saas_private.audit_sealing select * from kept; drop table kept');
+ok( $node->poll_query_until('postgres', 'select is_intact and unsealed = 0 and checked > 0 from saas.verify_audit(null)'),
+	'with it the worker goes on');
 
 $node->stop;
 unlike($node->log_since(0), qr/terminated by signal|PANIC/, 'no process crashed');

@@ -38,6 +38,7 @@ $node->safe_psql('postgres', qq{
 	create table public.kept (id uuid primary key, kept_by uuid references public.kept on delete set null);
 	select saas.protect('public.kept', 'view_dashboard');
 	select saas.guard_schema('public', 'refuse');
+	select saas.harden();
 	select saas_api.sign_in('} . $acme->email . q{', '} . $acme->password . q{');
 	select saas.open_ticket('} . $acme->org_id . q{', 'a look', '2 hours')});
 $acme->sql(q{select saas_api.create_api_key('deploy', array['view_dashboard'])});

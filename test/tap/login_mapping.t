@@ -82,11 +82,14 @@ is(as_login('bi_acme', "begin; set transaction isolation level repeatable read; 
 	'acme owner', 'BEGIN and SET leave the isolation level open');
 is(as_login('bi_acme', 'begin; declare c cursor for select body from note order by 1; fetch 2 from c; commit'),
 	"Acme 1\nAcme 2", 'with a cursor');
-like(as_login('bi_acme', 'declare c cursor with hold for select body from note'), qr/25001/,
+like(as_login('bi_acme', 'declare c cursor with hold for select body from note'), qr/0A000/,
 	'but not one WITH HOLD');
 is(as_login('bi_acme', "copy note to stdout") =~ s/^.*\t//mgr, "Acme 1\nAcme 2\nAcme 3", 'with COPY');
+like(as_login('bi_acme', 'explain select from note'), qr/PT403.*EXPLAIN is not allowed to tenants/, 'EXPLAIN only when');
+sql('alter role bi_acme set saas.restrict_sessions = off');
 is(as_login('bi_acme', "explain (costs off, analyze, summary off, timing off) select from note") =~ /actual rows=3/, 1,
-	'with EXPLAIN');
+	'a superuser has turned saas.restrict_sessions off for it');
+sql('alter role bi_acme reset saas.restrict_sessions');
 my $force = sql(q{select name from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query')});
 is(as_login('bi_acme', <<"SQL"), "on\nt\n3", 'in parallel workers');
 set $force = on; set parallel_setup_cost = 0; set min_parallel_table_scan_size = 0;

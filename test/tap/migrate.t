@@ -38,8 +38,9 @@ like(error_of('select saas.migrate()'), qr/55000.*HINT:  Run select saas\.instal
 	'saas.migrate() needs saas.install() first');
 like(error_of("select $_"), qr/55000.*HINT:  Run select saas\.install\(\)/s, "$_ too")
   foreach "saas.uninstall('postgres')", 'saas.adopt()', "saas_api.sign_in('a\@example.com', 'correct horse')",
-  'saas_api.jwks()';
+  'saas_api.jwks()', 'saas.verify_audit(null)', 'saas.audit_checkpoint(null)', 'saas.prune_audit(null, now())';
 like(error_of('call saas.poll()'), qr/55000.*HINT:  Run select saas\.install\(\)/s, 'call saas.poll() too');
+like(error_of('call saas.seal_audit()'), qr/55000.*HINT:  Run select saas\.install\(\)/s, 'call saas.seal_audit() too');
 sql(q{create role plain;
 	grant usage on schema saas, saas_private to plain;
 	grant execute on all functions in schema saas, saas_private to plain});

@@ -130,6 +130,15 @@ say_to($user, $late);
 say_to($operator, "select saas.register_permission('crm.view', 'd');");
 is(say_to($user, "select saas.has_permission('crm.view'); commit;"), 'f', 'an identity does not get what is registered after it');
 is(say_to($user, "begin; select saas.assume_identity(user_id, org_id) from public.team; select saas.has_permission('crm.view'); commit;"), "\nt", 'but the next one does');
+# A withdrawn permission's bit goes to no other while a transaction of before runs.
+say_to($user, $late);
+say_to($operator, "select saas.unregister_permission('crm.view'), saas.register_permission('crm.more', 'd');");
+is(say_to($user, "select saas.has_permission('crm.view'), saas.has_permission('crm.more'), cardinality(saas.current_permissions()); commit;"), 'f|f|14',
+	'an identity of before holds neither what was withdrawn nor what came after');
+is(say_to($user, "$late select saas.has_permission('crm.view'), saas.has_permission('crm.more'), cardinality(saas.current_permissions()); commit;"), "\nf|t|15",
+	'the next one holds what came');
 $node->restart;
 is(sql($ask), "\nt", 'a restart forgets nothing');
+sql("select saas.register_permission('crm.again', 'd')");
+is(sql("select string_agg(name || ' ' || number, ', ' order by number) from saas.permission"), 'crm.edit 13, crm.again 14, crm.more 15', 'but makes the place of a withdrawn permission free');
 done_testing();

@@ -150,8 +150,13 @@ chmod 0777, "$dir/open" or die "chmod: $!";
 refused_ok(qr/F0000: .*others may write its directory/, 'but not when others may write above where the link leads');
 use_file("$dir/open/closed/key");
 refused_ok(qr/F0000: .*others may write its directory/, 'nor when they may write further up');
+$node->safe_psql('postgres', 'call saas.seal_audit()');
 use_file('');
 refused_ok(qr/55000: no master key is configured/, 'no file at all');
+$node->safe_psql('postgres', "select saas_private.audit('thing.made', 'thing', null, null, null, '" . $ada->org_id . "')");
+like(key_error($_), qr/55000: no master key is configured/, "$_ needs one")
+  foreach 'call saas.seal_audit()', map { "select $_" } "saas.verify_audit('" . $ada->org_id . "')",
+  "saas.audit_checkpoint('" . $ada->org_id . "')", "saas.prune_audit('" . $ada->org_id . "', now() - interval '31 days')";
 like($ada->error_of('select saas.seal(\'x\', \'note\')'), qr/55000: no master key is configured/, 'without one a tenant seals nothing');
 is($ada->sql('select saas.current_org_id()'), $ada->org_id, 'and everything else goes on');
 use_file($key_file);

@@ -1,9 +1,13 @@
 """fault_params.py: a fault's parameters, from a query string or from a rule's JSON."""
 
 
+import asyncio
+
+
 class FaultParams:
-    def __init__(self, values):
+    def __init__(self, values, released=None):
         self.values = values
+        self.released = released or asyncio.Event()
 
     def number(self, name, default, least=0, most=1 << 40):
         value = self.values.get(name, default)

@@ -1,5 +1,7 @@
 """fault_rules.py: which coming requests are to be answered wrongly, and how often."""
 
+import asyncio
+
 RESERVED = ("path", "fault", "times", "skip", "org", "method")
 
 
@@ -13,6 +15,7 @@ class FaultRule:
         self.left = count_of(spec, "times", None)
         self.skip = count_of(spec, "skip", 0)
         self.hits = 0
+        self.released = asyncio.Event()  # set when the rule is deleted
         self.params = {k: v for k, v in spec.items() if k not in RESERVED}
 
     def applies(self, request, registry):
@@ -41,9 +44,11 @@ class FaultRules:
         return rule
 
     def clear(self, number=None):
-        before = len(self.rules)
-        self.rules = [r for r in self.rules if number is not None and r.number != number]
-        return before - len(self.rules)
+        removed = [r for r in self.rules if number is None or r.number == number]
+        self.rules = [r for r in self.rules if r not in removed]
+        for rule in removed:
+            rule.released.set()
+        return len(removed)
 
     def match(self, request):
         """The oldest rule that applies and has turns left; using it takes one."""

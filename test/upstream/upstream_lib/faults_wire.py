@@ -41,6 +41,13 @@ async def slow_body(connection, request, genuine, params):
     return request.keep_alive
 
 
+async def held(connection, request, genuine, params):
+    """The genuine answer, once the rule has been deleted: never without one."""
+    await params.released.wait()
+    await connection.send(encode(genuine, request))
+    return request.keep_alive
+
+
 async def stall(connection, request, genuine, params):
     if params.flag("after_header"):
         payload = encode(Response(200, genuine.body, genuine.headers), request)
@@ -162,10 +169,10 @@ async def endless_headers(connection, request, genuine, params):
 
 
 WIRE_FAULTS = {
-    "slow-header": slow_header, "slow-body": slow_body, "stall": stall, "endless": endless, "huge": huge,
-    "gzip-bomb": gzip_bomb, "reset": reset, "truncated": truncated, "close": close, "drop": drop,
+    "slow-header": slow_header, "slow-body": slow_body, "held": held, "stall": stall, "endless": endless,
+    "huge": huge, "gzip-bomb": gzip_bomb, "reset": reset, "truncated": truncated, "close": close, "drop": drop,
     "not-http": not_http, "endless-headers": endless_headers,
 }
 
 # What these send is the genuine answer or begins like it, so asking for it must take effect.
-MADE_OF_THE_GENUINE_ANSWER = frozenset(("slow-header", "slow-body", "reset", "truncated", "drop"))
+MADE_OF_THE_GENUINE_ANSWER = frozenset(("slow-header", "slow-body", "held", "reset", "truncated", "drop"))

@@ -94,7 +94,7 @@ class Server:
             endpoint = self.rest_api.answer if request.path.startswith(b"/services/data/") else not_found
         rule = self.fault_rules.match(request) if self.fault_rules.rules else None
         if rule is not None:
-            self.misbehave(connection, request, rule.fault, FaultParams(rule.params), endpoint)
+            self.misbehave(connection, request, rule.fault, FaultParams(rule.params, rule.released), endpoint)
             return
         self.give(connection, request, self.guarded(endpoint, request))
 
