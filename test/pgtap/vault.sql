@@ -109,6 +109,37 @@ select is_empty(
                 and vault.as_tenant('ada', format('saas.unseal(%%L, ''note'', ''row 1'')', a.value)) <> %L$$, :'closed'),
     'one whose form is right answers as one of another purpose');
 
+-- Changed at random: bytes exchanged, cut out, doubled, drawn; several changes each.
+select setseed(0.4711);
+create function vault.mutated(bytes bytea) returns bytea
+language plpgsql volatile as $$
+declare
+    result bytea := bytes;
+    place integer;
+begin
+    for i in 1 .. 1 + floor(random() * 4)::integer loop
+        place := floor(random() * greatest(length(result), 1))::integer;
+        result := case floor(random() * 5)::integer
+            when 0 then set_byte(result, place, floor(random() * 256)::integer)
+            when 1 then substr(result, 1, place) || substr(result, place + 2)
+            when 2 then substr(result, 1, place) || substr(result, greatest(place - 3, 1))
+            when 3 then substr(result, place + 1) || substr(result, 1, place)
+            else overlay(result placing int4send(floor(random() * 2147483647)::integer) from place + 1) end;
+        exit when length(result) = 0;
+    end loop;
+    return result;
+end
+$$;
+create table vault.fuzzed as
+select m.bytes, vault.from_bytes(m.bytes) as value
+  from (select vault.mutated(:'bytes'::bytea) as bytes from generate_series(1, 3000)) m
+ where m.bytes <> :'bytes'::bytea;
+select cmp_ok((select count(*) from vault.fuzzed), '>', 2500::bigint, 'thousands were changed');
+select set_eq(
+    format($$select answer from vault.fuzzed f,
+                    vault.as_tenant('ada', format('saas.unseal(%%L, ''note'', ''row 1'')', f.value)) as answer$$),
+    array[:'closed', :'invalid'], 'none opens, none crashes, and all are refused in one of two ways');
+
 -- Input
 
 select is(vault.as_tenant('ada', format('%L::saas.sealed', input)), :'invalid', format('%s is refused and not quoted', what))
