@@ -284,3 +284,6 @@ grant execute on function
     to saas_owner;
 grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
 grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json() to saas_service;
+
+-- Rotation of the vault's keys.
+grant execute on function saas_private.sealed_columns() to saas_service;
