@@ -30,12 +30,15 @@ create table saas_private.key_rotation (
     id uuid primary key default saas.uuidv7(),
     only_org_id uuid,
     started_at timestamptz not null default clock_timestamp(),
+    made_before timestamptz not null,
     finished_at timestamptz,
     resealed_count bigint not null default 0
 );
 create unique index key_rotation_one_unfinished on saas_private.key_rotation ((finished_at is null)) where finished_at is null;
 comment on table saas_private.key_rotation is
-'Rotations of data keys; one without finished_at goes on with the next call saas.rotate_data_keys(), which makes no new version of a key that is newer than started_at.';
+'Rotations of data keys; one without finished_at goes on with the next call saas.rotate_data_keys().';
+comment on column saas_private.key_rotation.made_before is
+'Keys whose current version was made before get a new one: what is done is not done again.';
 comment on column saas_private.key_rotation.only_org_id is 'The one organization whose key it rotates; NULL: all keys.';
 alter table saas_private.key_rotation enable row level security;
 alter table saas_private.key_rotation force row level security;

@@ -12,6 +12,7 @@
 #include "utils/guc.h"
 
 char	   *saas_master_key_file = NULL;
+int			saas_data_key_grace = 604800;
 int			saas_bcrypt_cost = 11;
 int			saas_access_token_lifetime = 900;
 int			saas_invitation_lifetime = 172800;
@@ -135,6 +136,11 @@ define_identity_settings(void)
 							   "Lines \"version:64 hex digits\"; the highest version is current. Must belong to the server's user (or root) and be readable by nobody else.",
 							   &saas_master_key_file, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.data_key_grace",
+							"How long a superseded data key stays at least.",
+							"For values that were sealed in one transaction and are stored in another. It is dropped by the rotation that finds nothing under it afterwards.",
+							&saas_data_key_grace, 604800, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.bcrypt_cost",
 							"Cost of password hashes: each step doubles their time.",
 							NULL, &saas_bcrypt_cost, 11, 10, 16,

@@ -11,6 +11,7 @@
 #include "pure/client_address.h"
 
 extern char *saas_master_key_file;
+extern int	saas_data_key_grace;	/* s */
 extern int	saas_bcrypt_cost;
 extern int	saas_access_token_lifetime; /* s */
 extern char *saas_jwt_issuer;
