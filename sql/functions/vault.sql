@@ -107,7 +107,7 @@ begin
         as c (relation_name, column_name, role, is_platform, purpose, context);
     return query
     select c.oid, format('%I.%I', n.nspname, c.relname), format('%I', a.attname), pg_get_userbyid(c.relowner)::text,
-           false, true, s.purpose, coalesce(format('t.%I::text', s.context_column), quote_literal(''))
+           false, true, s.purpose, case when s.context_column is null then quote_literal('') else format('t.%I::text', s.context_column) end
       from saas_private.sealed_column s
       join pg_class c on c.oid = s.relation
       join pg_namespace n on n.oid = c.relnamespace
