@@ -18,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -196,37 +197,58 @@ tid_array(const ItemPointerData *rows, int count)
 	return construct_array(items, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT);
 }
 
-static SPIPlanPtr
-prepare_update(const SaasSealedColumn *column)
+/* Rows and what they hold from now on. */
+typedef struct Replacement
 {
-	Oid			sealed = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("sealed"),
-										 ObjectIdGetDatum(get_namespace_oid("saas", false)));
-	Oid			types[3] = {sealed, OIDOID, TIDOID};
-	SPIPlanPtr	plan = SPI_prepare(psprintf("update %s as t set %s = $1 where t.tableoid = $2 and t.ctid = $3",
-											column->relation_name, column->column), 3, types);
+	Datum	   *relations;
+	Datum	   *rows;
+	Datum	   *values;
+	int			count;
+} Replacement;
 
-	if (plan == NULL)
-		elog(ERROR, "could not prepare to re-seal %s", column->relation_name);
-	return plan;
+static void
+add_row(Replacement *replacement, HeapTuple row, TupleDesc desc, const SaasReseal *reseal)
+{
+	bool		is_null;
+	Datum		context = SPI_getbinval(row, desc, 4, &is_null);
+	struct varlena *sealed = seal_again(reseal, SPI_getbinval(row, desc, 3, &is_null),
+										is_null ? "" : TextDatumGetCString(context));
+	int			i = replacement->count++;
+
+	replacement->relations[i] = SPI_getbinval(row, desc, 1, &is_null);
+	replacement->rows[i] = SPI_getbinval(row, desc, 2, &is_null);
+	replacement->values[i] = PointerGetDatum(sealed);
+}
+
+static Oid
+sealed_type(void)
+{
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("sealed"),
+						   ObjectIdGetDatum(get_namespace_oid("saas", false)));
 }
 
 static void
-update_row(SPIPlanPtr plan, HeapTuple row, TupleDesc desc, Batch *step)
+update_rows(const Replacement *replacement, const SaasSealedColumn *column)
 {
-	Datum		values[3];
-	bool		is_null;
-	Datum		context = SPI_getbinval(row, desc, 4, &is_null);
-	struct varlena *sealed = seal_again(step->reseal, SPI_getbinval(row, desc, 3, &is_null),
-										is_null ? "" : TextDatumGetCString(context));
+	Oid			sealed = sealed_type();
+	Oid			types[3] = {OIDARRAYOID, TIDARRAYOID, get_array_type(sealed)};
+	int			count = replacement->count;
+	Datum		values[3] = {
+		PointerGetDatum(construct_array(replacement->relations, count, OIDOID, sizeof(Oid), true,
+										TYPALIGN_INT)),
+		PointerGetDatum(construct_array(replacement->rows, count, TIDOID, sizeof(ItemPointerData), false,
+										TYPALIGN_SHORT)),
+		PointerGetDatum(construct_array(replacement->values, count, sealed, -1, false, TYPALIGN_INT))
+	};
 
-	values[0] = PointerGetDatum(sealed);
-	values[1] = SPI_getbinval(row, desc, 1, &is_null);
-	values[2] = SPI_getbinval(row, desc, 2, &is_null);
-	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_UPDATE || SPI_processed != 1)
+	if (SPI_execute_with_args(psprintf("update %s as t set %s = n.value"
+									   "  from unnest($1, $2, $3) as n (relation, place, value)"
+									   " where t.ctid = n.place and t.tableoid = n.relation",
+									   column->relation_name, column->column),
+							  3, types, values, NULL, false, 0) != SPI_OK_UPDATE || SPI_processed != count)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("%s does not let its row be updated", step->reseal->column->relation_name)));
-	step->done++;
+				 errmsg("%s does not let its rows be updated", column->relation_name)));
 }
 
 static void
@@ -239,8 +261,8 @@ reseal_rows(void *arg)
 		PointerGetDatum(tid_array(step->rows, step->count)), UUIDPGetDatum(&step->reseal->org_id)
 	};
 	SaasRunAs	state;
-	SPIPlanPtr	plan;
 	SPITupleTable *found;
+	Replacement replacement = {0};
 	uint64		count;
 
 	step->seen = step->done = 0;
@@ -254,14 +276,19 @@ reseal_rows(void *arg)
 		elog(ERROR, "could not read sealed values of %s", column->relation_name);
 	found = SPI_tuptable;
 	count = step->seen = SPI_processed;
-	plan = prepare_update(column);
+	replacement.relations = palloc(sizeof(Datum) * Max(count, 1));
+	replacement.rows = palloc(sizeof(Datum) * Max(count, 1));
+	replacement.values = palloc(sizeof(Datum) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 	{
 		bool		is_null;
 
 		if (is_old(step->reseal, SPI_getbinval(found->vals[i], found->tupdesc, 3, &is_null)))
-			update_row(plan, found->vals[i], found->tupdesc, step);
+			add_row(&replacement, found->vals[i], found->tupdesc, step->reseal);
 	}
+	if (replacement.count > 0)
+		update_rows(&replacement, column);
+	step->done = replacement.count;
 	SaasRunAsEnd(&state);
 }
 

@@ -201,7 +201,8 @@ read_current(void)
 	HASHCTL		info = {
 		.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(Current),.hcxt = CurrentMemoryContext
 	};
-	HTAB	   *table = hash_create("current data keys", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HTAB	   *table = hash_create("current data keys", 256, &info,
+									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	SaasRunAs	state;
 	uint64		count;
 
@@ -276,7 +277,8 @@ usage_arrays(const SaasSealedUsage *usage, Datum *values)
 		versions[i++] = Int32GetDatum(use->key.version);
 	}
 	values[0] = SaasUuidArray(orgs, count);
-	values[1] = PointerGetDatum(construct_array(versions, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	values[1] = PointerGetDatum(construct_array(versions, count, INT4OID, sizeof(int32), true,
+												TYPALIGN_INT));
 }
 
 void

@@ -244,20 +244,19 @@ is(good_notes(), 1001, 'and opens');
 sql(q{
 	create function app.wait() returns trigger language plpgsql as $$
 	begin
-		while not pg_catalog.pg_try_advisory_xact_lock_shared(4711) loop
-			perform pg_catalog.pg_sleep(0.01);
-		end loop;
+		perform pg_catalog.set_config('lock_timeout', '0', true);
+		perform pg_catalog.pg_advisory_xact_lock_shared(4711);
 		return new;
 	end $$;
 	create trigger wait before update on app.note for each row when (new.id = 777) execute function app.wait()});
 say_to($holder, 'select pg_advisory_lock(4711);');
 my $killed = IPC::Run::start([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr('postgres'), '-c', 'call saas.rotate_data_keys()' ],
 	'<', \'', '>', \my $killed_out, '2>&1', IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-$node->poll_query_until('postgres', "select exists (select from pg_stat_activity where query = 'call saas.rotate_data_keys()' and wait_event = 'PgSleep')")
+$node->poll_query_until('postgres', "select exists (select from pg_stat_activity where query = 'call saas.rotate_data_keys()' and wait_event = 'advisory')")
   or die 'the rotation does not come to the row';
 ($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\ncall saas.rotate_data_keys()");
 like($err, qr/55P03: another rotation of data keys is running/, 'there is one rotation at a time');
-my $pid = sql("select pid from pg_stat_activity where query = 'call saas.rotate_data_keys()' and wait_event = 'PgSleep'");
+my $pid = sql("select pid from pg_stat_activity where query = 'call saas.rotate_data_keys()' and wait_event = 'advisory'");
 kill 'KILL', $pid;
 $killed->finish;
 like($killed_out, qr/terminat|server closed|connection/i, 'the rotation is killed');
