@@ -120,9 +120,8 @@ SaasKeyringInit(void)
 
 /* version 0 looks for the current key. */
 static CacheEntry *
-find_cached(const pg_uuid_t *org_id, int version)
+search_cache(const pg_uuid_t *org_id, int version)
 {
-	forget_stale();
 	for (int i = 0; i < CACHE_SIZE; i++)
 	{
 		CacheEntry *entry = &cache[i];
@@ -136,6 +135,13 @@ find_cached(const pg_uuid_t *org_id, int version)
 		}
 	}
 	return NULL;
+}
+
+static CacheEntry *
+find_cached(const pg_uuid_t *org_id, int version)
+{
+	forget_stale();
+	return search_cache(org_id, version);
 }
 
 static CacheEntry *
@@ -344,6 +350,7 @@ unwrap(KeyRow *row, uint8_t *key)
 	SaasWipe(&masters, sizeof(masters));
 }
 
+/* Into the generation of the last look into the cache, which came before the row was read. */
 static CacheEntry *
 take(KeyRow *row, bool is_current)
 {
@@ -351,7 +358,9 @@ take(KeyRow *row, bool is_current)
 	CacheEntry *entry;
 
 	unwrap(row, key);
-	entry = oldest_entry();
+	entry = search_cache(&row->wrapped.org_id, row->wrapped.version);
+	if (entry == NULL)
+		entry = oldest_entry();
 	entry->key.org_id = row->wrapped.org_id;
 	entry->key.version = row->wrapped.version;
 	memcpy(entry->key.key, key, sizeof(key));
@@ -367,7 +376,7 @@ take(KeyRow *row, bool is_current)
 static void
 count_use(CacheEntry *entry)
 {
-	if (pg_prng_uint64(&pg_global_prng_state) % SAAS_KEY_BLOCK != 0)
+	if (pg_prng_uint64(&pg_global_prng_state) % SAAS_KEY_BLOCK != 0 || RecoveryInProgress())
 		return;
 	entry->is_current = false;
 	SaasNoteDown("data_key_used", &entry->key.org_id,

@@ -369,7 +369,9 @@ SaasRotationDrop(const SaasSealedUsage *usage, TimestampTz retired_before, SaasO
 void
 SaasRotationFinish(const SaasRotation *rotation, int64 resealed, bool is_finished)
 {
-	Datum		values[3] = {UUIDPGetDatum(&rotation->id), Int64GetDatum(resealed), BoolGetDatum(is_finished)};
+	Datum		values[3] = {
+		UUIDPGetDatum(&rotation->id), Int64GetDatum(resealed), BoolGetDatum(is_finished)
+	};
 	SaasRunAs	state;
 
 	SaasRunAsBegin(&state, "saas_service");

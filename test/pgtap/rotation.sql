@@ -244,6 +244,29 @@ select results_eq('select subject, value from rotation.facts(''unregistered_colu
                   'a copy in an array is named too');
 drop materialized view app.copy;
 
+-- A partitioned table
+
+create table app.event (org_id uuid not null, id integer not null, body saas.sealed, primary key (org_id, id)) partition by range (id);
+create table app.event_1 partition of app.event for values from (1) to (100);
+create table app.event_2 partition of app.event for values from (100) to (200);
+select is(rotation.refusal('select saas.register_sealed_column(''app.event_1'', ''body'', ''event'')'),
+          '22023 | invalid input | [{"field": "relation", "message": "must be a table of an application, not temporary and no partition"}]', 'a partition is not registered');
+select is(rotation.refusal('select saas.register_sealed_column(''app.event'', ''body'', ''event'', ''id'')'), 'accepted', 'the whole is');
+create function rotation.add_events(name text) returns void language plpgsql as $$
+begin
+    perform saas.assume_identity(t.user_id, t.org_id) from rotation.tenant t where t.name = add_events.name;
+    insert into app.event select saas.current_org_id(), n, saas.seal('event ' || n, 'event', n::text) from generate_series(1, 199) n;
+end
+$$;
+select rotation.add_events('ada') as ok \gset
+select max(version) as version_before from saas_private.data_key where org_id = :'ada' \gset
+call saas.rotate_data_keys(:'ada');
+select is(rotation.named('app.event_1', 'body') || rotation.named('app.event_2', 'body'), array[:version_before + 1, :version_before + 1],
+          'every partition is sealed again');
+select is(rotation.as_tenant('ada', '(select count(*) from app.event e where saas.unseal(e.body, ''event'', e.id::text) = ''event '' || e.id)'), '199', 'and opens');
+drop table app.event;
+select is((select count(*) from saas_private.sealed_columns() c where c.relation_name = 'app.event'), 0::bigint, 'a dropped table is no matter of rotations');
+
 -- A table that refuses
 
 create function app.refuse() returns trigger language plpgsql as $$ begin raise exception 'not today'; end $$;
@@ -260,7 +283,7 @@ select is((select old_values from rotation.old), 0::numeric, 'until it lets them
 
 update saas_private.data_key set created_at = now() - interval '40 days' where org_id = :'eve';
 call saas.rotate_data_keys(older_than => '30 days');
-select is((select max(version) from saas_private.data_key where org_id = :'ada'), 4, 'what is young gets no new version');
+select is((select max(version) from saas_private.data_key where org_id = :'ada'), 5, 'what is young gets no new version');
 select cmp_ok((select max(version) from saas_private.data_key where org_id = :'eve'), '>', 1, 'what is old does');
 
 -- An unfinished rotation
@@ -269,7 +292,7 @@ insert into saas_private.key_rotation (made_before) values (clock_timestamp());
 select results_eq('select value from rotation.facts(''unfinished_rotation'')', array[0::bigint], 'the status names an unfinished rotation');
 select saas_private.next_data_key(:'ada', 1::bigint << 31) as version \gset
 call saas.rotate_data_keys();
-select is((select max(version) from saas_private.data_key where org_id = :'ada'), 5, 'who has a new version already gets no second');
+select is((select max(version) from saas_private.data_key where org_id = :'ada'), 6, 'who has a new version already gets no second');
 select is((select max(version) from saas_private.data_key where org_id = :'bob'), 5, 'who has none gets it');
 select is((select count(*) from saas_private.key_rotation r where r.finished_at is null), 0::bigint, 'then it is finished');
 select is((select old_values from rotation.old), 0::numeric, 'and nothing is left');
