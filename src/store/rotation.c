@@ -71,7 +71,7 @@ static SaasStatement find_current = {
 
 static SaasStatement mark = {
 	"update saas_private.data_key k"
-	"   set emptied_at = case when u.org_id is null then clock_timestamp() end"
+	"   set emptied_at = case when u.org_id is null then greatest(clock_timestamp(), k.retired_at) end"
 	"  from saas_private.data_key o"
 	"  left join unnest($1, $2) as u (org_id, version) on u.org_id = o.org_id and u.version = o.version"
 	" where o.org_id = k.org_id and o.version = k.version and k.retired_at is not null"
