@@ -91,4 +91,20 @@ SaasGucVariables(int *count)
 	BeginCopyTo((pstate), NULL, (query), InvalidOid, (file), false, NIL, NIL)
 #endif
 
+/* The status of a backend, 1 to pgstat_fetch_stat_numbackends(); NULL when there is none. */
+#include "utils/backend_status.h"
+#if PG_VERSION_NUM >= 160000
+#define SaasLocalBackend(number)	pgstat_get_local_beentry_by_index(number)
+#else
+#define SaasLocalBackend(number)	pgstat_fetch_stat_local_beentry(number)
+#endif
+
+static inline const PgBackendStatus *
+SaasBackendStatus(int number)
+{
+	LocalPgBackendStatus *local = SaasLocalBackend(number);
+
+	return local ? &local->backendStatus : NULL;
+}
+
 #endif							/* SAAS_COMPAT_H */

@@ -39,8 +39,7 @@ begin
     delete from saas.organization o where o.id = remove_organization.org_id;
     was_there := found;
     delete from saas.reading r where r.org_id = remove_organization.org_id;
-    delete from saas_private.data_key d
-     where d.org_id = remove_organization.org_id and d.org_id <> '00000000-0000-0000-0000-000000000000';
+    perform saas_private.destroy_data_keys(remove_organization.org_id);
     -- Not again when the worker has removed the rows that the account left behind.
     perform saas_private.audit('organization.deleted', 'organization', remove_organization.org_id::text, null, null,
                                '00000000-0000-0000-0000-000000000000') where was_there;
@@ -48,7 +47,7 @@ end
 $$;
 alter function saas_private.remove_organization(uuid, text) owner to saas_service;
 comment on function saas_private.remove_organization(uuid, text) is
-'Deletes an organization with every row of it in our tables, and its data keys: what was sealed for it, in backups too, opens only with the keys of a backup. Its tombstone says why; saas.purge_organizations() removes its rows in tables of the application. For saas_service''s functions only.';
+'Deletes an organization with every row of it in our tables, and destroys its data keys: what was sealed for it, in backups too, opens only with the keys of a backup. Its tombstone says why; saas.purge_organizations() removes its rows in tables of the application. For saas_service''s functions only.';
 
 create function saas_private.end_keys_of(user_id uuid) returns void
 language plpgsql volatile security definer

@@ -294,3 +294,15 @@ grant execute on function
 grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
 grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json(),
     saas_private.hold_label(text) to saas_service;
+
+-- Rotation of the vault's keys.
+grant execute on function
+    saas_private.sealed_columns(), saas_private.next_data_key(uuid, bigint),
+    saas_private.count_data_key(uuid, integer, bigint), saas_private.lock_data_keys(uuid),
+    saas_private.destroy_data_keys(uuid)
+    to saas_service;
+grant execute on function
+    saas.vault_status(), saas.destroy_keys(uuid, text),
+    saas.register_sealed_column(regclass, name, text, name), saas.unregister_sealed_column(regclass, name)
+    to saas_operator;
+grant execute on procedure saas.rewrap_data_keys(), saas.rotate_data_keys(uuid, interval) to saas_operator;

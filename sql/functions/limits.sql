@@ -85,6 +85,10 @@ begin
         update saas.api_key k set last_used_at = greatest(k.last_used_at, write_note.at)
          where k.org_id = (write_note.payload ->> 'org_id')::uuid and k.id = write_note.subject;
         return;
+    elsif write_note.kind = 'data_key_used' then
+        perform saas_private.count_data_key(write_note.subject, (write_note.payload ->> 'version')::integer,
+                                            (write_note.payload ->> 'count')::bigint);
+        return;
     end if;
     if write_note.kind in ('identity_assumed', 'mail_read', 'secret_revealed') then
         insert into saas.audit_event (org_id, at, actor_id, source, login, ticket_id, action, object_type, object_id, after, ip)
@@ -112,7 +116,7 @@ end
 $$;
 alter function saas_private.write_note(text, uuid, timestamptz, jsonb) owner to saas_service;
 comment on function saas_private.write_note(text, uuid, timestamptz, jsonb) is
-'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, identity_assumed, mail_read and secret_revealed become events of the organization''s audit, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
+'Writes down what was noted in the journal: session_ended ends the session, refresh_used and recovery_code_used use tokens and codes up, key_used says when an API key was used last, data_key_used counts what a data key has sealed, identity_assumed, mail_read and secret_revealed become events of the organization''s audit, everything else becomes a row of saas_private.security_event, and a sign-in that was locked out a mail too. For saas_service and the worker.';
 
 create function saas_private.prune_security_events() returns integer
 language plpgsql volatile security definer

@@ -53,12 +53,14 @@ begin
     if exists (select from saas.organization o where o.id = require_restorable.org_id and o.purge_after <= now())
        or exists (select from saas_private.deleted_organization d where d.id = require_restorable.org_id) then
         perform saas_private.raise_error('PT409', 'the time to restore the organization is over');
+    elsif exists (select from saas_private.destroyed_key k where k.org_id = require_restorable.org_id) then
+        perform saas_private.raise_error('PT409', 'the organization''s data keys were destroyed');
     end if;
 end
 $$;
 alter function saas_private.require_restorable(uuid) owner to saas_service;
 comment on function saas_private.require_restorable(uuid) is
-'Raises PT409 for an organization whose removal is due or has begun.';
+'Raises PT409 for an organization whose removal is due or has begun, or whose keys were destroyed.';
 
 create function saas.activate_organization(org_id uuid) returns void
 language plpgsql volatile security definer

@@ -82,7 +82,49 @@ create function saas_private.create_data_key(org_id uuid) returns void
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_create_data_key';
 comment on function saas_private.create_data_key(uuid) is
-'Makes the first data key of a new organization; does nothing when it has one.';
+'Makes the first data key of a new organization; does nothing when it has one. Errors: 55000 when sealed values of it exist without a key, PT409 when its keys were destroyed.';
+
+-- The one list of what is sealed where, and how: rotations re-seal by it.
+create function saas_private.sealed_columns()
+returns table (relation oid, relation_name text, column_name text, role text, is_platform boolean, is_registered boolean,
+               purpose text, context text)
+language plpgsql stable rows 20
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+    select to_regclass(c.relation_name)::oid, c.relation_name, c.column_name, c.role, c.is_platform, false, c.purpose,
+           c.context
+      from (values
+        ('saas_private.connection_secret', 'value', 'saas_poller', false, 'pg_saas:connection',
+         '(select t.connection_id || ''|'' || t.name || ''|'' || c.origin from saas.connection c'
+         ' where c.org_id = t.org_id and c.id = t.connection_id)'),
+        ('saas_private.salesforce_default_secret', 'value', 'saas_poller', false, 'pg_saas:connection',
+         '(select ''00000000-0000-0000-0000-000000000000|'' || t.name || ''|'' || d.origin'
+         ' from saas.salesforce_default d where d.org_id = t.org_id)'),
+        ('saas_private.api_key_signing', 'signing_secret', 'saas_service', false, 'pg_saas:api-signing', 't.api_key_id::text'),
+        ('saas_private.api_key_signing', 'previous_signing_secret', 'saas_service', false, 'pg_saas:api-signing',
+         't.api_key_id::text'),
+        ('saas_private.blind_index_key', 'key', 'saas_service', false, 'pg_saas:blind-index', ''''''),
+        ('saas_private.jwt_key', 'private_key', 'saas_service', true, 'pg_saas:jwt-key', 't.kid'),
+        ('saas_private.hash_key', 'key', 'saas_service', true, 'pg_saas:hash_key', 't.name'),
+        ('saas_private.audit_key', 'secret', 'saas_service', true, 'pg_saas:audit', 't.version::text'),
+        ('saas_private.second_factor', 'secret', 'saas_service', true, 'pg_saas:totp', 't.user_id::text'),
+        ('saas.outbox', 'token', 'saas_service', true, 'pg_saas:outbox', 't.id::text'))
+        as c (relation_name, column_name, role, is_platform, purpose, context);
+    return query
+    select c.oid, format('%I.%I', n.nspname, c.relname), format('%I', a.attname), pg_get_userbyid(c.relowner)::text,
+           false, true, s.purpose, case when s.context_column is null then quote_literal('') else format('t.%I::text', s.context_column) end
+      from saas_private.sealed_column s
+      join pg_class c on c.oid = s.relation
+      join pg_namespace n on n.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attname = s.column_name and not a.attisdropped
+                         and a.atttypid = 'saas.sealed'::regtype
+     order by s.relation, s.column_name;
+end
+$$;
+comment on function saas_private.sealed_columns() is
+'Every sealed column whose values can be re-sealed, ours and the registered ones: who reads and updates it, whether its values are the platform''s or those of the organization in org_id, their purpose, and their context as an expression over the row t. For saas_service only.';
 
 create function saas.generate_master_key() returns text
 language c volatile parallel unsafe

@@ -223,7 +223,7 @@ pg_saas_create_data_key(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
 		elog(ERROR, "create_data_key needs an organization");
-	(void) SaasKeyringCurrent(PG_GETARG_UUID_P(0), true);
+	SaasKeyringEnsure(PG_GETARG_UUID_P(0));
 	PG_RETURN_VOID();
 }
 

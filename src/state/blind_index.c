@@ -17,6 +17,7 @@
 #include "server/secret_pages.h"
 #include "state/blind_index.h"
 #include "state/sealed.h"
+#include "state/shared.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -32,7 +33,8 @@ typedef struct CacheEntry
 
 /* In pages of their own; an organization has one place that it may have. */
 static CacheEntry *cache = NULL;
-static TimestampTz cache_loaded_at;
+static uint64 cache_generation; /* of the data keys: what they sealed may be gone */
+static TimestampTz cache_loaded_at; /* the configuration it belongs to */
 
 static void
 forget_all(void)
@@ -70,10 +72,13 @@ SaasBlindIndexInit(void)
 static CacheEntry *
 place_of(const pg_uuid_t *org_id)
 {
+	uint64		generation = SaasSharedDataKeys();
+
 	if (cache == NULL)
 		cache = SaasSecretPages(sizeof(CacheEntry) * CACHE_SIZE);
-	if (cache_loaded_at != PgReloadTime)
+	if (cache_generation != generation || cache_loaded_at != PgReloadTime)
 		forget_all();
+	cache_generation = generation;
 	cache_loaded_at = PgReloadTime;
 	/* The last bytes of a UUID of version 7 are random. */
 	return &cache[org_id->data[UUID_LEN - 1] % CACHE_SIZE];

@@ -89,7 +89,7 @@ SaasSeal(const pg_uuid_t *org_id, const char *plaintext, Size length,
 	SET_VARSIZE(sealed, VARHDRSZ + SAAS_SEALED_OVERHEAD + length);
 	bytes = VARDATA(sealed);
 
-	key = SaasKeyringCurrent(org_id, true);
+	key = SaasKeyringCurrent(org_id);
 	build_aad(&aad, org_id, key->version, purpose, context);
 	version = pg_hton32((uint32) key->version);
 	bytes[0] = SAAS_SEALED_FORMAT;

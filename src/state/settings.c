@@ -16,6 +16,7 @@ char	   *saas_master_key_file = NULL;
 char	   *saas_master_key_command = NULL;
 bool		saas_reveal_secrets_enabled = true;
 int			saas_master_key_command_timeout = 10000;
+int			saas_data_key_grace = 604800;
 int			saas_bcrypt_cost = 11;
 int			saas_access_token_lifetime = 900;
 int			saas_invitation_lifetime = 172800;
@@ -168,6 +169,11 @@ define_identity_settings(void)
 							 "They need an open ticket for the organization, and every reading is logged.",
 							 &saas_reveal_secrets_enabled, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.data_key_grace",
+							"How long a superseded data key stays at least.",
+							"For values that were sealed in one transaction and are stored in another. It is dropped by the rotation that finds nothing under it afterwards.",
+							&saas_data_key_grace, 604800, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.bcrypt_cost",
 							"Cost of password hashes: each step doubles their time.",
 							NULL, &saas_bcrypt_cost, 11, 10, 16,

@@ -14,6 +14,7 @@ extern char *saas_master_key_file;
 extern bool saas_reveal_secrets_enabled;
 extern char *saas_master_key_command;
 extern int	saas_master_key_command_timeout;
+extern int	saas_data_key_grace;	/* s */
 extern int	saas_bcrypt_cost;
 extern int	saas_access_token_lifetime; /* s */
 extern char *saas_jwt_issuer;

@@ -25,6 +25,7 @@ typedef struct RequestSlot
 typedef struct SaasShared
 {
 	pg_atomic_uint64 token_keys;	/* counts their changes */
+	pg_atomic_uint64 data_keys;		/* likewise */
 	Latch	   *launcher;
 	RequestSlot requests[SAAS_REQUEST_SLOTS];
 	int			database_count;
@@ -68,6 +69,7 @@ start_shared(void)
 		memset(shared, 0, shared_size());
 		shared->database_count = saas_max_databases;
 		pg_atomic_init_u64(&shared->token_keys, 1);
+		pg_atomic_init_u64(&shared->data_keys, 1);
 	}
 	shared_lock = &GetNamedLWLockTranche(TRANCHE_NAME)->lock;
 	LWLockRelease(AddinShmemInitLock);
@@ -465,4 +467,20 @@ void
 SaasSharedTokenKeysChanged(void)
 {
 	pg_atomic_fetch_add_u64(&shared->token_keys, 1);
+}
+
+uint64
+SaasSharedDataKeys(void)
+{
+	uint64		generation = pg_atomic_read_u64(&shared->data_keys);
+
+	/* What is read of the keys afterwards must not be older. */
+	pg_read_barrier();
+	return generation;
+}
+
+void
+SaasSharedDataKeysChanged(void)
+{
+	pg_atomic_fetch_add_u64(&shared->data_keys, 1);
 }

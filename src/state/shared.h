@@ -149,4 +149,8 @@ extern bool SaasSharedTakeRequest(Oid database, dsm_handle *handle);
 extern uint64 SaasSharedTokenKeys(void);
 extern void SaasSharedTokenKeysChanged(void);
 
+/* The same of the vault's data keys: another version is current, or keys were destroyed. */
+extern uint64 SaasSharedDataKeys(void);
+extern void SaasSharedDataKeysChanged(void);
+
 #endif							/* SAAS_SHARED_H */

@@ -233,7 +233,8 @@ select isnt(pg_temp.rows_with(:'bob_org'), '', 'without one');
 select is(pg_temp.refusal(format('select saas.delete_user(%L)', :'bob')), 'accepted', 'it goes with the owner');
 call saas.seal_audit();
 -- The platform's audit says that they went, and the head of the chain how much there was.
-select is(pg_temp.rows_with(:'bob_org', 'saas.audit_event', 'saas_private.audit_chain', 'saas_private.deleted_organization') || pg_temp.rows_with(:'bob', 'saas_private.security_event', 'saas.audit_event'), '', 'with every row and key');
+select is(pg_temp.rows_with(:'bob_org', 'saas.audit_event', 'saas_private.audit_chain', 'saas_private.deleted_organization',
+                            'saas_private.destroyed_key') || pg_temp.rows_with(:'bob', 'saas_private.security_event', 'saas.audit_event'), '', 'with every row and key');
 select is_empty(format('select from saas.audit_event where org_id = %L', :'bob_org'), 'and the organization''s own audit');
 select results_eq(format('select count(*) from saas_private.data_key where org_id = %L', :'ada_org'), array[1::bigint], 'others keep theirs');
 select results_eq(format('select user_id from saas.membership where org_id = %L', :'ada_org'), array[:'ada'::uuid], 'another organization loses a member');
@@ -246,5 +247,6 @@ select is_empty(format('select from saas.membership where org_id = %L', :'works'
 update saas.organization set status = 'suspended' where id = :'ada_org';
 select saas.delete_user(:'ada') as ok \gset
 call saas.seal_audit();
-select is(pg_temp.rows_with(:'ada_org', 'saas.audit_event', 'saas_private.audit_chain', 'saas_private.deleted_organization'), '', 'a suspended personal one goes too');
+select is(pg_temp.rows_with(:'ada_org', 'saas.audit_event', 'saas_private.audit_chain', 'saas_private.deleted_organization',
+                            'saas_private.destroyed_key'), '', 'a suspended personal one goes too');
 select * from finish();

@@ -54,6 +54,8 @@ select set_eq(
           'saas_private.hardening',        -- the platform's
           'saas_private.audit_key',        -- the platform's
           'saas_private.audit_sealing',    -- the platform's
+          'saas_private.key_rotation',     -- the platform's
+          'saas_private.sealed_column',    -- the platform's
           'saas.schema_migration',         -- the platform's
           'saas_private.installation'],    -- the platform's
     'every table but these has an org_id that is never NULL');

@@ -77,6 +77,7 @@ begin
                                      jsonb_build_object('client_id', name || ' client')) s;
     insert into saas_private.email_change (user_id, new_email, token_hash, expires_at)
     values (person.user_id, name || '.new@example.com', sha256(name::bytea), now() + interval '1 day');
+    insert into saas_private.destroyed_key (org_id) values (person.org_id);
     perform saas_private.audit('thing.made', 'thing', name, null, jsonb_build_object('name', name), person.org_id);
     insert into saas_private.blind_index_key (org_id, key)
     values (person.org_id, saas_private.seal_for_platform(name, 'pg_saas:test', ''));
@@ -107,7 +108,8 @@ select ok(attack.count_rows(r.relation, s.mark, true) > 0 and attack.count_rows(
                                     'saas_private.hash_key', 'saas_private.common_password', 'saas.plan', 'saas.permission',
                                     'saas.guarded_schema', 'saas_private.unguarded_table', 'saas_private.hardening',
                                     'saas_private.audit_key', 'saas_private.audit_sealing',
-                                    'saas_private.deleted_organization')
+                                    'saas_private.deleted_organization', 'saas_private.key_rotation',
+                                    'saas_private.sealed_column')
  order by r.relation::text;
 
 select cmp_ok((select count(*) from attack.relation where is_partition), '>=', 3::bigint,

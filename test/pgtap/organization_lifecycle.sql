@@ -270,7 +270,7 @@ begin
     return found;
 end
 $$;
-select is(pg_temp.rows_with(:'works'), 'saas.audit_event saas_private.deleted_organization ', 'and of ours none but the audit and a tombstone');
+select is(pg_temp.rows_with(:'works'), 'saas.audit_event saas_private.deleted_organization saas_private.destroyed_key ', 'and of ours none but the audit and tombstones');
 select is((select count(*) from saas_private.data_key where org_id = :'works'), 0::bigint, 'its data keys are destroyed');
 select is((select count(*) from saas_private.data_key where org_id = :'other'), 1::bigint, 'others'' are not');
 select results_eq(format('select reason, purged_at is not null, problem from saas_private.deleted_organization where id = %L', :'works'),

@@ -157,8 +157,8 @@ open my $keys, '>>', $node->master_key_file or die $node->master_key_file . ": $
 print $keys '2:' . ('5e' x 32) . "\n";
 close $keys or die $node->master_key_file . ": $!";
 $node->reload;
-#R $node->safe_psql('postgres', 'call saas.rewrap_data_keys()');
-#R $node->safe_psql('postgres', 'call saas.rotate_data_keys()');
+$node->safe_psql('postgres', 'call saas.rewrap_data_keys()');
+$node->safe_psql('postgres', 'call saas.rotate_data_keys()');
 my ($dump) = PostgreSQL::Test::Utils::run_command([ $node->installed_command('pg_dump'), '-d', $node->connstr('postgres') ]);
 like($dump, qr/Canary/, 'the dump has the connection');
 my %views = map { $_ => $node->safe_psql('postgres', "select string_agg(v::text, E'\n') from $_ v") }
