@@ -102,6 +102,7 @@ insert into saas_private.second_factor (user_id, secret)
 values (:'ada_user', saas_private.seal_for_platform('MZXW6YTBOI', 'pg_saas:totp', :'ada_user'));
 select saas_api.sign_in('ada@example.com', 'correct horse ada') is not null as signed_in \gset
 call saas.seal_audit();
+select rotation.as_tenant('ada', 'saas.blind_index(''ada@example.com'', ''mail'')') as found_by \gset
 select is(rotation.named(c.relation, c.column_name), array[1], format('%s.%s holds a value', c.relation_name, c.column_name))
   from saas_private.sealed_columns() c;
 
@@ -203,6 +204,8 @@ call saas.rotate_data_keys();
 select is(rotation.named(c.relation, c.column_name), array[case when c.is_platform then 2 else 3 end],
           format('%s.%s was sealed again', c.relation_name, c.column_name))
   from saas_private.sealed_columns() c where not c.is_registered and c.relation_name !~ 'connection_secret';
+select is(rotation.as_tenant('ada', 'saas.blind_index(''ada@example.com'', ''mail'')'), :'found_by',
+          'a blind index finds what was written before');
 select is(rotation.named('saas_private.connection_secret', 'value'), array[2, 3], 'of ada''s third version and bob''s second');
 call saas.rotate_data_keys();
 select is((select old_values from rotation.old), 0::numeric, 'nothing of ours is left under an old version');
@@ -339,6 +342,7 @@ delete from saas_private.data_key k where k.org_id = :'ada';
 delete from saas_private.connection_secret s where s.org_id = :'ada';
 delete from saas_private.salesforce_default_secret s where s.org_id = :'ada';
 delete from saas_private.api_key_signing s where s.org_id = :'ada';
+delete from saas_private.blind_index_key b where b.org_id = :'ada';
 select rotation.forget_keys();
 select rotation.as_tenant('ada', 'saas.seal(''x'', ''note'')') as orphaned \gset
 rollback;

@@ -186,7 +186,7 @@ eval { close_session($waiting); };
 
 use_command("$dir/good");
 $session = open_session($node);
-say_to($session, "$needs;");
+say_to($session, "select saas_private.seal_for_platform('x', 'pg_saas:test', '');");
 my $maps = PostgreSQL::Test::Utils::slurp_file('/proc/' . say_to($session, 'select pg_backend_pid();') . '/smaps');
 my @hidden = grep { /^VmFlags:.*\bdd\b/m && /^VmFlags:.*\bwf\b/m } split /^(?=[0-9a-f]+-[0-9a-f]+ )/m, $maps;
 cmp_ok(scalar(@hidden), '>=', 2, 'master keys and data keys are in pages that no core dump shows and no child sees');
