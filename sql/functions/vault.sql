@@ -112,14 +112,17 @@ begin
         ('saas_private.second_factor', 'secret', 'saas_service', true, 'pg_saas:totp', 't.user_id::text'),
         ('saas.outbox', 'token', 'saas_service', true, 'pg_saas:outbox', 't.id::text'))
         as c (relation_name, column_name, role, is_platform, purpose, context);
+    -- One by one: whoever makes the first key of an organization looks here.
     return query
-    select c.oid, format('%I.%I', n.nspname, c.relname), format('%I', a.attname), pg_get_userbyid(c.relowner)::text,
-           false, true, s.purpose, case when s.context_column is null then quote_literal('') else format('t.%I::text', s.context_column) end
-      from saas_private.sealed_column s
-      join pg_class c on c.oid = s.relation
-      join pg_namespace n on n.oid = c.relnamespace
-      join pg_attribute a on a.attrelid = c.oid and a.attname = s.column_name and not a.attisdropped
-                         and a.atttypid = 'saas.sealed'::regtype
+    select c.oid, format('%I.%I', n.nspname, c.relname), format('%I', s.column_name), pg_get_userbyid(c.relowner)::text,
+           false, true, s.purpose,
+           case when s.context_column is null then quote_literal('') else format('t.%I::text', s.context_column) end
+      from saas_private.sealed_column s,
+           lateral (select r.oid, r.relname, r.relowner, r.relnamespace from pg_class r where r.oid = s.relation offset 0) c,
+           lateral (select m.nspname from pg_namespace m where m.oid = c.relnamespace offset 0) n,
+           lateral (select from pg_attribute a
+                     where a.attrelid = c.oid and a.attname = s.column_name and not a.attisdropped
+                       and a.atttypid = 'saas.sealed'::regtype offset 0) a
      order by s.relation, s.column_name;
 end
 $$;

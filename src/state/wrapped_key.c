@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "server/raise.h"
 #include "server/uuidv7.h"
 #include "state/master_keys.h"
