@@ -49,7 +49,7 @@ grant select, insert, update on saas_private.key_rotation to saas_service;
 create table saas_private.sealed_column (
     relation regclass not null,
     column_name name not null,
-    purpose text not null check (octet_length(purpose) between 1 and 255 and purpose !~ '^pg_saas:'),
+    purpose text not null check (octet_length(purpose) between 1 and 255) check (purpose !~ '^pg_saas:'),
     context_column name,
     registered_at timestamptz not null default now(),
     primary key (relation, column_name)

@@ -70,7 +70,10 @@ $acme->sql(q{
 	select saas_api.complete_tour('first.steps')});
 $node->safe_psql('postgres', q{
 	insert into saas_private.deleted_organization (id, deleted_at, reason, purged_at)
-	values (saas.uuidv7(), now(), 'owner', now())});
+	values (saas.uuidv7(), now(), 'owner', now());
+	insert into saas_private.destroyed_key (org_id) select d.id from saas_private.deleted_organization d;
+	select saas.register_sealed_column('public.note', 'body', 'note', 'id')});
+$node->safe_psql('postgres', 'call saas.rotate_data_keys()');
 $node->safe_psql('postgres', 'call saas.seal_audit()');
 # Partitions apart from this week's, with nulls and odd numbers in them.
 $node->safe_psql('postgres', q{
