@@ -281,7 +281,7 @@ grant execute on function
     saas_private.patch_boolean(jsonb, text), saas_private.patch_texts(jsonb, text, integer),
     saas_private.require_networks(text, text[]), saas_private.require_session_age(text, text),
     saas_private.require_domains(text, text[]), saas_private.merge_notifications(text, jsonb, jsonb),
-    saas_private.is_taken_label(text, uuid), saas_private.hold_label(text), saas_private.require_subdomain(text, uuid),
+    saas_private.is_taken_label(text, uuid), saas_private.hold_label(text), saas_private.hold(text), saas_private.require_subdomain(text, uuid),
     saas_private.sanitize_svg(bytea), saas_private.require_logo(bytea),
     saas_private.require_domain(text), saas_private.set_salesforce_defaults(uuid, jsonb),
     saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
@@ -293,7 +293,7 @@ grant execute on function
     to saas_owner;
 grant execute on function saas_private.client_is_within(cidr[]) to saas_owner, saas_service;
 grant execute on function saas_private.purge_protected(uuid, integer), saas_private.preferences_json(),
-    saas_private.hold_label(text) to saas_service;
+    saas_private.hold_label(text), saas_private.hold(text) to saas_service;
 
 -- Rotation of the vault's keys.
 grant execute on function

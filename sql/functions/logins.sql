@@ -31,6 +31,12 @@ as 'MODULE_PATHNAME', 'pg_saas_login_mappings_changed';
 comment on function saas_private.login_mappings_changed() is
 'Lets every session look its login''s mapping up again once the transaction has committed.';
 
+create function saas_private.hold(word text) returns void
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_hold';
+comment on function saas_private.hold(text) is
+'Waits until nobody else holds that word and holds it until the transaction ends. No statement of others can take the lock.';
+
 create function saas.map_login(login name, user_id uuid, org_id uuid) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -53,7 +59,7 @@ begin
         perform saas_private.raise_error('PT404', 'no such active member of the organization');
     end if;
     -- A key that leads with the organization cannot keep a login to one row.
-    perform pg_advisory_xact_lock(hashtext('saas.map_login'), role_oid::bigint::bit(32)::integer);
+    perform saas_private.hold('mapping of login ' || role_oid);
     perform saas_private.audit('login.unmapped', 'login', m.login::text, jsonb_build_object('user_id', m.user_id), null, m.org_id)
        from saas_private.login_mapping m where m.login_oid = role_oid;
     delete from saas_private.login_mapping m where m.login_oid = role_oid;

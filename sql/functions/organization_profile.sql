@@ -22,7 +22,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_advisory_xact_lock(hashtextextended('pg_saas label ' || hold_label.label, 0));
+    perform saas_private.hold('label ' || hold_label.label);
 end
 $$;
 comment on function saas_private.hold_label(text) is
