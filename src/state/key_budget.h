@@ -12,7 +12,9 @@
  * journal, whence the worker adds it to the key's row.  Nothing is kept per
  * process, so nothing is forgotten when a session ends or fails, and
  * short-lived sessions count like long ones.  The sum is unbiased; at 2^31
- * its standard error is sqrt(2^31 * 1024), 1.5 million, 0.07 %.
+ * its standard error is sqrt(2^31 * 8192), 4.2 million, 0.2 %.  A
+ * tenant that seals a million values a second notes 120 blocks a second, which
+ * leaves the journal to others.
  *
  * What can be lost are notes that nobody has written yet: three seconds' worth
  * in a crash, more when the journal overflows.  A server that sealed a million
@@ -24,7 +26,7 @@
 #ifndef SAAS_KEY_BUDGET_H
 #define SAAS_KEY_BUDGET_H
 
-#define SAAS_KEY_BLOCK			1024
+#define SAAS_KEY_BLOCK			8192
 #define SAAS_KEY_BUDGET			(INT64CONST(1) << 32)
 #define SAAS_KEY_BUDGET_ROTATE	(SAAS_KEY_BUDGET / 2)
 #define SAAS_KEY_BUDGET_REFUSE	(SAAS_KEY_BUDGET / 16 * 15)

@@ -278,13 +278,13 @@ is(good_notes(), 1001, 'and everything opens');
 
 my $count = "select sealed_count from saas_private.data_key where org_id = '$ada_org' and version = 15";
 my $before = sql($count);
-sql("begin; do \$\$ begin perform $assume; perform saas.seal('x', 'note') from generate_series(1, 20000); end \$\$; rollback");
-# 20,000 values are 20 blocks on average; none at all has a chance of 3e-9.
+sql("begin; do \$\$ begin perform $assume; perform saas.seal('x', 'note') from generate_series(1, 160000); end \$\$; rollback");
+# 160,000 values are 20 blocks on average; none at all has a chance of 3e-9.
 ok($node->poll_query_until('postgres', "select ($count) > $before"), 'blocks are counted');
 call('call saas.poll()');
-cmp_ok(sql($count) - $before, '<=', 60 * 1024, 'about as many as it sealed');
+cmp_ok(sql($count) - $before, '<=', 60 * 8192, 'about as many as it sealed');
 sql("update saas_private.data_key set sealed_count = (1::bigint << 31) where org_id = '$ada_org' and version = 15");
-sql("begin; do \$\$ begin perform $assume; perform saas.seal('x', 'note') from generate_series(1, 20000); end \$\$; rollback");
+sql("begin; do \$\$ begin perform $assume; perform saas.seal('x', 'note') from generate_series(1, 160000); end \$\$; rollback");
 ok($node->poll_query_until('postgres', "select exists (select from saas_private.data_key where org_id = '$ada_org' and version = 16)"),
 	'at half of the budget the worker makes the next version');
 
