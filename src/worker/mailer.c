@@ -199,7 +199,7 @@ record(SaasMailer *mailer, SaasOutboxMail *mail)
 static void
 start(SaasMailer *mailer, SaasOutboxMail *mail, const Round *round)
 {
-	size_t		length;
+	size_t		length = 0;
 
 	if (mail->problem.sqlstate[0] == '\0')
 		mail->problem = round->problem;

@@ -170,15 +170,19 @@ select is(pg_temp.tried('harden_web', 'select ' || c, 'saas_user'), 'ran', 'a te
                     'nextval(''public.counter'')', 'count(*) from pg_stats', 'count(*) from pg_class', 'pg_get_functiondef(''saas.version()''::regprocedure) is null',
                     'pg_current_xact_id()']) c;
 
--- What pg_saas does itself: as each role that its functions run as.
+-- What pg_saas does itself: as each role that its functions run as, which is
+-- saas_service for those that definer functions alone may call.
 select is_empty($$
     select f.oid::regprocedure, t.object::regprocedure
       from pg_proc f
       join saas_private.hardening_targets() t on t.kind = 'function'
       join pg_proc p on p.oid = t.object
+     cross join lateral (select f.proowner where f.prosecdef
+                         union all
+                         select 'saas_service'::regrole where not f.prosecdef and has_function_privilege('saas_service', f.oid, 'EXECUTE')) as r (caller)
      where f.pronamespace in ('saas'::regnamespace, 'saas_api'::regnamespace, 'saas_private'::regnamespace)
-       and f.prosecdef and f.prosrc ~ format('\m%s\s*\(', p.proname) and not has_function_privilege(f.proowner, t.object, 'EXECUTE')$$,
-    'the definer functions of pg_saas keep what they call');
+       and f.prosrc ~ format('\m%s\s*\(', p.proname) and not has_function_privilege(r.caller, t.object, 'EXECUTE')$$,
+    'the functions of pg_saas keep what they call');
 select is(pg_temp.tried('harden_web', 'select saas_api.request_password_reset(''nobody@example.com'')', 'saas_anon'), 'ran', 'as a request for a mail shows');
 
 -- unharden

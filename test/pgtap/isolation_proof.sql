@@ -80,6 +80,8 @@ begin
         'who', coalesce(saas.current_user_id()::text, ''));
 end
 $$;
+-- From 18 on pgcrypto has a setting, which is there once a session has called it.
+load 'pgcrypto';
 select public.traces() as before \gset
 create table public.verdict as select * from saas.prove_isolation();
 select is(public.traces(), :'before'::jsonb, 'nothing stays behind: rows, objects, roles, settings, sequences, limits, identity');
