@@ -240,8 +240,8 @@ foreach my $round (1 .. 3)
 	my $before = stats_of($rotating)->{token_requests};
 	kill_poller();
 	no_fault();
-	ok($acme->wait_for($id, "status = 'active' and lease_id is null and next_poll_at > now()"),
-		"kill -9, $round: between the new token and the limits");
+	$acme->wait_for($id, 'lease_id is null and next_poll_at > now()') or BAIL_OUT('the successor does not poll');
+	is($acme->status($id)->{status}, 'active', "kill -9, $round: between the new token and the limits");
 	is(stats_of($rotating)->{token_requests}, $before, 'the new token is used: nothing that was stored is lost');
 }
 is(stats_of($rotating)->{refresh_token_reuses}, 0, 'and no refresh token was shown twice');
@@ -253,7 +253,8 @@ $acme->make_due($id);
 wait_for_hits(1);
 kill_poller();
 no_fault();
-ok($acme->wait_for($id, "status = 'reauth_required'"), 'kill -9 before the answer: the owner must sign in again');
+$acme->wait_for($id, 'lease_id is null and next_poll_at > now()') or BAIL_OUT('the successor does not poll');
+is($acme->status($id)->{status}, 'reauth_required', 'kill -9 before the answer: the owner must sign in again');
 is($acme->status($id)->{last_error}, 'Access token expired. Please re-authenticate this connection.', 'and hears so');
 
 #
