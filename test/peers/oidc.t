@@ -101,7 +101,8 @@ sub kill_poller
 	kill 'KILL', $poller;
 	$node->poll_query_until('postgres', "select coalesce(bool_or(pid <> $poller), false) from saas.poller_status()")
 	  or BAIL_OUT('the poller does not come back');
-	sql('update saas.connection_status set lease_until = now() where lease_id is not null');
+	sql('update saas.connection_status set lease_until = now() where lease_id is not null;'
+		  . ' do $$ begin perform saas_private.wake_poller(); end $$');
 	return;
 }
 
