@@ -215,7 +215,8 @@ config_with(const char *more)
 	static char text[1024];
 
 	snprintf(text, sizeof(text), "{\"org_id\":\"00D5e000001N20Q\",\"auth\":\"jwt_bearer\","
-			 "\"username\":\"poller@acme.example\",\"instance_url\":\"https://acme.my.salesforce.com\"%s}", more);
+			 "\"username\":\"poller@acme.example\","
+			 "\"instance_url\":\"https://acme.my.salesforce.com\"%s}", more);
 	return text;
 }
 
@@ -227,7 +228,8 @@ secrets_with(const char *more)
 	json_t	   *pem = json_string(key_pem);
 	char	   *quoted = json_dumps(pem, JSON_ENCODE_ANY);
 
-	snprintf(text, sizeof(text), "{\"client_id\":\"3MVG9&\\\"x\",\"private_key\":%s%s}", quoted, more);
+	snprintf(text, sizeof(text), "{\"client_id\":\"3MVG9&\\\"x\",\"private_key\":%s%s}", quoted,
+			 more);
 	free(quoted);
 	json_decref(pem);
 	return text;
@@ -239,7 +241,8 @@ complains(const char *config, const char *secrets, const char *field)
 	char		quoted[128];
 
 	snprintf(quoted, sizeof(quoted), "\"field\":\"%s\"", field);
-	return !validate_with(KIND, config, secrets, false) && strstr(validation.problem.detail, quoted) != NULL &&
+	return !validate_with(KIND, config, secrets, false) &&
+		strstr(validation.problem.detail, quoted) != NULL &&
 		strstr(validation.problem.detail, "},{") == NULL;
 }
 
