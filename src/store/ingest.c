@@ -80,6 +80,13 @@ static SaasStatement see_lease = {
 	4, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID}
 };
 
+/* With the tokens themselves: who goes on after a crash knows how long they last. */
+static SaasStatement put_expiry = {
+	"update saas.connection_status s set token_expires_at = $3"
+	" where s.org_id = $1 and s.connection_id = $2 and s.token_expires_at is distinct from $3",
+	3, {UUIDOID, UUIDOID, TIMESTAMPTZOID}
+};
+
 static SaasStatement add_reading = {
 	"insert into saas.reading (org_id, connection_id, at, layout_id, \"values\")"
 	" values ($1, $2, $3, $4, $5)"
@@ -138,13 +145,6 @@ static SaasStatement put_secret = {
 	"     on conflict (org_id, connection_id, name) do update"
 	"    set value = excluded.value, updated_at = now()",
 	4, {UUIDOID, UUIDOID, TEXTOID, BYTEAOID}
-};
-
-/* With the tokens themselves: who goes on after a crash knows how long they last. */
-static SaasStatement put_expiry = {
-	"update saas.connection_status s set token_expires_at = $3"
-	" where s.org_id = $1 and s.connection_id = $2 and s.token_expires_at is distinct from $3",
-	3, {UUIDOID, UUIDOID, TIMESTAMPTZOID}
 };
 
 static TimestampTz
