@@ -142,7 +142,7 @@ begin
     end if;
     config_to_check := jsonb_build_object('instance_url', defaults.instance_url, 'login_url', defaults.login_url)
                        || config_to_check;
-    if defaults.has_secrets and secrets_to_check ? 'refresh_token' and not secrets_to_check ?| '{client_id,client_secret}' then
+    if defaults.has_secrets and secrets_to_check ?| '{refresh_token,private_key}' and not secrets_to_check ?| '{client_id,client_secret}' then
         secrets_to_check := secrets_to_check || '{"client_id": "default"}';
         login_origin := defaults.origin;
     end if;

@@ -8,128 +8,33 @@
  * refresh token is the only way back in.  Tokens go to the configured
  * instance_url and login_url and nowhere else, whatever an answer names.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/number.h"
 #include "base/strbuf.h"
-#include "connector/config.h"
 #include "connector/kinds.h"
-#include "connector/poll.h"
+#include "connector/salesforce.h"
+#include "pure/address.h"
 #include "pure/exposition.h"
 #include "pure/json.h"
 #include "pure/salesforce.h"
 
-#define DEFAULT_LOGIN_URL		"https://login.salesforce.com"
-#define DEFAULT_API_VERSION		"66.0"
-#define MIN_API_VERSION			29
 #define MAX_LIMITS_ANSWER		(1024 * 1024)
-#define MAX_TOKEN_ANSWER		(64 * 1024)
-#define MAX_TOKEN				8192
 #define REFRESH_AHEAD_MS		(5 * 60 * 1000)
-#define TOKEN_LIFE_MS			(2 * 60 * 60 * 1000)	/* the answer gives none */
-#define MAX_CLOCK_SKEW_MS		(10 * 60 * 1000)
 
-static const char *const config_keys[] = {
-	"org_id", "instance_url", "login_url", "api_version", "auth", "username", NULL
-};
+/*
+ * The daily allowance is of the last 24 hours at any moment: some of it is free
+ * again whenever requests of yesterday leave that window, and nothing says when.
+ */
+#define DAILY_LIMIT_PAUSE_S		3600
+
 static const char *const secret_names[] = {
 	"client_id", "client_secret", "access_token", "refresh_token", "private_key", NULL
 };
 
-typedef struct SalesforceState
-{
-	const char *instance_url;
-	const char *login_url;
-	const char *api_version;
-	const char *access_token;
-	const char *refresh_token;
-	const char *other_instance; /* origin that a token answer named, not followed */
-	bool		asks_token;		/* the request under way is the token endpoint's */
-	bool		refreshed;
-} SalesforceState;
-
-static void
-check_org_id(SaasConfig *config)
-{
-	SaasValidation *validation = config->validation;
-	const char *text = SaasConfigText(config, config->object, "org_id", "org_id", 18, true);
-	char		id[19];
-
-	if (text == NULL)
-		return;
-	if (!SaasSalesforceIdNormalize(text, id))
-	{
-		SaasConfigError(config, "org_id", "must be a Salesforce id of 15 or 18 characters");
-		return;
-	}
-	json_object_set_new(config->object, "org_id", json_string(id));
-	validation->account_key = SaasArenaStrdup(validation->arena, id);
-	validation->external_account_id = validation->account_key;
-}
-
-/* "v66.0" and "66.0" are both common; the latter is stored. */
-static void
-check_api_version(SaasConfig *config)
-{
-	const char *text = SaasConfigOption(config, "api_version", 16, DEFAULT_API_VERSION);
-	size_t		digits;
-
-	if (text == NULL)
-		return;
-	text += *text == 'v' ? 1 : 0;
-	digits = strspn(text, "0123456789");
-	if (digits < 2 || digits > 3 || *text == '0' || strcmp(text + digits, ".0") != 0)
-		SaasConfigError(config, "api_version", "must be a version such as \"%s\"", DEFAULT_API_VERSION);
-	else if (strtol(text, NULL, 10) < MIN_API_VERSION)
-		SaasConfigError(config, "api_version", "must be %d.0 or later", MIN_API_VERSION);
-	else
-		json_object_set_new(config->object, "api_version", json_string(text));
-}
-
-static void
-check_auth(SaasConfig *config)
-{
-	const char *auth = SaasConfigOption(config, "auth", SAAS_CONFIG_MAX_TEXT, "refresh_token");
-
-	if (auth != NULL && strcmp(auth, "jwt_bearer") == 0)
-		SaasConfigError(config, "auth", "jwt_bearer is not supported by this version");
-	else if (auth != NULL && strcmp(auth, "refresh_token") != 0)
-		SaasConfigError(config, "auth", "must be refresh_token");
-
-	if (SaasConfigSecret(config, "refresh_token") != NULL)
-		SaasConfigNeedSecret(config, "client_id", "with refresh_token");
-	else if (SaasConfigSecret(config, "access_token") == NULL)
-		SaasConfigNeedSecret(config, "refresh_token", "without access_token");
-}
-
-static bool
-validate(SaasValidation *validation)
-{
-	SaasConfig	config;
-	SaasUrl		instance;
-	SaasUrl		login;
-	const char *instance_url;
-	const char *login_url;
-
-	if (!SaasConfigOpen(&config, validation, &SaasSalesforceConnector, config_keys))
-		return SaasConfigClose(&config);
-	check_org_id(&config);
-	instance_url = SaasConfigUrl(&config, "instance_url", NULL, true, &instance);
-	login_url = SaasConfigUrl(&config, "login_url", DEFAULT_LOGIN_URL, true, &login);
-	if (instance_url != NULL && login_url != NULL)
-		validation->origin = SaasArenaPrintf(validation->arena, "%s %s",
-											 instance.origin, login.origin);
-	check_api_version(&config);
-	check_auth(&config);
-	SaasConfigText(&config, config.object, "username", "username", SAAS_CONFIG_MAX_TEXT, false);
-	return SaasConfigClose(&config);
-}
-
 static SaasStep
 request_limits(SaasPoll *poll, SaasStep step)
 {
-	SalesforceState *state = poll->state;
+	SaasSalesforceState *state = poll->state;
 	const char *url = SaasArenaPrintf(poll->arena, "%s/services/data/v%s/limits/",
 									  state->instance_url, state->api_version);
 
@@ -143,77 +48,61 @@ request_limits(SaasPoll *poll, SaasStep step)
 	return step;
 }
 
-static bool
-can_refresh(const SaasPoll *poll)
+/* The login URL's own, or that of the pool which stands behind a My Domain. */
+static const char *
+default_audience(SaasPoll *poll, const char *login_url)
 {
-	const SalesforceState *state = poll->state;
+	static const char my_domain[] = ".my.salesforce.com";
+	SaasProblem problem;
+	SaasUrl		login;
+	size_t		length;
 
-	return state->refresh_token != NULL && !state->refreshed &&
-		SaasPollSecret(poll, "client_id") != NULL;
+	if (!SaasUrlParse(login_url, poll->arena, &login, &problem))
+		return login_url;
+	length = strlen(login.host);
+	if (length > strlen(my_domain) && strcmp(login.host + length - strlen(my_domain), my_domain) == 0)
+		return SaasSalesforceLoginUrl(login.host);
+	return login_url;
 }
 
-static void
-append_field(SaasStrbuf *form, const char *name, const char *value)
+static const char *
+config_text(SaasPoll *poll, const json_t *config, const char *key)
 {
-	if (value == NULL)
-		return;
-	SaasStrbufPrintf(form, "&%s=", name);
-	SaasStrbufAppendUrlEncoded(form, value);
-}
-
-static SaasStep
-request_token(SaasPoll *poll)
-{
-	SalesforceState *state = poll->state;
-	const char *url = SaasArenaPrintf(poll->arena, "%s/services/oauth2/token", state->login_url);
-	SaasStrbuf	form;
-
-	state->asks_token = true;
-	state->refreshed = true;
-	SaasStrbufInit(&form, poll->arena);
-	SaasStrbufAppendText(&form, "grant_type=refresh_token");
-	append_field(&form, "client_id", SaasPollSecret(poll, "client_id"));
-	append_field(&form, "client_secret", SaasPollSecret(poll, "client_secret"));
-	append_field(&form, "refresh_token", state->refresh_token);
-	if (url == NULL || !SaasPollRequest(poll, "POST", url, "application/json") ||
-		!SaasRequestAddHeader(&poll->request, poll->arena, "Content-Type",
-							  "application/x-www-form-urlencoded"))
-		return SaasPollFailMemory(poll);
-	poll->request.body = SaasStrbufFinish(&form);
-	poll->request.body_length = form.length;
-	poll->request.max_response = MAX_TOKEN_ANSWER;
-	return poll->request.body != NULL ? SAAS_STEP_REQUEST : SaasPollFailMemory(poll);
-}
-
-/* The only way back is the owner's. */
-static SaasStep
-fail_reauth(SaasPoll *poll)
-{
-	return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000", "%s", SAAS_MESSAGE_REAUTH);
+	return SaasArenaStrdup(poll->arena, SaasJsonText(config, key));
 }
 
 static bool
-read_config(SaasPoll *poll, SalesforceState *state)
+read_config(SaasPoll *poll, SaasSalesforceState *state)
 {
 	json_t	   *config = SaasPollConfig(poll);
+	const char *auth;
 
 	if (config == NULL)
 		return false;
-	state->instance_url = SaasArenaStrdup(poll->arena, SaasJsonText(config, "instance_url"));
-	state->login_url = SaasArenaStrdup(poll->arena, SaasJsonText(config, "login_url"));
-	state->api_version = SaasArenaStrdup(poll->arena, SaasJsonText(config, "api_version"));
+	auth = SaasJsonText(config, "auth");
+	state->signs = auth != NULL && strcmp(auth, SAAS_SALESFORCE_JWT_BEARER) == 0;
+	state->instance_url = config_text(poll, config, "instance_url");
+	state->login_url = config_text(poll, config, "login_url");
+	state->api_version = config_text(poll, config, "api_version");
+	state->username = config_text(poll, config, "username");
+	state->audience = config_text(poll, config, "audience");
 	json_decref(config);
-	if (state->instance_url != NULL && state->login_url != NULL && state->api_version != NULL)
-		return true;
-	SaasPollFail(poll, SAAS_VERDICT_ERROR, "22023",
-				 "the stored config lacks instance_url, login_url or api_version");
-	return false;
+	if (state->instance_url == NULL || state->login_url == NULL || state->api_version == NULL ||
+		(state->signs && state->username == NULL))
+	{
+		SaasPollFail(poll, SAAS_VERDICT_ERROR, "22023",
+					 "the stored config lacks instance_url, login_url, api_version or username");
+		return false;
+	}
+	if (state->audience == NULL)
+		state->audience = default_audience(poll, state->login_url);
+	return true;
 }
 
 static SaasStep
 start(SaasPoll *poll)
 {
-	SalesforceState *state = SaasArenaAlloc(poll->arena, sizeof(SalesforceState));
+	SaasSalesforceState *state = SaasArenaAlloc(poll->arena, sizeof(SaasSalesforceState));
 	bool		expires;
 
 	poll->state = state;
@@ -222,207 +111,77 @@ start(SaasPoll *poll)
 	if (!read_config(poll, state))
 		return SAAS_STEP_DONE;
 	state->access_token = SaasPollSecret(poll, "access_token");
-	state->refresh_token = SaasPollSecret(poll, "refresh_token");
+	state->refresh_token = state->signs ? NULL : SaasPollSecret(poll, "refresh_token");
 	expires = poll->token_expires_ms != 0 &&
 		poll->now_ms >= poll->token_expires_ms - REFRESH_AHEAD_MS;
 
-	if ((state->access_token == NULL || expires) && can_refresh(poll))
-		return request_token(poll);
+	if ((state->access_token == NULL || expires) && SaasSalesforceCanRefresh(poll))
+		return SaasSalesforceRequestToken(poll);
 	if (state->access_token == NULL)
-		return fail_reauth(poll);
+		return SaasSalesforceFailReauth(poll);
 	return request_limits(poll, SAAS_STEP_REQUEST);
 }
 
-static bool
-add_secret(SaasPoll *poll, SaasSecret **list, const char *name, const char *value)
+typedef struct ApiError
 {
-	SaasSecret *secret = SaasArenaAlloc(poll->arena, sizeof(SaasSecret));
+	const char *code;			/* NULL when there is none that can be shown */
+	bool		is_daily;		/* which limit REQUEST_LIMIT_EXCEEDED speaks of: */
+	bool		is_concurrent;	/* "TotalRequests", "Concurrent..." */
+} ApiError;
 
-	if (secret == NULL)
-		return false;
-	secret->name = name;
-	secret->value = value;
-	secret->next = *list;
-	*list = secret;
-	return true;
-}
-
-/*
- * The poller empties new_secrets once they are stored; the token stays among
- * the poll's own secrets, so that no later error can quote it.
- */
-static bool
-add_new_secret(SaasPoll *poll, const char *name, const char *value)
-{
-	return add_secret(poll, &poll->new_secrets, name, value) &&
-		add_secret(poll, &poll->secrets, name, value);
-}
-
-/* A token as the answer gives it: printable ASCII of a sane length. */
-static const char *
-token_text(SaasPoll *poll, const json_t *answer, const char *name)
-{
-	const char *text = SaasJsonText(answer, name);
-
-	if (text == NULL || *text == '\0' || strlen(text) > MAX_TOKEN)
-		return NULL;
-	for (const char *p = text; *p != '\0'; p++)
-		if (*p <= ' ' || *p > '~')
-			return NULL;
-	return SaasArenaStrdup(poll->arena, text);
-}
-
-/* From issued_at, in milliseconds as a string, where our clock agrees with it. */
-static int64_t
-token_expiry(const SaasPoll *poll, const json_t *answer)
-{
-	const char *issued_at = SaasJsonText(answer, "issued_at");
-	json_t	   *expires_in = json_object_get(answer, "expires_in");
-	double		issued_ms;
-	double		life_ms = TOKEN_LIFE_MS;
-
-	if (issued_at == NULL || !SaasNumberParse(issued_at, strlen(issued_at), &issued_ms) ||
-		issued_ms < (double) poll->now_ms - MAX_CLOCK_SKEW_MS ||
-		issued_ms > (double) poll->now_ms + MAX_CLOCK_SKEW_MS)
-		issued_ms = (double) poll->now_ms;
-	if (json_is_number(expires_in) && json_number_value(expires_in) > 0 &&
-		json_number_value(expires_in) < 1e9)
-		life_ms = json_number_value(expires_in) * 1000;
-	return (int64_t) (issued_ms + life_ms);
-}
-
-/* Remembers an instance_url of another origin, to tell the owner. */
-static void
-note_instance(SaasPoll *poll, const json_t *answer)
-{
-	SalesforceState *state = poll->state;
-	const char *text = SaasJsonText(answer, "instance_url");
-	SaasProblem problem;
-	SaasUrl		named;
-	SaasUrl		configured;
-
-	if (text != NULL && SaasUrlParse(text, poll->arena, &named, &problem) &&
-		SaasUrlParse(state->instance_url, poll->arena, &configured, &problem) &&
-		strcmp(named.origin, configured.origin) != 0)
-		state->other_instance = named.origin;
-}
-
-static SaasStep
-take_token(SaasPoll *poll, const json_t *answer)
-{
-	SalesforceState *state = poll->state;
-	const char *access_token = token_text(poll, answer, "access_token");
-	const char *refresh_token = token_text(poll, answer, "refresh_token");
-
-	if (access_token == NULL)
-		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
-							"Salesforce's token answer holds no access token");
-	if (refresh_token == NULL && json_object_get(answer, "refresh_token") != NULL)
-		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
-							"Salesforce's token answer holds a malformed refresh token");
-	state->access_token = access_token;
-	if (!add_new_secret(poll, "access_token", access_token))
-		return SaasPollFailMemory(poll);
-	if (refresh_token != NULL && strcmp(refresh_token, state->refresh_token) != 0 &&
-		!add_new_secret(poll, "refresh_token", refresh_token))
-		return SaasPollFailMemory(poll);
-	poll->token_expires_ms = token_expiry(poll, answer);
-	note_instance(poll, answer);
-	return request_limits(poll, SAAS_STEP_STORE);
-}
-
-static bool
-is_one_of(const char *code, const char *const *codes)
-{
-	for (; code != NULL && *codes != NULL; codes++)
-		if (strcmp(code, *codes) == 0)
-			return true;
-	return false;
-}
-
-static SaasStep
-fail_token(SaasPoll *poll, const SaasResponse *response, const char *code)
-{
-	static const char *const client_codes[] = {
-		"invalid_client", "invalid_client_id", "invalid_client_credentials", NULL
-	};
-	static const char *const owner_codes[] = {
-		"unauthorized_client", "access_denied", "inactive_user", "inactive_org",
-		"invalid_app_access", "org_locked", NULL
-	};
-	static const char *const passing_codes[] = {
-		"rate_limit_exceeded", "server_error", "temporarily_unavailable", NULL
-	};
-
-	if (response->status == 408 || response->status == 429 || response->status >= 500)
-		return SaasPollFailStatus(poll, response, "Salesforce's sign-in", code);
-	if (is_one_of(code, passing_codes))
-		return SaasPollRetry(poll, response, "Salesforce's sign-in is not available (%s)", code);
-	if (code != NULL && strcmp(code, "invalid_grant") == 0)
-		return fail_reauth(poll);
-	if (is_one_of(code, client_codes))
-		return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000",
-							"Salesforce refused the client id or client secret of this connection (%s)",
-							code);
-	if (is_one_of(code, owner_codes))
-		return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000",
-							"Salesforce refused to renew the access of this connection (%s)", code);
-	return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
-						"Salesforce refused to renew the access token (HTTP %d%s%s)",
-						response->status, code != NULL ? " " : "", code != NULL ? code : "");
-}
-
-static SaasStep
-read_token(SaasPoll *poll, const SaasResponse *response)
-{
-	SaasProblem problem = {.sqlstate = ""};
-	json_t	   *answer = SaasJsonRead(response->body, response->body_length, false,
-									  "Salesforce's token answer", &problem);
-	const char *code = SaasPollErrorCode(poll, SaasJsonText(answer, "error"));
-	SaasStep	step;
-
-	if (response->status != 200 || code != NULL)
-		step = fail_token(poll, response, code);
-	else if (answer == NULL)
-		step = SaasPollFail(poll, SAAS_VERDICT_ERROR, problem.sqlstate, "%s", problem.message);
-	else
-		step = take_token(poll, answer);
-	json_decref(answer);
-	return step;
-}
-
-/* The errorCode of an API error, [{"message","errorCode"}], in the arena. */
-static const char *
-api_error_code(SaasPoll *poll, const SaasResponse *response)
+/* The first of [{"message","errorCode"}], in the arena. */
+static ApiError
+read_api_error(SaasPoll *poll, const SaasResponse *response)
 {
 	SaasProblem problem;
 	json_t	   *answer = SaasJsonRead(response->body, response->body_length, true, "", &problem);
 	json_t	   *first = json_is_array(answer) ? json_array_get(answer, 0) : answer;
-	const char *code = SaasArenaStrdup(poll->arena,
-									   SaasPollErrorCode(poll, SaasJsonText(first, "errorCode")));
+	const char *message = SaasJsonText(first, "message");
+	ApiError	error = {
+		SaasArenaStrdup(poll->arena, SaasPollErrorCode(poll, SaasJsonText(first, "errorCode"))),
+		message != NULL && strncmp(message, "TotalRequests", strlen("TotalRequests")) == 0,
+		message != NULL && strncmp(message, "Concurrent", strlen("Concurrent")) == 0
+	};
 
 	json_decref(answer);
-	return code;
+	return error;
+}
+
+static SaasStep
+fail_limit_exceeded(SaasPoll *poll, const SaasResponse *response, const ApiError *error)
+{
+	if (error->is_concurrent)
+		return SaasPollRetry(poll, response, "too many requests of the organization are running (%s)",
+							 error->code);
+	SaasPollRetry(poll, response, "the organization's %sAPI request limit is used up (%s)",
+				  error->is_daily ? "daily " : "", error->code);
+	if (poll->retry_after_s == 0)
+		poll->retry_after_s = DAILY_LIMIT_PAUSE_S;
+	return SAAS_STEP_DONE;
 }
 
 static SaasStep
 fail_api(SaasPoll *poll, const SaasResponse *response)
 {
-	SalesforceState *state = poll->state;
-	const char *code = api_error_code(poll, response);
+	SaasSalesforceState *state = poll->state;
+	ApiError	error = read_api_error(poll, response);
+	const char *code = error.code;
 
 	if (response->status == 401 && code != NULL && strcmp(code, "INVALID_SESSION_ID") == 0)
 	{
-		if (can_refresh(poll))
-			return request_token(poll);
+		if (SaasSalesforceCanRefresh(poll))
+			return SaasSalesforceRequestToken(poll);
 		if (!state->refreshed)
-			return fail_reauth(poll);
+			return SaasSalesforceFailReauth(poll);
 		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
 							"Salesforce refused the access token that it has just given (%s)", code);
 	}
 	if (response->status == 403 && code != NULL && strcmp(code, "REQUEST_LIMIT_EXCEEDED") == 0)
-		return SaasPollRetry(poll, response,
-							 "the organization's API request limit is used up (%s)", code);
+		return fail_limit_exceeded(poll, response, &error);
+	if (code != NULL && (strcmp(code, "NOT_FOUND") == 0 || strcmp(code, "UNSUPPORTED_API_VERSION") == 0))
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
+							"the organization has no REST API of version %s (HTTP %d %s)",
+							state->api_version, response->status, code);
 	if (response->status == 401)
 		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
 							"Salesforce refused the request (HTTP 401%s%s)",
@@ -456,7 +215,7 @@ add_limit(SaasPoll *poll, const SaasSalesforceLimit *limit)
 static const char *
 describe(SaasPoll *poll, size_t count)
 {
-	const SalesforceState *state = poll->state;
+	const SaasSalesforceState *state = poll->state;
 	SaasStrbuf	details;
 
 	SaasStrbufInit(&details, poll->arena);
@@ -480,7 +239,7 @@ read_limits(SaasPoll *poll, const SaasResponse *response)
 	if (!SaasSalesforceLimitsRead(response->body, response->body_length, poll->arena,
 								  &limits, &count, &problem))
 	{
-		const char *code = api_error_code(poll, response);
+		const char *code = read_api_error(poll, response).code;
 
 		if (code != NULL)
 			return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
@@ -503,10 +262,14 @@ read_limits(SaasPoll *poll, const SaasResponse *response)
 static SaasStep
 read_answer(SaasPoll *poll, const SaasResponse *response)
 {
-	const SalesforceState *state = poll->state;
+	const SaasSalesforceState *state = poll->state;
+	SaasStep	step;
 
 	if (state->asks_token)
-		return read_token(poll, response);
+	{
+		step = SaasSalesforceReadToken(poll, response);
+		return step == SAAS_STEP_STORE ? request_limits(poll, SAAS_STEP_STORE) : step;
+	}
 	if (response->status != 200)
 		return fail_api(poll, response);
 	return read_limits(poll, response);
@@ -516,7 +279,7 @@ const SaasConnector SaasSalesforceConnector = {
 	.kind = "salesforce",
 	.title = "Salesforce",
 	.secret_names = secret_names,
-	.validate = validate,
+	.validate = SaasSalesforceValidate,
 	.start = start,
 	.read = read_answer
 };

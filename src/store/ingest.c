@@ -80,6 +80,13 @@ static SaasStatement see_lease = {
 	4, {UUIDOID, UUIDOID, UUIDOID, TIMESTAMPTZOID}
 };
 
+/* With the tokens themselves: who goes on after a crash knows how long they last. */
+static SaasStatement put_expiry = {
+	"update saas.connection_status s set token_expires_at = $3"
+	" where s.org_id = $1 and s.connection_id = $2 and s.token_expires_at is distinct from $3",
+	3, {UUIDOID, UUIDOID, TIMESTAMPTZOID}
+};
+
 static SaasStatement add_reading = {
 	"insert into saas.reading (org_id, connection_id, at, layout_id, \"values\")"
 	" values ($1, $2, $3, $4, $5)"
@@ -332,9 +339,15 @@ store_samples(SaasJob *job, const SaasSample *const *samples, int count)
 	}
 }
 
+/*
+ * What the other side has rotated is gone with the old token, so a crash must
+ * not take it along, whatever synchronous_commit says.
+ */
 static void
 store_secrets(SaasJob *job)
 {
+	if (job->poll.new_secrets)
+		ForceSyncCommit();
 	for (SaasSecret *secret = job->poll.new_secrets; secret; secret = secret->next)
 	{
 		char	   *context = SaasSecretContext(&job->connection_id, secret->name, job->origin);
@@ -403,6 +416,10 @@ void
 SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id)
 {
 	Datum		org[1] = {UUIDPGetDatum(&job->org_id)};
+	Datum		expiry[3] = {
+		UUIDPGetDatum(&job->org_id), UUIDPGetDatum(&job->connection_id),
+		TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms))
+	};
 	SaasRunAs	state;
 
 	SaasIngestHoldStatus(job, lease_id);
@@ -412,6 +429,8 @@ SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id)
 	SaasRunAsBegin(&state, "saas_poller");
 	limit_lock_waits();
 	store_secrets(job);
+	if (job->poll.token_expires_ms != 0)
+		(void) SaasStatementRun(&put_expiry, expiry, NULL);
 	job->is_closed = SaasStatementRun(&see_open, org, NULL) == 0;
 	SaasRunAsEnd(&state);
 }

@@ -298,12 +298,29 @@ test_api_errors(void)
 	start_poll(KIND, CONFIG, ALL_SECRETS);
 	answer_error("api_daily_limit");
 	ok(ended(SAAS_VERDICT_RETRY,
-			 "the organization's API request limit is used up (REQUEST_LIMIT_EXCEEDED)"),
-	   "the daily limit: %s", poll.problem.message);
+			 "the organization's daily API request limit is used up (REQUEST_LIMIT_EXCEEDED)") &&
+	   poll.retry_after_s == 3600, "the daily limit, with a pause of an hour: %s", poll.problem.message);
+	start_poll(KIND, CONFIG, ALL_SECRETS);
+	answer_header = (SaasHeader) {"retry-after", "5000", NULL};
+	answer_error("api_daily_limit");
+	ok(poll.verdict == SAAS_VERDICT_RETRY && poll.retry_after_s == 5000, "or what Retry-After says");
+	start_poll(KIND, CONFIG, ALL_SECRETS);
+	answer(KIND, 403, "[{\"errorCode\":\"REQUEST_LIMIT_EXCEEDED\","
+		   "\"message\":\"ConcurrentRequests (Concurrent API Requests) Limit exceeded.\"}]");
+	ok(ended(SAAS_VERDICT_RETRY, "too many requests of the organization are running (REQUEST_LIMIT_EXCEEDED)") &&
+	   poll.retry_after_s == 0, "too many at a time is another thing: %s", poll.problem.message);
+	start_poll(KIND, CONFIG, ALL_SECRETS);
+	answer(KIND, 403, "[{\"errorCode\":\"REQUEST_LIMIT_EXCEEDED\"}]");
+	ok(ended(SAAS_VERDICT_RETRY, "the organization's API request limit is used up (REQUEST_LIMIT_EXCEEDED)") &&
+	   poll.retry_after_s == 3600, "a limit without a name: %s", poll.problem.message);
 	start_poll(KIND, CONFIG, ALL_SECRETS);
 	answer_error("api_not_found");
-	ok(poll.verdict == SAAS_VERDICT_ERROR && strstr(poll.problem.message, "NOT_FOUND") != NULL,
-	   "not found: %s", poll.problem.message);
+	ok(ended(SAAS_VERDICT_ERROR, "the organization has no REST API of version 66.0 (HTTP 404 NOT_FOUND)"),
+	   "no such version: %s", poll.problem.message);
+	start_poll(KIND, CONFIG, ALL_SECRETS);
+	answer(KIND, 410, "[{\"errorCode\":\"UNSUPPORTED_API_VERSION\"}]");
+	ok(ended(SAAS_VERDICT_ERROR, "the organization has no REST API of version 66.0 (HTTP 410 UNSUPPORTED_API_VERSION)"),
+	   "a retired one: %s", poll.problem.message);
 	start_poll(KIND, CONFIG, ALL_SECRETS);
 	answer_header = (SaasHeader) {"retry-after", "17", NULL};
 	answer_error("api_maintenance");

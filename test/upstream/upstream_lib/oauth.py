@@ -1,10 +1,11 @@
-"""oauth.py: Salesforce's token endpoint, refresh tokens with and without rotation."""
+"""oauth.py: Salesforce's token endpoint: refresh tokens with and without rotation, signed assertions."""
 import base64
 import hashlib
 import hmac
 import time
 import urllib.parse
 
+from . import jwt_bearer
 from .message import JSON, Response, compact_json
 from .org import RefreshToken
 from .registry import read_fixture
@@ -18,6 +19,10 @@ ERRORS = {name: (entry["status"], entry["body"])
 
 def invalid_request(description):
     return 400, {"error": "invalid_request", "error_description": description}
+
+
+def invalid_grant(description):
+    return 400, {"error": "invalid_grant", "error_description": description}
 
 
 class TokenEndpoint:
@@ -47,6 +52,8 @@ class TokenEndpoint:
         grant = form.get("grant_type")
         if grant == "refresh_token":
             return self.refresh(request, form)
+        if grant == jwt_bearer.GRANT:
+            return self.take_assertion(request, form)
         return ERRORS["token_unsupported_grant"]
 
     def refresh(self, request, form):
@@ -68,20 +75,35 @@ class TokenEndpoint:
             return ERRORS["token_invalid_grant"]
         return 200, self.grant(org, self.server.base_url(request))
 
-    def grant(self, org, base_url):
+    def take_assertion(self, request, form):
+        if "assertion" not in form:
+            return invalid_request("missing required parameter: assertion")
+        assertion = jwt_bearer.read(form["assertion"])
+        if assertion is None:
+            return invalid_grant("invalid assertion")
+        if not self.registry.is_client(assertion.claim("iss")):
+            return ERRORS["token_invalid_client_id"]
+        org = self.registry.org_of_client(assertion.claim("iss"), assertion.claim("sub"))
+        base_url = self.server.base_url(request)
+        refusal = jwt_bearer.refusal(assertion, org, base_url)
+        if refusal is not None:
+            return invalid_grant(refusal)
+        return 200, self.grant(org, base_url, False)
+
+    def grant(self, org, base_url, may_refresh=True):
         issued_at = str(int(time.time() * 1000))
         identity = f"{base_url}/id/{org.org_id}/{org.user_id}"
         digest = hmac.new(org.client_secret.encode(), (identity + issued_at).encode(), hashlib.sha256).digest()
         body = {
             "access_token": self.registry.issue_access_token(org).text,
             "signature": base64.b64encode(digest).decode(),
-            "scope": "refresh_token api",
+            "scope": "refresh_token api" if may_refresh else "api",
             "instance_url": base_url,
             "id": identity,
             "token_type": "Bearer",
             "issued_at": issued_at,
         }
-        if org.rotate_refresh_tokens:
+        if may_refresh and org.rotate_refresh_tokens:
             body["refresh_token"] = self.registry.rotate(org).text
         return body
 

@@ -2,12 +2,13 @@
 import collections
 import time
 
+from .jwt_bearer import PublicKey
 from .org_id import new_id, to_18
 
 ACCESS_TOKENS_KEPT = 5
 USED_REFRESH_TOKENS_KEPT = 1000
 
-SETTINGS = ("client_id", "client_secret", "username", "rotate_refresh_tokens",
+SETTINGS = ("client_id", "client_secret", "username", "public_key", "rotate_refresh_tokens",
             "access_token_ttl_s", "enforce_api_limit")
 
 
@@ -55,7 +56,7 @@ class OrgStats:
 
 
 class Org:
-    __slots__ = ("org_id", "user_id", "document", "remaining", "access_tokens",
+    __slots__ = ("org_id", "user_id", "key", "document", "remaining", "access_tokens",
                  "refresh_token", "used_refresh_tokens", "stats") + SETTINGS
 
     def __init__(self, spec, document):
@@ -64,6 +65,8 @@ class Org:
         self.client_id = "3MVG9" + self.org_id
         self.client_secret = "secret-" + self.user_id
         self.username = f"integration@{self.org_id.lower()}.example.com"
+        self.public_key = ""
+        self.key = None
         self.rotate_refresh_tokens = False
         self.access_token_ttl_s = 7200.0
         self.enforce_api_limit = True
@@ -84,6 +87,8 @@ class Org:
                 if type(value) is not wanted:
                     raise ValueError(f"{name} must be a {wanted.__name__}")
                 setattr(self, name, value)
+        if spec.get("public_key") is not None:
+            self.key = PublicKey(self.public_key) if self.public_key else None
         if isinstance(spec.get("limits"), dict):
             self.merge_limits(spec["limits"])
 

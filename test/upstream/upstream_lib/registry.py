@@ -5,6 +5,7 @@ import secrets
 import time
 import urllib.parse
 
+from . import jwt_bearer
 from .limits import LimitsDocument
 from .org import ACCESS_TOKENS_KEPT, USED_REFRESH_TOKENS_KEPT, AccessToken, Org, RefreshToken
 from .org_id import to_18
@@ -48,6 +49,11 @@ class Registry:
 
     def is_client(self, client_id):
         return any(org.client_id == client_id for org in self.orgs.values())
+
+    def org_of_client(self, client_id, username):
+        """The user's own org among those of the client, else any of them, None without one."""
+        orgs = [org for org in self.orgs.values() if org.client_id == client_id]
+        return next((org for org in orgs if org.username == username), orgs[0] if orgs else None)
 
     def authorize(self, org):
         """A fresh grant, as if a user had just approved the connected app."""
@@ -97,6 +103,9 @@ class Registry:
         if token is None and request.method == "POST":
             form = urllib.parse.parse_qs(request.body.decode("latin-1"))
             token = self.refresh_tokens.get(form.get("refresh_token", [""])[0])
+            assertion = jwt_bearer.read(form["assertion"][0]) if "assertion" in form else None
+            if assertion is not None:
+                return self.org_of_client(assertion.claim("iss"), assertion.claim("sub"))
         return token.org if token else None
 
 
