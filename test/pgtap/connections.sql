@@ -130,7 +130,9 @@ select is(to_jsonb(c) - array['org_id', 'id', 'created_by', 'created_at', 'updat
               'config', '{"url": "https://metrics.example.com/metrics"}'::jsonb, 'environment', null, 'tags', '{}'::jsonb,
               'status', 'pending', 'health', 'unknown', 'health_reason', null, 'is_active', true,
               'poll_interval', '00:01:00', 'last_polled_at', null, 'last_success_at', null, 'last_tested_at', null,
-              'last_error', null, 'last_error_code', null, 'consecutive_failures', 0, 'token_expires_at', null),
+              'last_error', null, 'last_error_code', null, 'consecutive_failures', 0, 'token_expires_at', null,
+              'environment_color', null, 'group_id', null, 'group_name', null, 'owner_id', null, 'is_personal', false,
+              'features', '{}'::jsonb),
           'a new connection waits for its first poll, with every default')
   from saas_api.connections c where c.id = :'web';
 select ok(c.created_by = p.user_id and c.org_id = p.org_id, 'it belongs to its creator''s organization')
