@@ -541,7 +541,8 @@ comment on function saas_api.set_connection_active(uuid, boolean) is
 
 create function saas_private.poll_now(org_id uuid, connection_ids uuid[], is_test boolean, timeout_ms integer,
                                       out connection_id uuid, out ok boolean, out error text, out details jsonb,
-                                      out samples integer, out duration_ms integer, out from_store boolean)
+                                      out samples integer, out duration_ms integer, out from_store boolean,
+                                      out steps jsonb)
 returns setof record
 language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_poll_now';
@@ -623,12 +624,13 @@ begin
       from saas_private.poll_now(org, array[test_connection.connection_id], true, time_limit);
     return jsonb_build_object('ok', coalesce(answer.ok, false), 'error', answer.error,
                               'details', coalesce(answer.details, '{}'),
-                              'duration_ms', coalesce(answer.duration_ms, 0));
+                              'duration_ms', coalesce(answer.duration_ms, 0),
+                              'steps', coalesce(answer.steps, '[]'));
 end
 $$;
 alter function saas_api.test_connection(uuid, integer) owner to saas_owner;
 comment on function saas_api.test_connection(uuid, integer) is
-'Asks the upstream once, stores no samples, and waits at most timeout_ms milliseconds (100 to 60000): {ok, error, details, duration_ms}. Errors: PT401, PT403, PT404, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
+'Asks the upstream once, stores no samples, and waits at most timeout_ms milliseconds (100 to 60000): {ok, error, details, duration_ms, steps}. steps are what was reached of resolve, connect, tls, authenticate, authorize, read and parse, over a connection of its own: [{step, ok, ms, error, hint}], the last one with error and hint when it failed. The upstream decides about authenticate and authorize with its answer: the wait for it is authenticate''s. [] when nothing was asked, because the secrets do not open for instance. Errors: PT401, PT403, PT404, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
 
 create function saas_api.delete_connection(connection_id uuid, confirm_name text) returns jsonb
 language plpgsql volatile security definer

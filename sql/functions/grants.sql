@@ -305,7 +305,7 @@ grant execute on function
     saas_api.create_connection_token(text, text, jsonb, text, jsonb, interval),
     saas_api.revoke_connection_token(uuid), saas_api.connection_limit()
     to saas_user;
-grant execute on function saas.set_plan_limit(text, text, bigint) to saas_operator;
+grant execute on function saas.set_plan_limit(text, text, bigint), saas.check_address(text) to saas_operator;
 grant execute on function
     saas_private.add_connection(uuid, text, text, jsonb, jsonb, text, jsonb, interval, jsonb, uuid, uuid, uuid),
     saas_private.require_features(text, jsonb), saas_private.require_connection_room(uuid)

@@ -144,7 +144,7 @@ fail_certificate(SaasTransfer *transfer)
 	}
 	SaasProblemDetail(problem, "The verification says: %s.",
 					  X509_verify_cert_error_string(verdict));
-	if (transfer->loop->options.ca_file == NULL)
+	if (transfer->request->ca_certificate == NULL && transfer->loop->options.ca_file == NULL)
 		SaasProblemHint(problem, "No file of certificate authorities was found on the server.");
 }
 
@@ -162,6 +162,15 @@ fail_connect(SaasTransfer *transfer)
 static void
 fail_broken(SaasTransfer *transfer)
 {
+	/* With TLS 1.3 a server says so after the handshake, in the place of an answer. */
+	if (strstr(transfer->curl_error, "certificate required") != NULL)
+	{
+		SaasProblemSet(&transfer->result.problem, CANNOT_CONNECT, "%s asks for a client certificate",
+					   transfer->url.origin);
+		SaasProblemHint(&transfer->result.problem,
+						"Give the connection the secrets client_certificate and client_key.");
+		return;
+	}
 	SaasProblemSet(&transfer->result.problem, CONNECTION_FAILED, "%s broke the connection off %s",
 				   transfer->url.origin,
 				   transfer->headers_done ? "in the middle of the answer" : "without an answer");
@@ -197,8 +206,16 @@ fail_network(SaasTransfer *transfer, CURLcode code)
 			transfer->result.transient = true;
 			break;
 		case CURLE_SSL_CACERT_BADFILE:
-			SaasProblemSet(problem, "58030",
-						   "the file of certificate authorities could not be read");
+			if (transfer->request->ca_certificate != NULL)
+				SaasProblemSet(problem, "22023",
+							   "the connection's ca_certificate could not be read");
+			else
+				SaasProblemSet(problem, "58030",
+							   "the file of certificate authorities could not be read");
+			break;
+		case CURLE_SSL_CERTPROBLEM:
+			SaasProblemSet(problem, "22023",
+						   "the connection's client certificate could not be used");
 			break;
 		case CURLE_GOT_NOTHING:
 		case CURLE_SEND_ERROR:
