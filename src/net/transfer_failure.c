@@ -203,6 +203,9 @@ fail_network(SaasTransfer *transfer, CURLcode code)
 			SaasProblemSet(problem, CANNOT_CONNECT, "the TLS handshake with %s failed",
 						   url->origin);
 			SaasProblemDetail(problem, "%s", transfer->curl_error);
+			if (strstr(transfer->curl_error, "alert handshake failure") != NULL)
+				SaasProblemHint(problem, "The host may ask for a client certificate: "
+								"the secrets client_certificate and client_key.");
 			transfer->result.transient = true;
 			break;
 		case CURLE_SSL_CACERT_BADFILE:
@@ -246,6 +249,7 @@ SaasTransferFail(SaasTransfer *transfer, CURLcode code)
 	memset(&transfer->result.problem, 0, sizeof(SaasProblem));
 	transfer->result.ok = false;
 	transfer->result.transient = false;
+	transfer->code = code;
 
 	/* What libcurl says when one header line outgrows its buffer. */
 	if (code == CURLE_OUT_OF_MEMORY && transfer->answering_at != 0 && !transfer->headers_done)

@@ -145,6 +145,7 @@ typedef struct SaasTransfer
 	TransferBuffer headers;		/* lines that end in '\n' */
 	TransferBuffer body;
 	size_t		max_body;
+	CURLcode	code;			/* when it has failed */
 	TransferFault fault;
 	int			fault_errno;
 	char		blocked_address[INET6_ADDRSTRLEN];

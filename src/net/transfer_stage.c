@@ -21,16 +21,49 @@ between_ms(int64 from, int64 to)
 	return to <= from ? 0 : (int) ((to - from) / 1000);
 }
 
+/* As the error's text has it: what libcurl says of the moments comes late. */
 static SaasStage
-failed_stage(SaasTransfer *transfer, int64 resolved, int64 connected, int64 secured)
+failed_stage(const SaasTransfer *transfer)
 {
 	if (transfer->fault == TRANSFER_FAULT_ADDRESS)
 		return SAAS_STAGE_CONNECT;
-	if (connected == 0)
-		return resolved == 0 && !transfer->host->is_literal ? SAAS_STAGE_RESOLVE : SAAS_STAGE_CONNECT;
-	if (transfer->is_tls && secured == 0)
-		return SAAS_STAGE_TLS;
-	return SAAS_STAGE_READ;
+	if (transfer->requesting_at != 0)
+		return SAAS_STAGE_READ;
+	switch (transfer->code)
+	{
+		case CURLE_COULDNT_RESOLVE_HOST:
+			return SAAS_STAGE_RESOLVE;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_CERTPROBLEM:
+			return SAAS_STAGE_TLS;
+		default:
+			break;
+	}
+	if (transfer->connecting_at == 0 && !transfer->host->is_literal)
+		return SAAS_STAGE_RESOLVE;
+	return transfer->is_tls && transfer->connected_at != 0 ? SAAS_STAGE_TLS : SAAS_STAGE_CONNECT;
+}
+
+/* What came before the stage that failed was well; how long it took is not always known. */
+static void
+note_failure(SaasTransfer *transfer, SaasStages *stages)
+{
+	int64		took_ms = (SaasTransferNow() - transfer->started_at) / 1000;
+
+	stages->failed = failed_stage(transfer);
+	for (int i = 0; i < stages->failed; i++)
+	{
+		if (i == SAAS_STAGE_AUTHENTICATE || i == SAAS_STAGE_AUTHORIZE ||
+			(i == SAAS_STAGE_TLS && !transfer->is_tls))
+			continue;
+		stages->ms[i] = Max(stages->ms[i], 0);
+		took_ms -= stages->ms[i];
+	}
+	for (int i = stages->failed + 1; i < SAAS_STAGES; i++)
+		stages->ms[i] = -1;
+	stages->ms[stages->failed] = (int) Max(took_ms, 0);
 }
 
 void
@@ -44,13 +77,6 @@ SaasTransferStages(SaasTransfer *transfer)
 	int64		ended = moment(transfer, CURLINFO_TOTAL_TIME_T);
 	SaasStages	stages = SAAS_STAGES_NONE;
 
-	/* Of a transfer that ends before its time libcurl does not tell all. */
-	if (!transfer->result.ok)
-	{
-		if (connected == 0 && transfer->connected_at != 0)
-			connected = transfer->connected_at - transfer->admitted_at;
-		ended = SaasTransferNow() - transfer->admitted_at;
-	}
 	if (resolved > 0)
 		stages.ms[SAAS_STAGE_RESOLVE] = between_ms(0, resolved);
 	if (connected > 0)
@@ -63,13 +89,6 @@ SaasTransferStages(SaasTransfer *transfer)
 		stages.ms[SAAS_STAGE_READ] = between_ms(answered, ended);
 	}
 	else
-	{
-		SaasStage	failed = failed_stage(transfer, resolved, connected, secured);
-
-		stages.failed = failed;
-		stages.ms[failed] = between_ms(failed == SAAS_STAGE_RESOLVE ? 0 :
-									   failed == SAAS_STAGE_CONNECT ? resolved :
-									   failed == SAAS_STAGE_TLS ? connected : requested, ended);
-	}
+		note_failure(transfer, &stages);
 	transfer->result.stages = stages;
 }

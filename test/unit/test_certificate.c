@@ -57,6 +57,7 @@ main(void)
 	static Pair one;
 	static Pair two;
 	static char text[40 * 4096];
+	size_t		length;
 
 	make(&one);
 	make(&two);
@@ -70,12 +71,12 @@ main(void)
 	ok(!SaasCertificatesAreReadable(text), "a broken one after a good one");
 	snprintf(text, sizeof(text), "%.*s", (int) strlen(one.certificate) - 40, one.certificate);
 	ok(!SaasCertificatesAreReadable(text), "one that is cut off");
-	text[0] = '\0';
-	for (int i = 0; i < 20; i++)
-		strcat(text, one.certificate);
-	ok(SaasCertificatesAreReadable(text), "twenty");
-	strcat(text, one.certificate);
+	length = strlen(one.certificate);
+	for (int i = 0; i <= 20; i++)
+		memcpy(text + i * length, one.certificate, length + 1);
 	ok(!SaasCertificatesAreReadable(text), "more than twenty");
+	text[20 * length] = '\0';
+	ok(SaasCertificatesAreReadable(text), "twenty");
 
 	ok(SaasCertificateHasKey(one.certificate, one.key), "a certificate and its key");
 	ok(!SaasCertificateHasKey(one.certificate, two.key), "and another's");
