@@ -124,6 +124,7 @@ begin
     perform saas_private.audit_user('user.deleted', remove_account.user_id);
     perform saas_private.leave_empty_organizations(remove_account.user_id);
     perform saas_private.end_keys_of(remove_account.user_id);
+    perform saas_private.end_personal_connections(remove_account.user_id);
     -- They are good for nothing now, and would stand in the way of others.
     perform saas_private.end_invitation(i.org_id, i.id, 'revoked')
        from saas.invitation i where i.invited_by = remove_account.user_id and i.status = 'pending';

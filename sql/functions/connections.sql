@@ -88,61 +88,268 @@ $$;
 comment on function saas_private.poll_anew(uuid, uuid) is
 'Lets a connection whose config or secrets have changed be polled as if it were new.';
 
-create function saas_api.create_connection(kind text, name text, config jsonb, secrets jsonb default '{}',
-                                           environment text default null, tags jsonb default '{}',
-                                           poll_interval interval default null)
-returns jsonb
+create function saas_private.plan_limit(org_id uuid, name text) returns bigint
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select l.value
+      from saas.organization o
+      join saas.plan_limit l on l.plan = o.plan and l.name = plan_limit.name
+     where o.id = plan_limit.org_id
+$$;
+alter function saas_private.plan_limit(uuid, text) owner to saas_service;
+comment on function saas_private.plan_limit(uuid, text) is
+'How many of a thing the organization''s plan allows; NULL: any number. For saas_service''s functions only.';
+
+create function saas.set_plan_limit(plan text, name text, value bigint) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    wanted text := saas_private.require_plan(set_plan_limit.plan);
+    old bigint;
+begin
+    if set_plan_limit.name is distinct from 'connections' then
+        perform saas_private.raise_fields('invalid input', 'name', 'must be connections');
+    elsif set_plan_limit.value < 0 then
+        perform saas_private.raise_fields('invalid input', 'value', 'must not be negative');
+    end if;
+    select l.value into old from saas.plan_limit l where l.plan = wanted and l.name = set_plan_limit.name for update;
+    delete from saas.plan_limit l where l.plan = wanted and l.name = set_plan_limit.name;
+    insert into saas.plan_limit (plan, name, value)
+    select wanted, set_plan_limit.name, set_plan_limit.value where set_plan_limit.value is not null;
+    perform saas_private.audit('plan.limit_changed', 'plan', wanted, jsonb_build_object(set_plan_limit.name, old),
+        jsonb_build_object(set_plan_limit.name, set_plan_limit.value), '00000000-0000-0000-0000-000000000000');
+end
+$$;
+alter function saas.set_plan_limit(text, text, bigint) owner to saas_service;
+comment on function saas.set_plan_limit(text, text, bigint) is
+'Sets how many of a thing organizations on a plan may have; NULL: any number. name: connections. What is there already stays. Errors: 22023 with the field plan, name or value. For saas_operator.';
+
+create function saas_private.require_connection_room(org_id uuid) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    allowed bigint;
+    there bigint;
+begin
+    if saas_private.plan_limit(require_connection_room.org_id, 'connections') is null then
+        return;
+    end if;
+    -- One at a time from here to the end of the transaction; the count comes after the wait.
+    perform saas_private.lock_members(require_connection_room.org_id);
+    allowed := saas_private.plan_limit(require_connection_room.org_id, 'connections');
+    select count(*) into there from saas.connection c where c.org_id = require_connection_room.org_id;
+    if there >= allowed then
+        perform saas_private.raise_error('PT402', 'the plan allows no more connections',
+            jsonb_build_object('limit', 'connections', 'allowed', allowed, 'connections', there)::text,
+            'Delete a connection or change the plan.');
+    end if;
+end
+$$;
+alter function saas_private.require_connection_room(uuid) owner to saas_service;
+comment on function saas_private.require_connection_room(uuid) is
+'Raises PT402 with the limit in DETAIL when the organization''s plan allows no further connection; what it finds holds until the end of the transaction. For the functions that add connections.';
+
+create function saas_api.connection_limit() returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
     org uuid;
+begin
+    perform saas.require_permission('view_dashboard');
+    org := saas.org_if('view_dashboard');
+    return jsonb_build_object(
+        'plan', (select o.plan from saas.organization o where o.id = org),
+        'allowed', saas_private.plan_limit(org, 'connections'),
+        'connections', (select count(*) from saas.connection c where c.org_id = org));
+end
+$$;
+alter function saas_api.connection_limit() owner to saas_service;
+comment on function saas_api.connection_limit() is
+'How many connections the current organization has and its plan allows (null: any number): {plan, allowed, connections}. Errors: PT401, PT403. For saas_user with view_dashboard.';
+
+create function saas_private.require_features(kind text, features jsonb) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    known jsonb := case require_features.kind
+                       when 'aws' then '{"sendingEnabled": false, "eventTracking": false, "historyStorage": false}'
+                       else '{}' end;
+    given jsonb := coalesce(nullif(require_features.features, 'null'), '{}');
+    feature record;
+begin
+    if jsonb_typeof(given) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'features', 'must be an object');
+    end if;
+    for feature in select e.key, e.value from jsonb_each(given) e order by e.key loop
+        if not known ? feature.key then
+            perform saas_private.raise_fields('invalid input', 'features.' || left(feature.key, 63),
+                                              'is not a feature of this kind');
+        elsif jsonb_typeof(feature.value) <> 'boolean' then
+            perform saas_private.raise_fields('invalid input', 'features.' || feature.key, 'must be true or false');
+        end if;
+    end loop;
+    return known || given;
+end
+$$;
+comment on function saas_private.require_features(text, jsonb) is
+'The features of a connection of that kind, those that are not given switched off. aws: sendingEnabled, eventTracking, historyStorage; other kinds have none. 22023 with the field for anything else.';
+
+create function saas_private.merge_features(features jsonb, patch jsonb) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Whatever is no object is left for require_features to refuse.
+    select case when jsonb_typeof(merge_features.patch) = 'object' then merge_features.features || merge_features.patch
+                else merge_features.patch end
+$$;
+comment on function saas_private.merge_features(jsonb, jsonb) is
+'Features with what a patch says of some of them.';
+
+create function saas_private.patch_uuid(patch jsonb, field text) returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return saas_private.patch_text(patch_uuid.patch, patch_uuid.field)::uuid;
+exception
+    when invalid_text_representation then
+        perform saas_private.raise_fields('invalid input', patch_uuid.field, 'must be a UUID or null');
+end
+$$;
+comment on function saas_private.patch_uuid(jsonb, text) is
+'The UUID of a patch; NULL when it is null or not there. 22023 for anything else.';
+
+-- A personal connection speaks with its member's token: another config would
+-- let others use it for what they choose.
+create function saas_private.require_connection_owner(owner_id uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if require_connection_owner.owner_id <> saas.current_user_id() then
+        perform saas_private.raise_error('PT403', 'the connection is another member''s own', null,
+            'Only they give it secrets or another config; it can be turned off or deleted.');
+    end if;
+end
+$$;
+comment on function saas_private.require_connection_owner(uuid) is
+'Raises PT403 when a connection belongs to another member; NULL belongs to the organization.';
+
+create function saas_private.hold_group(group_id uuid) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform 1 from saas.connection_group g
+      where g.org_id = saas.org_if('manage_connections') and g.id = hold_group.group_id
+        for key share;
+    if not found and hold_group.group_id is not null then
+        perform saas_private.raise_error('PT404', 'group not found');
+    end if;
+end
+$$;
+comment on function saas_private.hold_group(uuid) is
+'Keeps a group of connections from being deleted until the end of the transaction; PT404 when it is none of the organization''s. NULL is no group.';
+
+-- For saas_owner under an identity, and for saas_service without one.
+create function saas_private.add_connection(org_id uuid, kind text, name text, config jsonb, secrets jsonb,
+                                            environment text, tags jsonb, poll_interval interval,
+                                            features jsonb, created_by uuid, owner_id uuid default null,
+                                            group_id uuid default null)
+returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
     new_id uuid := saas.uuidv7();
     given_name text;
     completed record;
     checked record;
     every interval;
+    switches jsonb;
 begin
-    perform saas.require_permission('manage_connections');
-    org := saas.org_if('manage_connections');
-    given_name := saas_private.require_field('name', create_connection.name, 255);
-    perform saas_private.require_connection_fields(create_connection.environment, create_connection.tags);
-    if octet_length(create_connection.config::text) > 65536 then
+    given_name := saas_private.require_field('name', add_connection.name, 255);
+    perform saas_private.require_connection_fields(add_connection.environment, add_connection.tags);
+    if octet_length(add_connection.config::text) > 65536 then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
-    elsif octet_length(create_connection.secrets::text) > 65536 then
+    elsif octet_length(add_connection.secrets::text) > 65536 then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
     end if;
-    every := saas_private.require_poll_interval(create_connection.kind, create_connection.poll_interval);
-    completed := saas_private.with_salesforce_defaults(create_connection.kind, create_connection.config,
-                                                       create_connection.secrets);
-    checked := saas_private.check_connection(create_connection.kind, completed.config_to_check,
+    every := saas_private.require_poll_interval(add_connection.kind, add_connection.poll_interval);
+    switches := saas_private.require_features(add_connection.kind, add_connection.features);
+    -- The defaults are those of the identity's organization, which a token's need not be.
+    if add_connection.org_id = saas.org_if('manage_connections') then
+        completed := saas_private.with_salesforce_defaults(add_connection.kind, add_connection.config,
+                                                           add_connection.secrets);
+    else
+        select add_connection.config as config_to_check, coalesce(add_connection.secrets, '{}') as secrets_to_check,
+               null::text as login_origin
+          into completed;
+    end if;
+    checked := saas_private.check_connection(add_connection.kind, completed.config_to_check,
                                              completed.secrets_to_check);
     perform saas_private.require_login_origin(checked.origin, completed.login_origin);
+    perform saas_private.require_connection_room(add_connection.org_id);
     insert into saas.connection (org_id, id, kind, name, account_key, external_account_id, config, origin,
-                                 environment, tags, poll_interval, created_by)
-    values (org, new_id, create_connection.kind, given_name, checked.account_key, checked.external_account_id,
-            checked.config_to_store, checked.origin, create_connection.environment,
-            coalesce(create_connection.tags, '{}'), every, saas.current_user_id())
+                                 environment, tags, poll_interval, features, group_id, owner_id, created_by)
+    values (add_connection.org_id, new_id, add_connection.kind, given_name, checked.account_key,
+            checked.external_account_id, checked.config_to_store, checked.origin, add_connection.environment,
+            coalesce(add_connection.tags, '{}'), every, switches, add_connection.group_id, add_connection.owner_id,
+            add_connection.created_by)
     on conflict on constraint connection_account_key do nothing;
     if not found then
         perform saas_private.raise_error('23505', 'already connected', null,
             'This upstream account is a connection of the organization already.');
     end if;
     insert into saas_private.connection_secret (org_id, connection_id, name, value)
-    select org, new_id, s.name, s.value
-      from saas_private.seal_secrets(org, new_id, checked.origin, create_connection.secrets) s;
-    insert into saas.connection_status (org_id, connection_id) values (org, new_id);
+    select add_connection.org_id, new_id, s.name, s.value
+      from saas_private.seal_secrets(add_connection.org_id, new_id, checked.origin, add_connection.secrets) s;
+    insert into saas.connection_status (org_id, connection_id) values (add_connection.org_id, new_id);
     perform saas_private.audit('connection.created', 'connection', new_id::text, null,
-        jsonb_build_object('name', given_name, 'kind', create_connection.kind, 'config', checked.config_to_store,
-                           'environment', create_connection.environment, 'poll_interval', every,
-                           'sealed_names', (select jsonb_agg(n) from jsonb_object_keys(create_connection.secrets) n)));
+        jsonb_build_object('name', given_name, 'kind', add_connection.kind, 'config', checked.config_to_store,
+                           'environment', add_connection.environment, 'poll_interval', every,
+                           'sealed_names', (select jsonb_agg(n) from jsonb_object_keys(add_connection.secrets) n))
+        || case when add_connection.owner_id is null then '{}' else jsonb_build_object('owner_id', add_connection.owner_id) end,
+        add_connection.org_id);
     perform saas_private.wake_poller();
+    return new_id;
+end
+$$;
+comment on function saas_private.add_connection(uuid, text, text, jsonb, jsonb, text, jsonb, interval, jsonb, uuid, uuid, uuid) is
+'Checks and adds a connection with its secrets and its schedule. Errors: 22023 with fields, PT402, 23505. For functions that have checked who asks.';
+
+create function saas_api.create_connection(kind text, name text, config jsonb, secrets jsonb default '{}',
+                                           environment text default null, tags jsonb default '{}',
+                                           poll_interval interval default null, group_id uuid default null,
+                                           features jsonb default '{}', personal boolean default false)
+returns jsonb
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    new_id uuid;
+begin
+    perform saas.require_permission('manage_connections');
+    if create_connection.personal then
+        perform saas_private.refuse_api_key();
+    end if;
+    perform saas_private.hold_group(create_connection.group_id);
+    new_id := saas_private.add_connection(
+        saas.org_if('manage_connections'), create_connection.kind, create_connection.name, create_connection.config,
+        create_connection.secrets, create_connection.environment, create_connection.tags,
+        create_connection.poll_interval, create_connection.features, saas.current_user_id(),
+        case when create_connection.personal then saas.current_user_id() end, create_connection.group_id);
     return saas_private.connection_json(new_id);
 end
 $$;
-alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) owner to saas_owner;
-comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) is
-'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus or http_json; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. Errors: PT401, PT403, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
+alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval, uuid, jsonb, boolean) owner to saas_owner;
+comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval, uuid, jsonb, boolean) is
+'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus or http_json; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. A personal one belongs to me: nobody else gives it secrets or another config, and its secrets are destroyed when I leave. Errors: PT401, PT403 (a personal one with an API key), PT404 for the group, 22023 with fields, 23505 "already connected", PT402 when the plan allows no more connections. For saas_user with manage_connections.';
 
 create function saas.reveal_secret(connection_id uuid, name text) returns text
 language c volatile parallel unsafe
@@ -181,13 +388,14 @@ declare
     completed record;
 begin
     perform saas.require_permission('manage_connections');
-    select c.org_id, c.id, c.name, c.kind, c.config, c.origin into target
+    select c.org_id, c.id, c.name, c.kind, c.config, c.origin, c.owner_id into target
       from saas.connection c
      where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_secrets.connection_id
        for update;
     if target.id is null then
         perform saas_private.raise_error('PT404', 'connection not found');
     end if;
+    perform saas_private.require_connection_owner(target.owner_id);
     completed := saas_private.with_salesforce_defaults(target.kind, target.config, set_connection_secrets.secrets);
     perform saas_private.check_connection(target.kind, target.config, completed.secrets_to_check);
     perform saas_private.require_login_origin(target.origin, completed.login_origin);
@@ -202,7 +410,7 @@ end
 $$;
 alter function saas_api.set_connection_secrets(uuid, jsonb) owner to saas_owner;
 comment on function saas_api.set_connection_secrets(uuid, jsonb) is
-'Replaces all secrets of a connection, after reauth_required for instance, and polls it soon. Errors: PT401, PT403, PT404, 22023 with fields. For saas_user with manage_connections.';
+'Replaces all secrets of a connection, after reauth_required for instance, and polls it soon. Errors: PT401, PT403 (another member''s personal one too), PT404, 22023 with fields. For saas_user with manage_connections.';
 
 -- A secret belongs to the destination it was given for: with another one the
 -- secrets come in the same call or are gone.
@@ -217,10 +425,11 @@ declare
     checked record;
     new_config jsonb;
     new_secrets jsonb;
+    new_group uuid;
     destination_changes boolean;
 begin
     perform saas.require_permission('manage_connections');
-    perform saas_private.require_patch(given, '{name,config,secrets,environment,tags,poll_interval}');
+    perform saas_private.require_patch(given, '{name,config,secrets,environment,tags,poll_interval,group_id,features}');
     select c.* into target
       from saas.connection c
      where c.org_id = saas.org_if('manage_connections') and c.id = update_connection.connection_id
@@ -231,6 +440,13 @@ begin
         perform saas_private.raise_fields('invalid input', 'config', 'must be an object');
     elsif jsonb_typeof(coalesce(given -> 'secrets', '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must be an object');
+    end if;
+    if given ?| '{config,secrets}' then
+        perform saas_private.require_connection_owner(target.owner_id);
+    end if;
+    if given ? 'group_id' then
+        new_group := saas_private.patch_uuid(given, 'group_id');
+        perform saas_private.hold_group(new_group);
     end if;
     perform saas_private.require_connection_fields(saas_private.patch_text(given, 'environment'),
                                                    nullif(given -> 'tags', 'null'));
@@ -255,6 +471,10 @@ begin
                poll_interval = case when given ? 'poll_interval'
                                     then saas_private.require_poll_interval(c.kind, (given ->> 'poll_interval')::interval)
                                     else c.poll_interval end,
+               group_id = case when given ? 'group_id' then new_group else c.group_id end,
+               features = case when given ? 'features' then
+                                   saas_private.require_features(c.kind, saas_private.merge_features(c.features, given -> 'features'))
+                               else c.features end,
                updated_at = now()
          where c.org_id = target.org_id and c.id = target.id;
     exception
@@ -272,9 +492,10 @@ begin
     end if;
     perform saas_private.audit('connection.updated', 'connection', target.id::text,
         jsonb_build_object('name', target.name, 'config', target.config, 'environment', target.environment,
-                           'tags', target.tags, 'poll_interval', target.poll_interval),
+                           'tags', target.tags, 'poll_interval', target.poll_interval, 'group_id', target.group_id,
+                           'features', target.features),
         (select jsonb_build_object('name', c.name, 'config', c.config, 'environment', c.environment, 'tags', c.tags,
-                                   'poll_interval', c.poll_interval)
+                                   'poll_interval', c.poll_interval, 'group_id', c.group_id, 'features', c.features)
                 || case when new_secrets is null then '{}' else jsonb_build_object('sealed_names',
                        (select coalesce(jsonb_agg(n), '[]') from jsonb_object_keys(new_secrets) n)) end
            from saas.connection c where c.org_id = target.org_id and c.id = target.id));
@@ -283,7 +504,7 @@ end
 $$;
 alter function saas_api.update_connection(uuid, jsonb) owner to saas_owner;
 comment on function saas_api.update_connection(uuid, jsonb) is
-'Changes what the patch names of a connection: name, config (its keys one by one, null removes a key), secrets (they replace all), environment, tags, poll_interval (null: the kind''s default). A config that leads to another host clears the secrets, so those that the kind needs must come in the same call. With another config or other secrets the connection is polled soon. Errors: PT401, PT403, PT404, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
+'Changes what the patch names of a connection: name, config (its keys one by one, null removes a key), secrets (they replace all), environment, tags, poll_interval (null: the kind''s default), group_id (null: none), features (one by one). A config that leads to another host clears the secrets, so those that the kind needs must come in the same call. With another config or other secrets the connection is polled soon. Errors: PT401, PT403 (config and secrets of another member''s personal one too), PT404, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
 
 create function saas_api.set_connection_active(connection_id uuid, active boolean) returns jsonb
 language plpgsql volatile security definer
@@ -320,7 +541,8 @@ comment on function saas_api.set_connection_active(uuid, boolean) is
 
 create function saas_private.poll_now(org_id uuid, connection_ids uuid[], is_test boolean, timeout_ms integer,
                                       out connection_id uuid, out ok boolean, out error text, out details jsonb,
-                                      out samples integer, out duration_ms integer, out from_store boolean)
+                                      out samples integer, out duration_ms integer, out from_store boolean,
+                                      out steps jsonb)
 returns setof record
 language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_poll_now';
@@ -402,12 +624,13 @@ begin
       from saas_private.poll_now(org, array[test_connection.connection_id], true, time_limit);
     return jsonb_build_object('ok', coalesce(answer.ok, false), 'error', answer.error,
                               'details', coalesce(answer.details, '{}'),
-                              'duration_ms', coalesce(answer.duration_ms, 0));
+                              'duration_ms', coalesce(answer.duration_ms, 0),
+                              'steps', coalesce(answer.steps, '[]'));
 end
 $$;
 alter function saas_api.test_connection(uuid, integer) owner to saas_owner;
 comment on function saas_api.test_connection(uuid, integer) is
-'Asks the upstream once, stores no samples, and waits at most timeout_ms milliseconds (100 to 60000): {ok, error, details, duration_ms}. Errors: PT401, PT403, PT404, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
+'Asks the upstream once, stores no samples, and waits at most timeout_ms milliseconds (100 to 60000): {ok, error, details, duration_ms, steps}. steps are what was reached of resolve, connect, tls, authenticate, authorize, read and parse, over a connection of its own: [{step, ok, ms, error, hint}], the last one with error and hint when it failed. The upstream decides about authenticate and authorize with its answer: the wait for it is authenticate''s. [] when nothing was asked, because the secrets do not open for instance. Errors: PT401, PT403, PT404, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
 
 create function saas_api.delete_connection(connection_id uuid, confirm_name text) returns jsonb
 language plpgsql volatile security definer

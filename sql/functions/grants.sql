@@ -23,7 +23,7 @@ grant execute on function
     saas_api.sign_out(text), saas_api.me(),
     saas_api.create_organization(text, text), saas_api.switch_organization(text),
     saas_private.my_organizations(),
-    saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval),
+    saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval, uuid, jsonb, boolean),
     saas_api.set_connection_secrets(uuid, jsonb), saas_api.set_connection_active(uuid, boolean),
     saas_api.update_connection(uuid, jsonb), saas_api.delete_connection(uuid, text),
     saas_api.refresh_connections(uuid[], integer), saas_api.test_connection(uuid, integer),
@@ -306,3 +306,32 @@ grant execute on function
     saas.register_sealed_column(regclass, name, text, name), saas.unregister_sealed_column(regclass, name)
     to saas_operator;
 grant execute on procedure saas.rewrap_data_keys(), saas.rotate_data_keys(uuid, interval) to saas_operator;
+
+-- Connections: groups, tokens, limits.
+grant execute on function
+    saas_api.confirm_connection_token(text, text, text, text, text, jsonb, jsonb)
+    to saas_anon, saas_user;
+grant execute on function
+    saas_api.create_connection_group(text, text), saas_api.update_connection_group(uuid, jsonb),
+    saas_api.set_group_members(uuid, uuid[]), saas_api.delete_connection_group(uuid),
+    saas_api.create_connection_token(text, text, jsonb, text, jsonb, interval),
+    saas_api.revoke_connection_token(uuid), saas_api.connection_limit()
+    to saas_user;
+grant execute on function saas.set_plan_limit(text, text, bigint), saas.check_address(text) to saas_operator;
+grant execute on function
+    saas_private.add_connection(uuid, text, text, jsonb, jsonb, text, jsonb, interval, jsonb, uuid, uuid, uuid),
+    saas_private.require_features(text, jsonb), saas_private.require_connection_room(uuid)
+    to saas_owner, saas_service;
+grant execute on function
+    saas_private.merge_features(jsonb, jsonb), saas_private.patch_uuid(jsonb, text), saas_private.hold_group(uuid),
+    saas_private.require_connection_owner(uuid), saas_private.group_json(uuid),
+    saas_private.require_group_text(text, text), saas_private.raise_group_taken()
+    to saas_owner;
+grant execute on function
+    saas_private.check_connection(text, jsonb, jsonb), saas_private.seal_secrets(uuid, uuid, text, jsonb),
+    saas_private.connection_kinds(), saas_private.require_connection_fields(text, jsonb),
+    saas_private.require_poll_interval(text, interval), saas_private.default_poll_interval(text),
+    saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
+    saas_private.token_config(text, jsonb, jsonb, text, text), saas_private.connection_token_json(uuid),
+    saas_private.require_connection_token(text, text, jsonb)
+    to saas_service;

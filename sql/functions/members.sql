@@ -248,13 +248,14 @@ begin
     perform saas_private.end_invitation(i.org_id, i.id, 'revoked')
        from saas.invitation i
       where i.org_id = end_membership.org_id and i.invited_by = end_membership.user_id and i.status = 'pending';
+    perform saas_private.end_personal_connections(end_membership.user_id, end_membership.org_id);
     delete from saas.membership m
      where m.org_id = end_membership.org_id and m.user_id = end_membership.user_id;
 end
 $$;
 alter function saas_private.end_membership(uuid, uuid) owner to saas_service;
 comment on function saas_private.end_membership(uuid, uuid) is
-'Ends a membership, and for good the person''s API keys, login mappings and pending invitations in the organization. For saas_service''s functions only.';
+'Ends a membership, and for good the person''s API keys, login mappings, pending invitations and the secrets of their own connections in the organization. For saas_service''s functions only.';
 
 create function saas_api.remove_member(user_id uuid) returns jsonb
 language plpgsql volatile security definer

@@ -23,3 +23,10 @@ language c immutable parallel safe
 as 'MODULE_PATHNAME', 'pg_saas_read_salesforce_limits';
 comment on function saas.read_salesforce_limits(text) is
 'The limits of a Salesforce /limits document; nested ones as Parent.Child. Errors: 22P02. For saas_operator.';
+
+create function saas.check_address(url text, out address inet, out allowed boolean, out reason text)
+returns setof record
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_check_address';
+comment on function saas.check_address(text) is
+'What the poller''s guard says of each address that a URL''s host has: whether a connection may go there under saas.allowed_networks, and why not. The name is looked up in the calling session, for 5 seconds at most. Errors: 22023 for a URL that the poller does not take, 08001 when the look-up fails. For saas_operator.';

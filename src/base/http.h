@@ -26,6 +26,12 @@ typedef struct SaasRequest
 	const char *body;			/* NULL when none */
 	size_t		body_length;
 	size_t		max_response;	/* bytes after decompression; 0: the loop's own cap */
+
+	/* PEM texts, for this request's origin alone; NULL when there are none */
+	const char *ca_certificate; /* trusted in place of the loop's authorities */
+	const char *client_certificate;
+	const char *client_key;
+	bool		is_fresh;		/* over a connection of its own, so that each stage is seen */
 } SaasRequest;
 
 typedef struct SaasResponse

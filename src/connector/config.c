@@ -9,6 +9,7 @@
 
 #include "base/strbuf.h"
 #include "connector/config.h"
+#include "pure/certificate.h"
 #include "pure/json.h"
 
 #define MAX_DOCUMENT	65536	/* bytes of a config or of all secrets */
@@ -97,6 +98,16 @@ is_listed(const char *name, const char *const *names)
 	return false;
 }
 
+static bool
+is_pem(const char *name)
+{
+	static const char *const names[] = {
+		"private_key", "ca_certificate", "client_certificate", "client_key", NULL
+	};
+
+	return is_listed(name, names);
+}
+
 /* What is wrong with a secret's value, NULL when nothing is. */
 static const char *
 secret_fault(const char *name, const json_t *value)
@@ -110,7 +121,7 @@ secret_fault(const char *name, const json_t *value)
 	if (strlen(text) > MAX_SECRET)
 		return "is too long";
 	/* A PEM has lines; everything else travels in a header or a form. */
-	if (has_control(text, strcmp(name, "private_key") == 0 ? "\r\n\t" : ""))
+	if (has_control(text, is_pem(name) ? "\r\n\t" : ""))
 		return "must not hold control characters";
 	return NULL;
 }
@@ -380,4 +391,27 @@ SaasConfigCheckBasicUser(SaasConfig *config)
 
 	if (user != NULL && strchr(user, ':') != NULL)
 		SaasConfigError(config, "secrets.username", "must not hold a colon");
+}
+
+void
+SaasConfigCheckCertificates(SaasConfig *config)
+{
+	const char *ca = SaasConfigSecret(config, "ca_certificate");
+	const char *certificate = SaasConfigSecret(config, "client_certificate");
+	const char *key = SaasConfigSecret(config, "client_key");
+
+	/* An empty value stands for one that has an error already. */
+	if (ca != NULL && *ca != '\0' && !SaasCertificatesAreReadable(ca))
+		SaasConfigError(config, "secrets.ca_certificate", "must be certificates in PEM");
+	if (certificate != NULL)
+		SaasConfigNeedSecret(config, "client_key", "with client_certificate");
+	if (key != NULL)
+		SaasConfigNeedSecret(config, "client_certificate", "with client_key");
+	if (certificate == NULL || key == NULL || *certificate == '\0' || *key == '\0')
+		return;
+	if (!SaasCertificatesAreReadable(certificate))
+		SaasConfigError(config, "secrets.client_certificate", "must be certificates in PEM");
+	else if (!SaasCertificateHasKey(certificate, key))
+		SaasConfigError(config, "secrets.client_key",
+						"must be the private key of client_certificate in PEM, without a passphrase");
 }

@@ -80,6 +80,12 @@ extern const char *SaasConfigSecret(const SaasConfig *config, const char *name);
 extern void SaasConfigNeedSecret(SaasConfig *config, const char *name, const char *why);
 extern void SaasConfigRefuseSecret(SaasConfig *config, const char *name, const char *why);
 
+/*
+ * Complains about the secrets ca_certificate, client_certificate and client_key
+ * that are no PEM, do not belong together, or lack one another.
+ */
+extern void SaasConfigCheckCertificates(SaasConfig *config);
+
 /* Complains about a user name that HTTP Basic cannot carry (RFC 7617, section 2). */
 extern void SaasConfigCheckBasicUser(SaasConfig *config);
 

@@ -24,7 +24,7 @@
 #define FIRST_MILLISECONDS	1e11	/* a smaller time is seconds, until the year 5138 */
 
 static const char *const secret_names[] = {
-	"bearer_token", "username", "password", "api_key", NULL
+	"bearer_token", "username", "password", "api_key", "ca_certificate", "client_certificate", "client_key", NULL
 };
 
 /* One label of a metric: a constant, or a path from the matched element. */

@@ -236,6 +236,7 @@ check_secrets(SaasConfig *config, const char *auth)
 			SaasConfigRefuseSecret(config, uses[i].secret, why);
 	}
 	SaasConfigCheckBasicUser(config);
+	SaasConfigCheckCertificates(config);
 }
 
 static void

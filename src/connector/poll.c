@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 
 #include "connector/poll.h"
+#include "pure/address.h"
 #include "pure/json.h"
 
 #define MIN_SECRET	4			/* a shorter one occurs in ordinary words */
@@ -137,6 +138,38 @@ SaasPollErrorCode(const SaasPoll *poll, const char *code)
 	return SaasPollHoldsSecret(poll, code) ? NULL : code;
 }
 
+/* Whether the request goes to the origin of the config's url. */
+static bool
+goes_to_own_origin(SaasPoll *poll)
+{
+	SaasProblem problem = {.sqlstate = ""};
+	json_t	   *config = SaasJsonRead(poll->config, strlen(poll->config), false, "the stored config", &problem);
+	const char *url = json_string_value(json_object_get(config, "url"));
+	SaasUrl		own;
+	SaasUrl		asked;
+	bool		same = url != NULL && poll->request.url != NULL &&
+		SaasUrlParse(url, poll->arena, &own, &problem) &&
+		SaasUrlParse(poll->request.url, poll->arena, &asked, &problem) &&
+		strcmp(own.origin, asked.origin) == 0;
+
+	json_decref(config);
+	return same;
+}
+
+/* A connection's own certificates are for its own host: a token endpoint elsewhere gets none. */
+static void
+add_certificates(SaasPoll *poll)
+{
+	const char *ca = SaasPollSecret(poll, "ca_certificate");
+	const char *certificate = SaasPollSecret(poll, "client_certificate");
+
+	if ((ca == NULL && certificate == NULL) || poll->config == NULL || !goes_to_own_origin(poll))
+		return;
+	poll->request.ca_certificate = ca;
+	poll->request.client_certificate = certificate;
+	poll->request.client_key = SaasPollSecret(poll, "client_key");
+}
+
 bool
 SaasPollRequest(SaasPoll *poll, const char *method, const char *url, const char *accept)
 {
@@ -145,6 +178,7 @@ SaasPollRequest(SaasPoll *poll, const char *method, const char *url, const char 
 	memset(request, 0, sizeof(*request));
 	request->method = SaasArenaStrdup(poll->arena, method);
 	request->url = SaasArenaStrdup(poll->arena, url);
+	add_certificates(poll);
 	return request->method != NULL && request->url != NULL &&
 		(accept == NULL || SaasRequestAddHeader(request, poll->arena, "Accept", accept));
 }

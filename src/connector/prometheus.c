@@ -14,11 +14,14 @@
 #define MAX_CONTENT_TYPE	80	/* shown in an error */
 
 static const char *const config_keys[] = {"url", NULL};
-static const char *const secret_names[] = {"bearer_token", "username", "password", NULL};
+static const char *const secret_names[] = {
+	"bearer_token", "username", "password", "ca_certificate", "client_certificate", "client_key", NULL
+};
 
 static void
 check_secrets(SaasConfig *config)
 {
+	SaasConfigCheckCertificates(config);
 	if (SaasConfigSecret(config, "bearer_token") != NULL)
 	{
 		SaasConfigRefuseSecret(config, "username", "together with bearer_token");

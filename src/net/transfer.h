@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/http.h"
 #include "base/problem.h"
+#include "base/stage.h"
 #include "pure/address.h"
 
 typedef struct SaasTransferLoop SaasTransferLoop;
@@ -43,6 +44,7 @@ typedef struct SaasTransferResult
 	SaasProblem problem;		/* when not ok: names the phase and what to do */
 	bool		transient;		/* when not ok: worth a retry */
 	int			duration_ms;
+	SaasStages	stages;			/* but authorize and parse, which are the reader's */
 } SaasTransferResult;
 
 /*

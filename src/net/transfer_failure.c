@@ -144,7 +144,7 @@ fail_certificate(SaasTransfer *transfer)
 	}
 	SaasProblemDetail(problem, "The verification says: %s.",
 					  X509_verify_cert_error_string(verdict));
-	if (transfer->loop->options.ca_file == NULL)
+	if (transfer->request->ca_certificate == NULL && transfer->loop->options.ca_file == NULL)
 		SaasProblemHint(problem, "No file of certificate authorities was found on the server.");
 }
 
@@ -162,6 +162,15 @@ fail_connect(SaasTransfer *transfer)
 static void
 fail_broken(SaasTransfer *transfer)
 {
+	/* With TLS 1.3 a server says so after the handshake, in the place of an answer. */
+	if (strstr(transfer->curl_error, "certificate required") != NULL)
+	{
+		SaasProblemSet(&transfer->result.problem, CANNOT_CONNECT, "%s asks for a client certificate",
+					   transfer->url.origin);
+		SaasProblemHint(&transfer->result.problem,
+						"Give the connection the secrets client_certificate and client_key.");
+		return;
+	}
 	SaasProblemSet(&transfer->result.problem, CONNECTION_FAILED, "%s broke the connection off %s",
 				   transfer->url.origin,
 				   transfer->headers_done ? "in the middle of the answer" : "without an answer");
@@ -194,11 +203,22 @@ fail_network(SaasTransfer *transfer, CURLcode code)
 			SaasProblemSet(problem, CANNOT_CONNECT, "the TLS handshake with %s failed",
 						   url->origin);
 			SaasProblemDetail(problem, "%s", transfer->curl_error);
+			if (strstr(transfer->curl_error, "alert handshake failure") != NULL)
+				SaasProblemHint(problem, "The host may ask for a client certificate: "
+								"the secrets client_certificate and client_key.");
 			transfer->result.transient = true;
 			break;
 		case CURLE_SSL_CACERT_BADFILE:
-			SaasProblemSet(problem, "58030",
-						   "the file of certificate authorities could not be read");
+			if (transfer->request->ca_certificate != NULL)
+				SaasProblemSet(problem, "22023",
+							   "the connection's ca_certificate could not be read");
+			else
+				SaasProblemSet(problem, "58030",
+							   "the file of certificate authorities could not be read");
+			break;
+		case CURLE_SSL_CERTPROBLEM:
+			SaasProblemSet(problem, "22023",
+						   "the connection's client certificate could not be used");
 			break;
 		case CURLE_GOT_NOTHING:
 		case CURLE_SEND_ERROR:
@@ -229,6 +249,7 @@ SaasTransferFail(SaasTransfer *transfer, CURLcode code)
 	memset(&transfer->result.problem, 0, sizeof(SaasProblem));
 	transfer->result.ok = false;
 	transfer->result.transient = false;
+	transfer->code = code;
 
 	/* What libcurl says when one header line outgrows its buffer. */
 	if (code == CURLE_OUT_OF_MEMORY && transfer->answering_at != 0 && !transfer->headers_done)

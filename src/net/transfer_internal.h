@@ -10,10 +10,12 @@
  *	  transfer_descriptor.c  how many descriptors the loop may use
  *	  transfer_queue.c		 which waiting transfer may start
  *	  transfer_request.c	 a request as an easy handle
+ *	  transfer_trust.c		 certificates that a request brings
  *	  transfer_guard.c		 which addresses a connection may reach
  *	  transfer_answer.c		 what comes back, within its bounds
  *	  transfer_redirect.c	 where an answer may send us
  *	  transfer_failure.c	 what went wrong, in words
+ *	  transfer_stage.c		 how long each stage took, and which one failed
  *
  * Everything that runs while libcurl does (callbacks, and the functions that
  * call libcurl) uses malloc and the transfer's arena, never palloc, and
@@ -143,6 +145,7 @@ typedef struct SaasTransfer
 	TransferBuffer headers;		/* lines that end in '\n' */
 	TransferBuffer body;
 	size_t		max_body;
+	CURLcode	code;			/* when it has failed */
 	TransferFault fault;
 	int			fault_errno;
 	char		blocked_address[INET6_ADDRSTRLEN];
@@ -280,6 +283,12 @@ extern bool SaasTransferRequestOpen(SaasTransfer *transfer);
 /* Gives the handle its URL and the time that is left. */
 extern bool SaasTransferRequestAim(SaasTransfer *transfer);
 extern void SaasTransferRequestClose(SaasTransfer *transfer);
+
+/* transfer_trust.c: what a request brings of its own for TLS. */
+extern bool SaasTransferTrustAttach(SaasTransfer *transfer);
+
+/* transfer_stage.c: fills result.stages while the easy handle is still there. */
+extern void SaasTransferStages(SaasTransfer *transfer);
 
 /* The file of certificate authorities that libcurl or OpenSSL has as its default. */
 extern const char *SaasTransferSystemAuthorities(void);

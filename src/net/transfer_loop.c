@@ -121,6 +121,7 @@ drop(SaasTransfer *transfer)
 void
 SaasTransferFinish(SaasTransfer *transfer)
 {
+	SaasTransferStages(transfer);
 	detach(transfer);
 	transfer->state = TRANSFER_FINISHED;
 	transfer->result.tag = transfer->tag;

@@ -202,7 +202,7 @@ set_tls(SaasTransfer *transfer)
 	/* With a directory besides, libcurl parses the file for every connection. */
 	SET(CURLOPT_CAPATH, (char *) NULL);
 	SET(CURLOPT_CAINFO, transfer->loop->options.ca_file);
-	return done;
+	return done && SaasTransferTrustAttach(transfer);
 }
 
 bool

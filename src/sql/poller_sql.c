@@ -23,6 +23,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -183,13 +184,57 @@ to_server(const char *text)
 	return pg_any_to_server(text, (int) strlen(text), PG_UTF8);
 }
 
+static const struct
+{
+	const char *name;
+	const char *hint;			/* when the upstream's answer gives none */
+}			stages[SAAS_STAGES] = {
+	{"resolve", "Check the host name and that the server's DNS knows it."},
+	{"connect", "Check host and port, and that a firewall lets this server in."},
+	{"tls", "Check the host's certificate; one of an authority of your own needs the secret ca_certificate."},
+	{"authenticate", "Give the connection new credentials with set_connection_secrets."},
+	{"authorize", "Let the account of these credentials read what is polled."},
+	{"read", "Look at the upstream: it is reached and does not answer well."},
+	{"parse", "Check that the address is that of the data, and what the connection's kind expects."}
+};
+
+/* Every stage that was reached, and the one that failed with its error and what to do. */
+static char *
+stages_json(const SaasPollOutcome *outcome)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoChar(&text, '[');
+	for (int i = 0; i < SAAS_STAGES; i++)
+	{
+		bool		failed = outcome->stages.failed == i;
+
+		if (outcome->stages.ms[i] < 0 && !failed)
+			continue;
+		appendStringInfo(&text, "%s{\"step\":\"%s\",\"ok\":%s,\"ms\":%d,\"error\":", text.len > 1 ? "," : "",
+						 stages[i].name, failed ? "false" : "true", Max(outcome->stages.ms[i], 0));
+		if (failed)
+		{
+			escape_json(&text, to_server(outcome->error));
+			appendStringInfoString(&text, ",\"hint\":");
+			escape_json(&text, outcome->hint[0] ? to_server(outcome->hint) : stages[i].hint);
+			appendStringInfoChar(&text, '}');
+			break;
+		}
+		appendStringInfoString(&text, "null,\"hint\":null}");
+	}
+	appendStringInfoChar(&text, ']');
+	return text.data;
+}
+
 static void
 put_outcome(ReturnSetInfo *result, SaasPollOutcome *outcome, int timeout_ms, bool poller_left)
 {
 	bool		done = pg_atomic_read_u32(&outcome->is_done) != 0;
 	const char *error = outcome->error;
-	Datum		values[7];
-	bool		nulls[7] = {false};
+	Datum		values[8];
+	bool		nulls[8] = {false};
 
 	if (!done)
 		error = poller_left ? "the poller stopped before it answered"
@@ -204,6 +249,8 @@ put_outcome(ReturnSetInfo *result, SaasPollOutcome *outcome, int timeout_ms, boo
 	values[4] = Int32GetDatum(done ? outcome->samples : 0);
 	values[5] = Int32GetDatum(done ? outcome->duration_ms : timeout_ms);
 	values[6] = BoolGetDatum(done && outcome->from_store);
+	nulls[7] = !done;
+	values[7] = done ? DirectFunctionCall1(jsonb_in, CStringGetDatum(stages_json(outcome))) : (Datum) 0;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

@@ -14,6 +14,7 @@
 
 #include "postgres.h"
 
+#include "base/stage.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/dsm.h"
@@ -65,6 +66,8 @@ typedef struct SaasPollOutcome
 	int			duration_ms;
 	char		error[256];		/* "" when ok */
 	char		details[512];	/* JSON object, "" when none */
+	SaasStages	stages;
+	char		hint[256];		/* what to do about the error, "" when nothing is known */
 } SaasPollOutcome;
 
 /* A request, at the start of its segment. */

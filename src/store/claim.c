@@ -163,6 +163,7 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	Datum		expires;
 
 	job->context = own;
+	job->stages = (SaasStages) SAAS_STAGES_NONE;
 	job->org_id = *DatumGetUUIDP(SaasStatementColumn(row, 1, &is_null));
 	job->connection_id = *DatumGetUUIDP(SaasStatementColumn(row, 2, &is_null));
 	job->connector = SaasConnectorFind(TextDatumGetCString(SaasStatementColumn(row, 3, &is_null)));

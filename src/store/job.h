@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "base/stage.h"
 #include "connector/connector.h"
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
@@ -34,6 +35,8 @@ typedef struct SaasJob
 	int			stored_samples;
 	bool		is_lost;		/* connection or lease are gone: nothing to store */
 	bool		is_closed;		/* its organization is not active: only tokens to store */
+	SaasStages	stages;			/* of all its requests together */
+	int			http_status;	/* of the last answer; 0: none yet */
 	SaasPoll	poll;
 	struct SaasWaiter *waiters;
 	struct SaasJob *next;		/* in the list of its present place */

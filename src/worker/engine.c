@@ -195,6 +195,7 @@ perform(SaasEngine *engine, SaasJob *job)
 		fail(engine, job, SAAS_VERDICT_RETRY);
 		return;
 	}
+	job->poll.request.is_fresh = job->is_test;
 	if (!SaasTransferStart(engine->loop, job->poll.arena, &job->poll.request, timeout_ms, job,
 						   &job->poll.problem))
 		fail(engine, job, SAAS_VERDICT_ERROR);
@@ -297,13 +298,14 @@ take_result(SaasEngine *engine, const SaasTransferResult *result)
 {
 	SaasJob    *job = result->tag;
 
+	SaasEngineNoteTransfer(job, result);
 	if (!result->ok)
 	{
 		job->poll.problem = result->problem;
 		fail(engine, job, result->transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR);
 		return;
 	}
-	follow(engine, job, job->connector->read(&job->poll, &result->response));
+	follow(engine, job, SaasEngineRead(job, &result->response));
 }
 
 typedef struct IngestArgument

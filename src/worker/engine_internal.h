@@ -42,6 +42,10 @@ extern SaasJob *SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id
 /* Takes jobs on; outside a transaction. */
 extern void SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs);
 
+/* engine_stages.c: notes how the transfer went, and lets the connector read the answer. */
+extern void SaasEngineNoteTransfer(SaasJob *job, const SaasTransferResult *result);
+extern SaasStep SaasEngineRead(SaasJob *job, const SaasResponse *response);
+
 /* Tells everyone who waits for the job how it went. */
 extern void SaasEngineAnswer(SaasJob *job);
 

@@ -101,6 +101,8 @@ SaasEngineAnswer(SaasJob *job)
 					sizeof(outcome->error));
 		else if (!outcome->ok)
 			strlcpy(outcome->error, job->poll.problem.message, sizeof(outcome->error));
+		outcome->stages = job->stages;
+		strlcpy(outcome->hint, outcome->ok ? "" : job->poll.problem.hint, sizeof(outcome->hint));
 		if (job->poll.details && strlen(job->poll.details) < sizeof(outcome->details))
 			strlcpy(outcome->details, job->poll.details, sizeof(outcome->details));
 		publish(outcome);

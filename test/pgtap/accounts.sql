@@ -437,6 +437,7 @@ select set_eq('select pg_temp.callable_by(''saas_anon'')', array[
     'saas_api.confirm_email_change(text)', 'saas.full_name(text,text)',
     'saas_api.refresh_session(text)', 'saas_api.jwks()', 'saas_api.verify_email_code(text,text)',
     'saas_api.resolve_organization(text)', 'saas_api.organization_logo(text)',
+    'saas_api.confirm_connection_token(text,text,text,text,text,jsonb,jsonb)',
     'saas_api.resend_verification(text)', 'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)'], 'nobody signed in calls nothing but this');
 select is_empty($$select callable from pg_temp.callable_by('saas_user') callable
                    where callable ~ '^saas_private\.|deactivate_user|activate_user|delete_user|saas\.sign_ins|confirm_user|open_ticket|assume_identity|read_mail|unseal|install|migrate|adopt|poll'$$,

@@ -40,6 +40,7 @@ select set_eq(
           'saas_private.security_event',   -- of people and organizations, before it is known whose
           'saas.organization',             -- the tenants themselves
           'saas.plan',                     -- the platform's
+          'saas.plan_limit',               -- the platform's
           'saas.permission',               -- the platform's
           'saas.user_preference',          -- of people
           'saas_private.deleted_organization', -- the platform's, of organizations that are gone
@@ -339,6 +340,7 @@ select set_eq(
        where g.grantee = 'saas_anon'::regrole and f.pronamespace = 'saas_api'::regnamespace$$,
     array['saas_api.sign_up(text,text,text,text,text,text)', 'saas_api.verify_email(text)',
           'saas_api.sign_in(text,text,boolean)', 'saas_api.refresh_session(text)', 'saas_api.jwks()', 'saas_api.resolve_organization(text)', 'saas_api.organization_logo(text)',
+          'saas_api.confirm_connection_token(text,text,text,text,text,jsonb,jsonb)',
           'saas_api.verify_second_factor(text,text)',
           'saas_api.verify_email_code(text,text)', 'saas_api.resend_verification(text)',
           'saas_api.request_password_reset(text)', 'saas_api.reset_password(text,text)', 'saas_api.confirm_email_change(text)'],

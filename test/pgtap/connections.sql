@@ -66,7 +66,7 @@ insert into conn.bad values
 ('a negative interval that equals a minute', conn.create_call('prometheus', :'url', more => ', poll_interval => ''-10000 months 300000 days 1 minute'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
 ('an interval that is too long', conn.create_call('prometheus', :'url', more => ', poll_interval => ''32 days'''), '22023 poll_interval: must be between 00:01:00 and 31 days'),
 ('secrets that are no object', conn.create_call('prometheus', :'url', '"token"'), '22023 secrets: must be a JSON object'),
-('a secret of another kind', conn.create_call('prometheus', :'url', '{"refresh_token": "x"}'), '22023 secrets: has a name that is none of bearer_token, username, password'),
+('a secret of another kind', conn.create_call('prometheus', :'url', '{"refresh_token": "x"}'), '22023 secrets: has a name that is none of bearer_token, username, password, ca_certificate, client_certificate, client_key'),
 ('a secret that is no string', conn.create_call('prometheus', :'url', '{"bearer_token": 7}'), '22023 secrets.bearer_token: must be a string'),
 ('an empty secret', conn.create_call('prometheus', :'url', '{"bearer_token": ""}'), '22023 secrets.bearer_token: must not be empty'),
 ('a secret in two lines', conn.create_call('prometheus', :'url', '{"bearer_token": "a\r\nb"}'), '22023 secrets.bearer_token: must not hold control characters'),
@@ -75,7 +75,7 @@ insert into conn.bad values
 ('a token and a password', conn.create_call('prometheus', :'url', '{"bearer_token": "t", "username": "u", "password": "p"}'),
     '22023 secrets.username: is not used together with bearer_token; secrets.password: is not used together with bearer_token'),
 ('several faults at once', conn.create_call('prometheus', '{"url": "ftp://a", "x": 1}', '{"y": "z"}'),
-    '22023 secrets: has a name that is none of bearer_token, username, password; url: is not a usable URL. It does not begin with http:// or https://.; x: is not a known key'),
+    '22023 secrets: has a name that is none of bearer_token, username, password, ca_certificate, client_certificate, client_key; url: is not a usable URL. It does not begin with http:// or https://.; x: is not a known key'),
 ('an empty Salesforce config', conn.create_call('salesforce', '{}', :'tokens'), '22023 org_id: is required; instance_url: is required'),
 ('a Salesforce id that is none', conn.create_call('salesforce', '{"org_id": "00D00000000006", "instance_url": "https://a.example.com"}', :'tokens'),
     '22023 org_id: must be a Salesforce id of 15 or 18 characters'),
@@ -130,7 +130,9 @@ select is(to_jsonb(c) - array['org_id', 'id', 'created_by', 'created_at', 'updat
               'config', '{"url": "https://metrics.example.com/metrics"}'::jsonb, 'environment', null, 'tags', '{}'::jsonb,
               'status', 'pending', 'health', 'unknown', 'health_reason', null, 'is_active', true,
               'poll_interval', '00:01:00', 'last_polled_at', null, 'last_success_at', null, 'last_tested_at', null,
-              'last_error', null, 'last_error_code', null, 'consecutive_failures', 0, 'token_expires_at', null),
+              'last_error', null, 'last_error_code', null, 'consecutive_failures', 0, 'token_expires_at', null,
+              'environment_color', null, 'group_id', null, 'group_name', null, 'owner_id', null, 'is_personal', false,
+              'features', '{}'::jsonb),
           'a new connection waits for its first poll, with every default')
   from saas_api.connections c where c.id = :'web';
 select ok(c.created_by = p.user_id and c.org_id = p.org_id, 'it belongs to its creator''s organization')

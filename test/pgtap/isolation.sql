@@ -81,6 +81,11 @@ begin
     perform saas_private.audit('thing.made', 'thing', name, null, jsonb_build_object('name', name), person.org_id);
     insert into saas_private.blind_index_key (org_id, key)
     values (person.org_id, saas_private.seal_for_platform(name, 'pg_saas:test', ''));
+    insert into saas.connection_group (org_id, name) values (person.org_id, name || ' group');
+    insert into saas.connection_token (org_id, kind, name, created_by, expires_at)
+    values (person.org_id, 'prometheus', name || ' token', person.user_id, now() + interval '10 minutes');
+    insert into saas_private.connection_token_hash (org_id, token_id, token_hash)
+    select t.org_id, t.id, sha256(t.id::text::bytea) from saas.connection_token t where t.org_id = person.org_id;
 end
 $$;
 select attack.settle('attacker');
@@ -105,7 +110,7 @@ select ok(attack.count_rows(r.relation, s.mark, true) > 0 and attack.count_rows(
  where r.kind in ('r', 'p')
    -- The platform's own: no organization has a row in them.
    and r.relation::text not in ('saas.schema_migration', 'saas_private.installation', 'saas_private.jwt_key',
-                                    'saas_private.hash_key', 'saas_private.common_password', 'saas.plan', 'saas.permission',
+                                    'saas_private.hash_key', 'saas_private.common_password', 'saas.plan', 'saas.plan_limit', 'saas.permission',
                                     'saas.guarded_schema', 'saas_private.unguarded_table', 'saas_private.hardening',
                                     'saas_private.audit_key', 'saas_private.audit_sealing',
                                     'saas_private.deleted_organization', 'saas_private.key_rotation',

@@ -83,12 +83,12 @@ select :'one'::jsonb ->> 'id' as one_id, :'one'::jsonb ->> 'key' as one_key,
 --
 select results_eq('select name from saas.plan order by created_at, name', array['enterprise', 'free', 'pro', 'starter'],
                   'there are plans from the start');
-select is(tenants.answer('(select plan from saas_api.organization)', :'ada', :'org_a'), 'free', 'an organization begins on the free one');
+select is(tenants.answer('(select plan from saas_api.organization)', :'ada', :'org_a'), 'enterprise', 'an organization begins on the one without limits');
 set role saas_operator;
 select saas.set_plan(:'org_a', ' Professional ');
 reset role;
 select is(tenants.answer('(select plan from saas_api.organization)', :'ada', :'org_a'), 'pro', 'the operator puts it on another');
-select is(tenants.answer('(select plan from saas_api.organization)', :'bob', :'org_b'), 'free', 'and no other organization');
+select is(tenants.answer('(select plan from saas_api.organization)', :'bob', :'org_b'), 'enterprise', 'and no other organization');
 select matches(pg_temp.refusal(format('select saas.set_plan(%L, %L)', :'org_a', name)), '^22023 invalid input .*"plan"', 'no plan: ' || coalesce(name, 'null'))
   from (values ('gold'), (''), (null)) as p (name);
 select is(pg_temp.refusal($$select saas.set_plan(gen_random_uuid(), 'pro')$$), 'PT404 organization not found', 'nor an organization that is not there');

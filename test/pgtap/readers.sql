@@ -42,4 +42,17 @@ select set_eq(
 select is(count(*), 52::bigint, 'as many as the document has') from saas.read_salesforce_limits(:'limits');
 select throws_ok(format('select * from saas.read_salesforce_limits(%L)', :'errors'), '22P02', null, 'Salesforce''s errors are no limits');
 
+-- The poller's guard.
+select results_eq(format('select host(address), allowed, reason from saas.check_address(%L)', 'https://' || host || '/metrics'),
+                  format('values (%L, %L::boolean, %L)', plain, allowed, reason), host)
+  from (values ('8.8.8.8', '8.8.8.8', true, null), ('127.0.0.1', '127.0.0.1', false, 'loopback'),
+               ('10.1.2.3', '10.1.2.3', false, 'private'), ('[::1]', '::1', false, 'loopback'),
+               ('169.254.169.254', '169.254.169.254', false, 'link-local')) as a (host, plain, allowed, reason);
+select ok(count(*) > 0 and not bool_or(allowed), 'a name is looked up: localhost is nowhere to go') from saas.check_address('https://localhost/');
+select throws_ok($$select * from saas.check_address('https://nowhere.invalid/')$$, '08001', 'the host name could not be resolved', 'a name that is not there');
+select throws_ok(format('select * from saas.check_address(%L)', url), '22023', null, 'not taken: ' || url)
+  from (values ('http://8.8.8.8/'), ('8.8.8.8'), ('https://user:pw@8.8.8.8/'), ('https://127.1/'), ('')) as u (url);
+select ok(has_function_privilege('saas_operator', 'saas.check_address(text)', 'execute')
+          and not has_function_privilege('saas_user', 'saas.check_address(text)', 'execute'), 'it is the operator''s');
+
 select * from finish();

@@ -1,0 +1,58 @@
+/*
+ * engine_stages.c
+ *	  How far a poll came, for whoever tests a connection.
+ *
+ * The network's stages come with each transfer; what the answer means for the
+ * others shows in its status and in the connector's verdict.
+ */
+#include "postgres.h"
+
+#include "portability/instr_time.h"
+#include "worker/engine_internal.h"
+
+static void
+add(SaasStages *stages, SaasStage stage, int ms)
+{
+	if (ms >= 0)
+		stages->ms[stage] = Max(stages->ms[stage], 0) + ms;
+}
+
+void
+SaasEngineNoteTransfer(SaasJob *job, const SaasTransferResult *result)
+{
+	for (int i = 0; i < SAAS_STAGES; i++)
+		add(&job->stages, (SaasStage) i, result->stages.ms[i]);
+	job->stages.failed = result->stages.failed;
+	/* A later request that fails on the network leaves the answers before it to speak for themselves. */
+	job->http_status = result->ok ? result->response.status : 0;
+}
+
+static SaasStage
+refused_at(const SaasJob *job)
+{
+	if (job->poll.verdict == SAAS_VERDICT_REAUTH || job->http_status == 401)
+		return SAAS_STAGE_AUTHENTICATE;
+	if (job->http_status == 403)
+		return SAAS_STAGE_AUTHORIZE;
+	if (job->http_status < 200 || job->http_status > 299)
+		return SAAS_STAGE_READ;
+	return SAAS_STAGE_PARSE;
+}
+
+SaasStep
+SaasEngineRead(SaasJob *job, const SaasResponse *response)
+{
+	instr_time	begun;
+	instr_time	took;
+	SaasStep	step;
+
+	INSTR_TIME_SET_CURRENT(begun);
+	step = job->connector->read(&job->poll, response);
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, begun);
+	add(&job->stages, SAAS_STAGE_AUTHORIZE, 0);
+	add(&job->stages, SAAS_STAGE_PARSE, (int) INSTR_TIME_GET_MILLISEC(took));
+	if (step == SAAS_STEP_DONE && job->poll.verdict != SAAS_VERDICT_OK)
+		job->stages.failed = refused_at(job);
+	return step;
+}
