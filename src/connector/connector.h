@@ -96,7 +96,8 @@ typedef struct SaasConnector
 {
 	const char *kind;
 	const char *title;			/* for people */
-	const char *const *secret_names;	/* NULL-terminated: secrets this kind knows */
+	const char *const *secret_names;	/* NULL-terminated: secrets this kind knows; "x:*" is
+										 * every name that begins with "x:" */
 
 	/*
 	 * Refuses unknown kinds of keys, missing and malformed ones; every field
