@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use Encode qw(decode);
 use File::Basename qw(dirname);
 use JSON::PP qw(encode_json);
 use PostgreSQL::Test::Utils;
@@ -50,7 +51,7 @@ foreach my $name (sort keys %page)
 	my ($type, $format, $text) = @{ $page{$name} };
 	(my $case = $name) =~ s/ /-/g;
 	$upstream->control(POST => 'faults',
-		{ path => '/metrics', query => { case => $case }, fault => 'body', body => $text, content_type => $type });
+		{ path => '/metrics', query => { case => $case }, fault => 'body', body => decode('UTF-8', $text), content_type => $type });
 	my $id = $tenant->connect('prometheus', $name, { url => $upstream->url . "/metrics?case=$case" });
 	ok($tenant->wait_for($id, "status = 'active'"), "$name is polled");
 	is( lines("(select s.metric, s.labels, s.value, 1 as n from saas.sample s where s.connection_id = '$id') r"),
