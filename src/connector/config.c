@@ -98,24 +98,6 @@ is_listed(const char *name, const char *const *names)
 	return false;
 }
 
-/* As above; a listed "header:*" stands for every name with that beginning. */
-static bool
-is_secret_name(const char *name, const char *const *names)
-{
-	if (strlen(name) > MAX_SECRET_NAME)
-		return false;
-	for (; *names != NULL; names++)
-	{
-		size_t		length = strlen(*names) - 1;
-
-		if (strcmp(*names, name) == 0 && (*names)[length] != '*')
-			return true;
-		if ((*names)[length] == '*' && strncmp(*names, name, length) == 0 && name[length] != '\0')
-			return true;
-	}
-	return false;
-}
-
 /* What is wrong with a secret's value, NULL when nothing is. */
 static const char *
 secret_fault(const char *name, const json_t *value)
@@ -132,6 +114,24 @@ secret_fault(const char *name, const json_t *value)
 	if (has_control(text, strcmp(name, "private_key") == 0 ? "\r\n\t" : ""))
 		return "must not hold control characters";
 	return NULL;
+}
+
+/* Whether a name is listed; a listed "header:*" stands for every name with that beginning. */
+static bool
+is_secret_name(const char *name, const char *const *names)
+{
+	if (strlen(name) > MAX_SECRET_NAME)
+		return false;
+	for (; *names != NULL; names++)
+	{
+		size_t		length = strlen(*names) - 1;
+
+		if (strcmp(*names, name) == 0 && (*names)[length] != '*')
+			return true;
+		if ((*names)[length] == '*' && strncmp(*names, name, length) == 0 && name[length] != '\0')
+			return true;
+	}
+	return false;
 }
 
 /* The name is not quoted: it may be a secret in the wrong place, and errors are logged. */

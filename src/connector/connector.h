@@ -96,8 +96,7 @@ typedef struct SaasConnector
 {
 	const char *kind;
 	const char *title;			/* for people */
-	const char *const *secret_names;	/* NULL-terminated: secrets this kind knows; "x:*" is
-										 * every name that begins with "x:" */
+	const char *const *secret_names;	/* NULL-terminated: secrets this kind knows */
 
 	/*
 	 * Refuses unknown kinds of keys, missing and malformed ones; every field
