@@ -1,6 +1,6 @@
 /*
  * sample.c
- *	  A growing list of samples in an arena.
+ *	  Samples: which times are believed, and a growing list in an arena.
  */
 #include <string.h>
 
@@ -8,6 +8,14 @@
 #include "base/sample.h"
 
 #define INITIAL_CAPACITY	64
+
+bool
+SaasSampleIsTimely(const SaasSample *sample, int64_t now_ms)
+{
+	return !sample->has_time ||
+		(sample->time_ms >= now_ms - SAAS_OLDEST_SAMPLE_MS &&
+		 sample->time_ms <= now_ms + SAAS_FUTURE_SAMPLE_MS);
+}
 
 bool
 SaasSampleListAdd(SaasSampleList *list, struct SaasArena *arena,

@@ -12,6 +12,10 @@
 #define SAAS_MAX_METRIC_LENGTH	255
 #define SAAS_MAX_LABELS_LENGTH	4096
 
+/* Samples may carry a time of their own: outside this they are not believed. */
+#define SAAS_OLDEST_SAMPLE_MS	(INT64_C(31) * 86400000)
+#define SAAS_FUTURE_SAMPLE_MS	(INT64_C(5) * 60 * 1000)
+
 typedef struct SaasSample
 {
 	const char *metric;			/* 1 to SAAS_MAX_METRIC_LENGTH bytes of UTF-8 */
@@ -20,6 +24,9 @@ typedef struct SaasSample
 	bool		has_time;
 	int64_t		time_ms;		/* Unix milliseconds, when has_time */
 } SaasSample;
+
+/* Whether a poll at now_ms believes the sample's time. */
+extern bool SaasSampleIsTimely(const SaasSample *sample, int64_t now_ms);
 
 /* A growing list in an arena. */
 typedef struct SaasSampleList

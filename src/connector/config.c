@@ -14,6 +14,7 @@
 
 #define MAX_DOCUMENT	65536	/* bytes of a config or of all secrets */
 #define MAX_SECRET		8192	/* an access token or a private key */
+#define MAX_SECRET_NAME	63		/* as the column that stores it */
 #define MAX_FIELD		64		/* bytes of a field's name in an error */
 #define MAX_MESSAGE		160
 
@@ -126,6 +127,24 @@ secret_fault(const char *name, const json_t *value)
 	return NULL;
 }
 
+/* Whether a name is listed; a listed "header:*" stands for every name with that beginning. */
+static bool
+is_secret_name(const char *name, const char *const *names)
+{
+	if (strlen(name) > MAX_SECRET_NAME)
+		return false;
+	for (; *names != NULL; names++)
+	{
+		size_t		length = strlen(*names) - 1;
+
+		if (strcmp(*names, name) == 0 && (*names)[length] != '*')
+			return true;
+		if ((*names)[length] == '*' && strncmp(*names, name, length) == 0 && name[length] != '\0')
+			return true;
+	}
+	return false;
+}
+
 /* The name is not quoted: it may be a secret in the wrong place, and errors are logged. */
 static void
 refuse_secret_name(SaasConfig *config)
@@ -149,7 +168,7 @@ add_secret(SaasConfig *config, const char *name, const json_t *value)
 	SaasSecret *secret;
 
 	snprintf(field, sizeof(field), "secrets.%.*s", MAX_FIELD, name);
-	if (!is_listed(name, config->connector->secret_names))
+	if (!is_secret_name(name, config->connector->secret_names))
 	{
 		refuse_secret_name(config);
 		return;

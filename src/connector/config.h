@@ -31,6 +31,7 @@ typedef struct SaasConfig
 /*
  * Parses both documents and builds validation->secret_list.  False when there
  * is no config to ask for keys.  The reader must be closed in any case.
+ * A secret's name "x:*" of the connector is every name that begins with "x:".
  */
 extern bool SaasConfigOpen(SaasConfig *config, SaasValidation *validation,
 						   const SaasConnector *connector, const char *const *keys);

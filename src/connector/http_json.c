@@ -13,8 +13,10 @@
 #include "base/calendar.h"
 #include "base/number.h"
 #include "base/strbuf.h"
+#include "connector/answer.h"
 #include "connector/http_json.h"
 #include "connector/kinds.h"
+#include "connector/oauth.h"
 #include "connector/poll.h"
 #include "pure/exposition.h"
 #include "pure/json.h"
@@ -24,8 +26,16 @@
 #define FIRST_MILLISECONDS	1e11	/* a smaller time is seconds, until the year 5138 */
 
 static const char *const secret_names[] = {
-	"bearer_token", "username", "password", "api_key", "ca_certificate", "client_certificate", "client_key", NULL
+	"bearer_token", "username", "password", "api_key", "client_id", "client_secret",
+	"ca_certificate", "client_certificate", "client_key", SAAS_HTTP_JSON_HEADER "*", NULL
 };
+
+/* How far the poll is; only a connection with auth client_credentials has more than one request. */
+typedef struct HttpJsonState
+{
+	bool		asks_token;		/* the request under way is the token endpoint's */
+	bool		renewed;		/* the token is of this poll */
+} HttpJsonState;
 
 /* One label of a metric: a constant, or a path from the matched element. */
 typedef struct LabelSource
@@ -61,24 +71,75 @@ SaasHttpJsonIsElementPath(const char *label)
 }
 
 static bool
-add_credentials(SaasPoll *poll, const json_t *config)
+is_auth(const json_t *config, const char *way)
 {
 	const char *auth = SaasJsonText(config, "auth");
-	const char *token = SaasPollSecret(poll, "bearer_token");
+
+	return auth != NULL && strcmp(auth, way) == 0;
+}
+
+/* With auth api_key: as a header, or in the query where the config says so. */
+static bool
+add_api_key(SaasPoll *poll, const json_t *config, const char *key)
+{
+	const char *parameter = SaasJsonText(config, "api_key_query");
+	SaasStrbuf	url;
+
+	if (parameter == NULL)
+		return SaasRequestAddHeader(&poll->request, poll->arena,
+									SaasJsonText(config, "api_key_header"), key);
+	SaasStrbufInit(&url, poll->arena);
+	SaasStrbufAppendText(&url, poll->request.url);
+	SaasStrbufAppendChar(&url, strchr(poll->request.url, '?') != NULL ? '&' : '?');
+	SaasStrbufAppendUrlEncoded(&url, parameter);
+	SaasStrbufAppendChar(&url, '=');
+	SaasStrbufAppendUrlEncoded(&url, key);
+	poll->request.url = SaasStrbufFinish(&url);
+	return poll->request.url != NULL;
+}
+
+/* token is the access token of auth client_credentials. */
+static bool
+add_credentials(SaasPoll *poll, const json_t *config, const char *token)
+{
+	const char *bearer = SaasPollSecret(poll, "bearer_token");
 	const char *user = SaasPollSecret(poll, "username");
 	const char *password = SaasPollSecret(poll, "password");
 	const char *key = SaasPollSecret(poll, "api_key");
 
-	if (auth == NULL)
-		return false;
-	if (strcmp(auth, "bearer") == 0)
+	if (is_auth(config, "client_credentials"))
 		return token != NULL && SaasPollAddBearer(poll, token);
-	if (strcmp(auth, "basic") == 0)
+	if (is_auth(config, "bearer"))
+		return bearer != NULL && SaasPollAddBearer(poll, bearer);
+	if (is_auth(config, "basic"))
 		return user != NULL && password != NULL && SaasPollAddBasic(poll, user, password);
-	if (strcmp(auth, "api_key") == 0)
-		return key != NULL && SaasRequestAddHeader(&poll->request, poll->arena,
-												   SaasJsonText(config, "api_key_header"), key);
-	return strcmp(auth, "none") == 0;
+	if (is_auth(config, "api_key"))
+		return key != NULL && add_api_key(poll, config, key);
+	return is_auth(config, "none");
+}
+
+static bool
+has_header(const SaasRequest *request, const char *name)
+{
+	for (const SaasHeader *header = request->headers; header != NULL; header = header->next)
+		if (strcasecmp(header->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* A header that has come meanwhile with the config is not sent twice. */
+static bool
+add_secret_headers(SaasPoll *poll)
+{
+	size_t		prefix = strlen(SAAS_HTTP_JSON_HEADER);
+
+	for (const SaasSecret *secret = poll->secrets; secret != NULL; secret = secret->next)
+		if (strncmp(secret->name, SAAS_HTTP_JSON_HEADER, prefix) == 0 &&
+			(has_header(&poll->request, secret->name + prefix) ||
+			 !SaasRequestAddHeader(&poll->request, poll->arena, secret->name + prefix,
+								   secret->value)))
+			return false;
+	return true;
 }
 
 static bool
@@ -97,15 +158,6 @@ add_headers(SaasPoll *poll, const json_t *config)
 	}
 	return accepts ||
 		SaasRequestAddHeader(&poll->request, poll->arena, "Accept", "application/json");
-}
-
-static bool
-has_header(const SaasRequest *request, const char *name)
-{
-	for (const SaasHeader *header = request->headers; header != NULL; header = header->next)
-		if (strcasecmp(header->name, name) == 0)
-			return true;
-	return false;
 }
 
 /* A string is sent as it is, anything else as JSON. */
@@ -134,24 +186,59 @@ add_body(SaasPoll *poll, const json_t *config)
 		SaasRequestAddHeader(request, poll->arena, "Content-Type", type);
 }
 
+/* The request for the document; step is what the poller is to do with it. */
+static SaasStep
+request_document(SaasPoll *poll, const json_t *config, const char *token, SaasStep step)
+{
+	HttpJsonState *state = poll->state;
+	const char *method = SaasJsonText(config, "method");
+	const char *url = SaasJsonText(config, "url");
+
+	state->asks_token = false;
+	if (method == NULL || url == NULL || !SaasPollRequest(poll, method, url, NULL) ||
+		!add_headers(poll, config) || !add_credentials(poll, config, token) ||
+		!add_secret_headers(poll) || !add_body(poll, config))
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "22023",
+							"no request can be made of the stored config and secrets");
+	poll->request.max_response = MAX_ANSWER;
+	return step;
+}
+
+static SaasStep
+request_token(SaasPoll *poll, const json_t *config)
+{
+	HttpJsonState *state = poll->state;
+	const char *client_auth = SaasJsonText(config, "client_auth");
+	SaasOauthClient client = {
+		.token_url = SaasJsonText(config, "token_url"),
+		.scope = SaasJsonText(config, "scope"),
+		.audience = SaasJsonText(config, "audience"),
+		.in_body = client_auth != NULL && strcmp(client_auth, "body") == 0
+	};
+
+	state->asks_token = true;
+	state->renewed = true;
+	return SaasOauthRequest(poll, &client);
+}
+
 static SaasStep
 start(SaasPoll *poll)
 {
 	json_t	   *config = SaasPollConfig(poll);
-	const char *method = SaasJsonText(config, "method");
-	const char *url = SaasJsonText(config, "url");
-	bool		ready;
+	const char *token = SaasOauthToken(poll);
+	SaasStep	step;
 
 	if (config == NULL)
 		return SAAS_STEP_DONE;
-	ready = method != NULL && url != NULL && SaasPollRequest(poll, method, url, NULL) &&
-		add_headers(poll, config) && add_credentials(poll, config) && add_body(poll, config);
+	poll->state = SaasArenaAlloc(poll->arena, sizeof(HttpJsonState));
+	if (poll->state == NULL)
+		step = SaasPollFailMemory(poll);
+	else if (is_auth(config, "client_credentials") && token == NULL)
+		step = request_token(poll, config);
+	else
+		step = request_document(poll, config, token, SAAS_STEP_REQUEST);
 	json_decref(config);
-	if (!ready)
-		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "22023",
-							"no request can be made of the stored config and secrets");
-	poll->request.max_response = MAX_ANSWER;
-	return SAAS_STEP_REQUEST;
+	return step;
 }
 
 static SaasJsonPath *
@@ -372,29 +459,72 @@ read_document(SaasPoll *poll, json_t *answer, const json_t *config)
 	}
 	if (poll->samples.count == 0)
 		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01", "no metric found in the answer");
-	poll->details = SaasArenaPrintf(poll->arena, "{\"samples\":%zu,\"skipped\":%zu}",
-									poll->samples.count, reading.skipped);
-	return SaasPollDone(poll);
+	return SaasAnswerDone(poll, SaasArenaPrintf(poll->arena, "{\"samples\":%zu,\"skipped\":%zu",
+												poll->samples.count, reading.skipped));
+}
+
+static SaasStep
+read_token(SaasPoll *poll, const SaasResponse *response, const json_t *config)
+{
+	const char *token = SaasOauthReadToken(poll, response);
+
+	return token == NULL ? SAAS_STEP_DONE : request_document(poll, config, token, SAAS_STEP_STORE);
+}
+
+/* A stored token may have been revoked before its time; one that is new is as good as it gets. */
+static SaasStep
+refuse_token(SaasPoll *poll, const json_t *config)
+{
+	const HttpJsonState *state = poll->state;
+
+	if (!state->renewed)
+		return request_token(poll, config);
+	return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
+						"the endpoint refused the access token that it has just been given (HTTP 401)");
+}
+
+static SaasStep
+read_body(SaasPoll *poll, const SaasResponse *response, const json_t *config)
+{
+	SaasProblem problem = {.sqlstate = ""};
+	const char *type;
+	json_t	   *answer;
+	SaasStep	step;
+
+	if (response->body_length == 0)
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01", "the answer is empty (HTTP %d)",
+							response->status);
+	type = SaasAnswerType(poll, response, "application/json");
+	answer = SaasJsonRead(response->body, response->body_length, true, "the answer", &problem);
+	if (answer != NULL)
+		step = read_document(poll, answer, config);
+	else if (strncmp(problem.message, "the answer", 10) == 0)
+		step = SaasPollFail(poll, SAAS_VERDICT_ERROR, problem.sqlstate, "the answer%s%s", type,
+							problem.message + 10);
+	else
+		step = SaasPollFail(poll, SAAS_VERDICT_ERROR, problem.sqlstate, "%s", problem.message);
+	json_decref(answer);
+	return step;
 }
 
 static SaasStep
 read_answer(SaasPoll *poll, const SaasResponse *response)
 {
-	SaasProblem problem = {.sqlstate = ""};
-	json_t	   *config;
-	json_t	   *answer;
-	SaasStep	step = SAAS_STEP_DONE;
+	const HttpJsonState *state = poll->state;
+	json_t	   *config = SaasPollConfig(poll);
+	SaasStep	step;
 
-	if (response->status < 200 || response->status > 299)
-		return SaasPollFailStatus(poll, response, "the endpoint", NULL);
-	answer = SaasJsonRead(response->body, response->body_length, true, "the answer", &problem);
-	if (answer == NULL)
-		return SaasPollFail(poll, SAAS_VERDICT_ERROR, problem.sqlstate, "%s", problem.message);
-	config = SaasPollConfig(poll);
-	if (config != NULL)
-		step = read_document(poll, answer, config);
+	if (config == NULL)
+		return SAAS_STEP_DONE;
+	if (state->asks_token)
+		step = read_token(poll, response, config);
+	else if (response->status == 401 && is_auth(config, "client_credentials"))
+		step = refuse_token(poll, config);
+	else if (response->status < 200 || response->status > 299)
+		step = SaasPollFailStatus(poll, response, "the endpoint", NULL);
+	else
+		step = read_body(poll, response, config);
 	json_decref(config);
-	json_decref(answer);
 	return step;
 }
 

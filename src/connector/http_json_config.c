@@ -16,10 +16,13 @@
 #define MAX_BODY			32768
 #define MAX_HEADERS			50
 #define MAX_HEADER_VALUE	1024
+#define MAX_SECRET_HEADERS	16
+#define MAX_SCOPE			1024
 #define MAX_FIELD			128
 
 static const char *const config_keys[] = {
-	"url", "method", "headers", "body", "auth", "api_key_header", "metrics", NULL
+	"url", "method", "headers", "body", "auth", "api_key_header", "api_key_query", "token_url",
+	"scope", "audience", "client_auth", "metrics", NULL
 };
 static const char *const metric_keys[] = {"name", "path", "labels", "time_path", NULL};
 
@@ -32,13 +35,18 @@ is_any_of(const char *word, size_t length, const char *const *words)
 	return false;
 }
 
-/* Headers that carry the message itself; another value would break or smuggle it. */
+/*
+ * Headers that carry the message itself, where another value would break or
+ * smuggle it, and those that ask for a part of the answer or for none.
+ */
 static bool
 is_transport_header(const char *name)
 {
 	static const char *const names[] = {
 		"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te",
-		"trailer", "upgrade", "expect", "accept-encoding", "content-encoding", "range", NULL
+		"trailer", "upgrade", "expect", "accept-encoding", "content-encoding", "range",
+		"http2-settings", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since",
+		"if-range", NULL
 	};
 
 	return strncasecmp(name, "proxy-", 6) == 0 || is_any_of(name, strlen(name), names);
@@ -189,15 +197,17 @@ has_header(json_t *headers, const char *name)
 	return false;
 }
 
+/* Where the key goes: into a header, by default X-API-Key, or into the query. */
 static void
-check_key_header(SaasConfig *config, bool used)
+check_key_place(SaasConfig *config)
 {
 	const char *name;
 
-	if (!used)
+	if (SaasConfigGet(config->object, "api_key_query") != NULL)
 	{
+		SaasConfigText(config, config->object, "api_key_query", "api_key_query", MAX_FIELD, true);
 		if (SaasConfigGet(config->object, "api_key_header") != NULL)
-			SaasConfigError(config, "api_key_header", "needs auth api_key");
+			SaasConfigError(config, "api_key_header", "is not used together with api_key_query");
 		return;
 	}
 	name = SaasConfigOption(config, "api_key_header", SAAS_CONFIG_MAX_TEXT, DEFAULT_KEY_HEADER);
@@ -211,6 +221,46 @@ check_key_header(SaasConfig *config, bool used)
 		SaasConfigError(config, "api_key_header", "is one of headers already");
 }
 
+/* Where a token is asked for; its origin joins that of the URL. */
+static void
+check_token_endpoint(SaasConfig *config)
+{
+	SaasValidation *validation = config->validation;
+	const char *client_auth = SaasConfigOption(config, "client_auth", SAAS_CONFIG_MAX_TEXT, "basic");
+	SaasUrl		url;
+
+	if (client_auth != NULL && strcmp(client_auth, "basic") != 0 && strcmp(client_auth, "body") != 0)
+		SaasConfigError(config, "client_auth", "must be basic or body");
+	SaasConfigText(config, config->object, "scope", "scope", MAX_SCOPE, false);
+	SaasConfigText(config, config->object, "audience", "audience", SAAS_CONFIG_MAX_TEXT, false);
+	if (SaasConfigUrl(config, "token_url", NULL, false, &url) != NULL && validation->origin != NULL)
+		validation->origin = SaasArenaPrintf(validation->arena, "%s %s", validation->origin, url.origin);
+}
+
+static void
+refuse_keys(SaasConfig *config, const char *const *keys, const char *why)
+{
+	for (; *keys != NULL; keys++)
+		if (SaasConfigGet(config->object, *keys) != NULL)
+			SaasConfigError(config, *keys, "%s", why);
+}
+
+static void
+check_auth_keys(SaasConfig *config, const char *auth)
+{
+	static const char *const of_key[] = {"api_key_header", "api_key_query", NULL};
+	static const char *const of_client[] = {"token_url", "scope", "audience", "client_auth", NULL};
+
+	if (strcmp(auth, "api_key") == 0)
+		check_key_place(config);
+	else
+		refuse_keys(config, of_key, "needs auth api_key");
+	if (strcmp(auth, "client_credentials") == 0)
+		check_token_endpoint(config);
+	else
+		refuse_keys(config, of_client, "needs auth client_credentials");
+}
+
 static void
 check_secrets(SaasConfig *config, const char *auth)
 {
@@ -222,7 +272,9 @@ check_secrets(SaasConfig *config, const char *auth)
 		{"bearer_token", "bearer"},
 		{"username", "basic"},
 		{"password", "basic"},
-		{"api_key", "api_key"}
+		{"api_key", "api_key"},
+		{"client_id", "client_credentials"},
+		{"client_secret", "client_credentials"}
 	};
 
 	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
@@ -239,10 +291,58 @@ check_secrets(SaasConfig *config, const char *auth)
 	SaasConfigCheckCertificates(config);
 }
 
+/* Whether the request has a header of that name without this secret. */
+static bool
+is_taken(SaasConfig *config, const SaasSecret *secret, const char *name, const char *auth)
+{
+	const char *key_header = strcmp(auth, "api_key") == 0 ?
+		json_string_value(SaasConfigGet(config->object, "api_key_header")) : NULL;
+	size_t		prefix = strlen(SAAS_HTTP_JSON_HEADER);
+
+	if (has_header(SaasConfigGet(config->object, "headers"), name) ||
+		(key_header != NULL && strcasecmp(key_header, name) == 0))
+		return true;
+	if (strcasecmp(name, "Authorization") == 0 && strcmp(auth, "none") != 0 && strcmp(auth, "api_key") != 0)
+		return true;
+	for (const SaasSecret *other = secret->next; other != NULL; other = other->next)
+		if (strncmp(other->name, SAAS_HTTP_JSON_HEADER, prefix) == 0 &&
+			strcasecmp(other->name + prefix, name) == 0)
+			return true;
+	return false;
+}
+
+/* Headers whose values are secrets, by their names. */
+static void
+check_secret_headers(SaasConfig *config, const char *auth)
+{
+	size_t		prefix = strlen(SAAS_HTTP_JSON_HEADER);
+	int			count = 0;
+
+	for (const SaasSecret *secret = config->validation->secret_list; secret != NULL; secret = secret->next)
+	{
+		const char *name = secret->name + prefix;
+		char		field[MAX_FIELD];
+
+		if (strncmp(secret->name, SAAS_HTTP_JSON_HEADER, prefix) != 0)
+			continue;
+		snprintf(field, sizeof(field), "secrets.%.64s", secret->name);
+		if (++count > MAX_SECRET_HEADERS)
+			SaasConfigError(config, "secrets", "must not be more than %d headers", MAX_SECRET_HEADERS);
+		else if (!is_header_name(name, config->validation->arena))
+			SaasConfigError(config, "secrets", "has a \"header:\" that no header's name follows");
+		else if (is_transport_header(name))
+			SaasConfigError(config, field, "is not allowed");
+		else if (is_taken(config, secret, name, auth))
+			SaasConfigError(config, field, "is a header that the request has already");
+	}
+}
+
 static void
 check_auth(SaasConfig *config)
 {
-	static const char *const ways[] = {"none", "bearer", "basic", "api_key", NULL};
+	static const char *const ways[] = {
+		"none", "bearer", "basic", "api_key", "client_credentials", NULL
+	};
 	const char *auth = SaasConfigOption(config, "auth", SAAS_CONFIG_MAX_TEXT, "none");
 
 	if (auth == NULL)
@@ -250,11 +350,12 @@ check_auth(SaasConfig *config)
 	for (const char *const *way = ways; *way != NULL; way++)
 		if (strcmp(*way, auth) == 0)
 		{
-			check_key_header(config, strcmp(auth, "api_key") == 0);
+			check_auth_keys(config, auth);
 			check_secrets(config, auth);
+			check_secret_headers(config, auth);
 			return;
 		}
-	SaasConfigError(config, "auth", "must be none, bearer, basic or api_key");
+	SaasConfigError(config, "auth", "must be none, bearer, basic, api_key or client_credentials");
 }
 
 /* [a-zA-Z_][a-zA-Z0-9_]*, and colons in metric names. */

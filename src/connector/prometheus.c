@@ -5,13 +5,11 @@
  */
 #include <string.h>
 
-#include "base/strbuf.h"
+#include "connector/answer.h"
 #include "connector/config.h"
 #include "connector/kinds.h"
 #include "connector/poll.h"
 #include "pure/exposition.h"
-
-#define MAX_CONTENT_TYPE	80	/* shown in an error */
 
 static const char *const config_keys[] = {"url", NULL};
 static const char *const secret_names[] = {
@@ -65,8 +63,12 @@ add_credentials(SaasPoll *poll)
 static SaasStep
 start(SaasPoll *poll)
 {
+	/* As Prometheus 3 asks, without protobuf: names beyond ASCII come as they are. */
 	static const char accept[] =
-		"application/openmetrics-text;version=1.0.0;q=0.9,text/plain;version=0.0.4;q=0.8,*/*;q=0.1";
+		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+		"application/openmetrics-text;version=1.0.0;q=0.5,"
+		"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+		"text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
 	json_t	   *config = SaasPollConfig(poll);
 	const char *url = json_string_value(json_object_get(config, "url"));
 	bool		ready;
@@ -81,22 +83,24 @@ start(SaasPoll *poll)
 	return SAAS_STEP_REQUEST;
 }
 
-/* A body of another type is most often a login page: say what came. */
-static void
-add_content_type(SaasPoll *poll, const char *content_type)
+/* Why the body gave no samples; too many of them are no fault of its format. */
+static SaasStep
+fail_parse(SaasPoll *poll, const SaasResponse *response, SaasExpositionFormat format,
+		   const SaasProblem *problem)
 {
-	SaasStrbuf	detail;
-	const char *text;
-
-	if (strlen(content_type) > MAX_CONTENT_TYPE || SaasPollHoldsSecret(poll, content_type))
-		return;
-	SaasStrbufInit(&detail, poll->arena);
-	SaasStrbufAppendText(&detail, "{\"content_type\":");
-	SaasStrbufAppendJson(&detail, content_type, strlen(content_type));
-	SaasStrbufAppendChar(&detail, '}');
-	text = SaasStrbufFinish(&detail);
-	if (text != NULL)
-		SaasProblemDetail(&poll->problem, "%s", text);
+	poll->samples.count = 0;
+	if (strcmp(problem->sqlstate, "54000") == 0)
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, problem->sqlstate,
+							"the answer holds more than %zu samples, the most that a poll may yield",
+							poll->max_samples);
+	if (strcmp(problem->sqlstate, "53200") == 0)
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, problem->sqlstate, "%s", problem->message);
+	return SaasPollFail(poll, SAAS_VERDICT_ERROR, problem->sqlstate,
+						"the answer%s is not in the %s format: %s",
+						SaasAnswerType(poll, response, format == SAAS_EXPOSITION_OPENMETRICS ?
+									   "application/openmetrics-text" : "text/plain"),
+						format == SAAS_EXPOSITION_OPENMETRICS ? "OpenMetrics" : "Prometheus text",
+						problem->message);
 }
 
 static SaasStep
@@ -109,21 +113,14 @@ read_answer(SaasPoll *poll, const SaasResponse *response)
 		return SaasPollFailStatus(poll, response, "the endpoint", NULL);
 	if (!SaasExpositionParse(response->body, response->body_length, format, poll->arena,
 							 poll->max_samples, &poll->samples, &problem))
-	{
-		poll->samples.count = 0;
-		SaasPollFail(poll, SAAS_VERDICT_ERROR, problem.sqlstate,
-					 "the answer is not in the %s format: %s",
-					 format == SAAS_EXPOSITION_OPENMETRICS ? "OpenMetrics" : "Prometheus text",
-					 problem.message);
-		add_content_type(poll, response->content_type);
-		return SAAS_STEP_DONE;
-	}
+		return fail_parse(poll, response, format, &problem);
 	if (poll->samples.count == 0)
-		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01", "the answer holds no samples");
-	poll->details = SaasArenaPrintf(poll->arena, "{\"samples\":%zu,\"format\":\"%s\"}",
-									poll->samples.count,
-									format == SAAS_EXPOSITION_OPENMETRICS ? "openmetrics" : "prometheus");
-	return SaasPollDone(poll);
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01", "the answer%s holds no samples",
+							SaasAnswerType(poll, response, "text/plain"));
+	return SaasAnswerDone(poll, SaasArenaPrintf(poll->arena, "{\"samples\":%zu,\"format\":\"%s\"",
+												poll->samples.count,
+												format == SAAS_EXPOSITION_OPENMETRICS ?
+												"openmetrics" : "prometheus"));
 }
 
 const SaasConnector SaasPrometheusConnector = {

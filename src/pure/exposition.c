@@ -141,8 +141,8 @@ read_name(Reader *reader, bool colons, const char **name)
 }
 
 /*
- * A quoted string with its escapes.  OpenMetrics keeps a backslash before any
- * other character; the older format requires it to be escaped.
+ * A quoted string with its escapes.  A backslash before any other character
+ * stays, as OpenMetrics says and as Prometheus reads the older format too.
  */
 static bool
 read_quoted(Reader *reader, const char **text)
@@ -159,13 +159,8 @@ read_quoted(Reader *reader, const char **text)
 			c = *++reader->p;
 			if (c == 'n')
 				c = '\n';
-			else if (c != '\\' && c != '"')
-			{
-				if (!reader->openmetrics)
-					return fail(reader, "a backslash must precede n, \" or \\");
-				if (!scratch_append(reader, "\\", 1))
-					return false;
-			}
+			else if (c != '\\' && c != '"' && !scratch_append(reader, "\\", 1))
+				return false;
 		}
 		if (!scratch_append(reader, &c, 1))
 			return false;
@@ -177,8 +172,9 @@ read_quoted(Reader *reader, const char **text)
 }
 
 /*
- * One member of the braces: name="value", or a quoted metric name, which can
- * only come first and when no name precedes the braces.
+ * One member of the braces: name="value", or a quoted metric name, once and
+ * when no name precedes the braces.  It comes first as the format has it;
+ * Prometheus takes it in any place.
  */
 static bool
 read_label(Reader *reader, const char **metric)
@@ -190,7 +186,7 @@ read_label(Reader *reader, const char **metric)
 	if (quoted ? !read_quoted(reader, &name) : !read_name(reader, false, &name))
 		return false;
 	skip_free_blanks(reader);
-	if (quoted && *metric == NULL && reader->label_count == 0 && !at_char(reader, '='))
+	if (quoted && *metric == NULL && !at_char(reader, '='))
 	{
 		*metric = name;
 		return true;

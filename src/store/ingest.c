@@ -21,10 +21,6 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* Samples may carry a time of their own: outside this they are not believed. */
-#define OLDEST_SAMPLE_DAYS	31
-#define FUTURE_SAMPLE_MS	(5 * 60 * 1000)
-
 /* An organization may have been suspended, or deleted, since its connection was claimed. */
 #define IS_OPEN \
 	"   and exists (select from saas.organization o where o.id = s.org_id and o.status = 'active')"
@@ -242,14 +238,6 @@ store_status(SaasJob *job, const pg_uuid_t *lease_id)
 	return SaasStatementRun(&update_status, values, nulls) == 1;
 }
 
-static bool
-is_believable(const SaasSample *sample, int64 now_ms)
-{
-	return !sample->has_time ||
-		(sample->time_ms >= now_ms - OLDEST_SAMPLE_DAYS * INT64CONST(86400000) &&
-		 sample->time_ms <= now_ms + FUTURE_SAMPLE_MS);
-}
-
 static int
 compare_time(const void *a, const void *b)
 {
@@ -263,6 +251,17 @@ compare_time(const void *a, const void *b)
 		return left->time_ms < right->time_ms ? -1 : 1;
 	order = strcmp(left->metric, right->metric);
 	return order ? order : strcmp(left->labels, right->labels);
+}
+
+/* As above; of a series that comes twice the first is first. */
+static int
+compare_place(const void *a, const void *b)
+{
+	const SaasSample *left = *(const SaasSample *const *) a;
+	const SaasSample *right = *(const SaasSample *const *) b;
+	int			order = compare_time(a, b);
+
+	return order ? order : (left > right) - (left < right);
 }
 
 static bool
@@ -298,7 +297,8 @@ store_reading(SaasJob *job, const SaasSample *const *samples, int count)
 
 /*
  * The samples to store, sorted by time and series: the same series in another
- * order are the same layout, and a series that comes twice counts once.
+ * order are the same layout, and of a series that comes twice the first counts,
+ * as it does in Prometheus.
  */
 static const SaasSample **
 select_samples(const SaasJob *job, int *count)
@@ -310,15 +310,14 @@ select_samples(const SaasJob *job, int *count)
 
 	for (size_t i = 0; i < list->count; i++)
 	{
-		if (is_believable(&list->items[i], job->poll.now_ms))
+		if (SaasSampleIsTimely(&list->items[i], job->poll.now_ms))
 			kept[believable++] = &list->items[i];
 	}
-	qsort(kept, believable, sizeof(SaasSample *), compare_time);
+	qsort(kept, believable, sizeof(SaasSample *), compare_place);
 	for (int i = 0; i < believable; i++)
 	{
-		if (unique > 0 && compare_time(&kept[unique - 1], &kept[i]) == 0)
-			unique--;
-		kept[unique++] = kept[i];
+		if (unique == 0 || compare_time(&kept[unique - 1], &kept[i]) != 0)
+			kept[unique++] = kept[i];
 	}
 	*count = unique;
 	return kept;

@@ -12,7 +12,7 @@ FUZZ_CFLAGS = -std=gnu99 -g -O1 -fno-omit-frame-pointer \
 FUZZ_CPPFLAGS = -D_GNU_SOURCE $(XML_CPPFLAGS) -Isrc -MMD -MP -MF $@.d
 FUZZ_LIBS = -lcrypto -ljansson $(XML_LIBS) -lm
 
-OBJECTS = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/pure/*.c))
+OBJECTS = $(patsubst src/%.c,$(BUILD)/%.o,$(wildcard src/base/*.c src/pure/*.c src/connector/*.c))
 TARGETS = $(patsubst test/fuzz/%.c,$(BUILD)/%,$(wildcard test/fuzz/fuzz_*.c))
 
 all: $(TARGETS)

@@ -21,6 +21,7 @@ my $node = SaasCluster->create('main', settings => {
 		'saas.min_poll_interval'       => '1s',
 		'saas.poller_connect_timeout'  => '1s',
 		'saas.poller_request_timeout'  => '2s',
+		'saas.poller_max_per_host'     => '1000',
 		'saas.poller_max_response'     => '2MB' });
 $node->start;
 $node->install('postgres');
@@ -74,20 +75,21 @@ my $no_answer  = qr/broke the connection off without an answer$/;
 my $not_http   = qr/does not answer in HTTP$/;
 my $too_large  = qr/^the answer is larger than 2097152 bytes$/;
 my $not_json   = qr/^the answer is not JSON: line 1, /;
+my $is_page    = qr/^the answer \(text\/html\) is not JSON: line 1, /;
 my $too_deep   = qr/^the answer is not JSON: .*nested too deeply$/;
 my $bad_utf8   = qr/^the answer is not JSON: .*invalid UTF-8$/;
 my $bad_number = qr/^the answer is not JSON: .*a number is too large$/;
-my $no_metrics = qr/^the answer is not in the Prometheus text format: line 1: /;
+my $no_metrics = qr/^the answer( \([a-z\/]+\))? is not in the Prometheus text format: line 1: /;
 my $is_empty   = qr/^the answer is empty$/;
 my $untrusted  = qr/^the certificate of localhost comes from an authority that is not trusted$/;
 
 # Of another server, in full.
 my @elsewhere = (
-	[ 'closed port', "http://localhost:$closed_port/", qr/^could not connect to http:\S+: Connection refused$/ ],
+	[ 'closed port', "http://localhost:$closed_port/json", qr/^could not connect to http:\S+: Connection refused$/ ],
 	[   'unknown host', 'http://no-such-host.invalid/',
 		qr/^the host name no-such-host\.invalid could not be resolved$|during the name look-up$/ ],
-	[ 'full port', "http://localhost:$full_port/", qr/timed out during the TCP connect$/ ],
-	[ 'mute port', "http://localhost:$mute_port/", $first_byte ],
+	[ 'full port', "http://localhost:$full_port/json", qr/timed out during the TCP connect$/ ],
+	[ 'mute port', "http://localhost:$mute_port/json", $first_byte ],
 	[ 'mute tls port', "https://localhost:$mute_port/", qr/timed out during the TLS handshake$/ ],
 	[   'http as https', 'https://localhost:' . $upstream->port . '/json',
 		qr/^the TLS handshake with \S+ failed$|timed out during the TLS handshake$/ ],
@@ -101,7 +103,7 @@ my @elsewhere = (
 	[ 'private address v6', 'http://[fd00::1]/',              qr/^the address fd00::1 is unique-local$/ ],
 	[ 'no address', 'http://0.0.0.0:' . $upstream->port . '/json', qr/^the address 0\.0\.0\.0 is unspecified$/ ]);
 
-# Of the upstream, below /fault/, by a connection of kind http_json.
+# Of the upstream's /json for this connection alone, of kind http_json.
 my @answer = (
 	[ 'slow header',          'slow-header?ms=60000',         $first_byte ],
 	[ 'dripping header',      'slow-header?ms=40&drip=1',     $in_headers ],
@@ -120,8 +122,11 @@ my @answer = (
 	[ 'truncated',            'truncated',                    $cut_off ],
 	[ 'close',                'close',                        $no_answer ],
 	[ 'not http',             'not-http',                     $not_http ],
-	[ 'html',                 'html',                         $not_json ],
-	[ 'empty',                'empty',                        $is_empty ],
+	[ 'html',                 'html',                         $is_page ],
+	[ 'empty',                'empty',                        qr/^the answer is empty \(HTTP 200\)$/ ],
+	[ 'bad gzip',             'bad-gzip',                     qr/^the answer of \S+ could not be decompressed$/ ],
+	[ 'cut json',             'body?body=%7B%22served%22%3A1', qr/^the answer is not JSON: .*it ends too early$/ ],
+	[ 'clock ahead',          'body?body=%7B%22served%22%3A1%2C%22epoch%22%3A4e9%7D', qr/endpoint's clock is wrong$/ ],
 	[ 'not json',             'not-json',                     $not_json ],
 	[ 'garbage',              'garbage',                      $not_json ],
 	[ 'bad utf8',             'bad-utf8',                     $bad_utf8 ],
@@ -132,14 +137,16 @@ my @answer = (
 	[ 'huge number',          'huge-number',                  $bad_number ],
 	[ 'huge number digits',   'huge-number?digits=100000',    $bad_number ],
 	[ '200 with error',       '200-with-error',               qr/^no metric found in the answer$/ ],
-	[ '204',                  'empty?code=204',               $is_empty ],
-	[ '400',                  'status?code=400',              qr/^the endpoint answered HTTP 400$/ ],
+	[ '204',                  'empty?code=204',               qr/^the answer is empty \(HTTP 204\)$/ ],
+	[ '304',                  'empty?code=304',               qr/^the endpoint answered HTTP 304$/ ],
 	[   '401', 'status?code=401', qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ],
 	[ '403',                  'status?code=403',              qr/^the endpoint denies access \(HTTP 403\)$/ ],
 	[ '404',                  'status?code=404',              qr/^the endpoint has no such resource \(HTTP 404\)$/ ],
-	[ '408',                  'status?code=408',              qr/^the endpoint is not available \(HTTP 408\)$/ ],
+	(map { [ $_, "status?code=$_", qr/^the endpoint answered HTTP $_$/ ] }
+		400, 402, 405 .. 407, 409 .. 418, 421 .. 426, 428, 431, 451, 499),
+	(map { [ $_, "status?code=$_", qr/^the endpoint is not available \(HTTP $_\)$/ ] }
+		408, 500 .. 502, 504 .. 508, 510, 511, 599),
 	[   '429', 'status?code=429&retry_after=120', qr/^the endpoint asks for fewer requests \(HTTP 429\)$/ ],
-	[ '500',                  'status?code=500',              qr/^the endpoint is not available \(HTTP 500\)$/ ],
 	[   '503', 'status?code=503&retry_after=date%3A300', qr/^the endpoint is not available \(HTTP 503\)$/ ],
 	[ '999',                  'status?code=999',              qr/HTTP 999|$not_http/ ],
 	[ 'redirect loop',        'redirect-loop',                qr/^\S+ redirects more than 3 times$/ ],
@@ -153,14 +160,20 @@ my @answer = (
 		qr/^\S+ redirects to an address that is not acceptable$/ ],
 	[ 'redirect without a target', 'redirect?to=', qr/HTTP 404|redirects/ ]);
 
-# Of the upstream, by a connection of kind prometheus.
+# Of the upstream's /metrics, by a connection of kind prometheus.
 my @page = (
-	[ 'html metrics',     'fault/html',                      $no_metrics ],
-	[ 'garbage metrics',  'fault/garbage',                   $no_metrics ],
-	[ 'empty metrics',    'fault/empty',                     qr/^the answer holds no samples$/ ],
-	[ 'endless metrics',  'fault/endless?format=prometheus', $too_large ],
-	[ '50 MB metrics',    'fault/huge?format=prometheus',    $too_large ],
-	[ 'too many samples', 'metrics?series=25000',            qr/more than 20000 samples$/ ],
+	[ 'html metrics',    'html',                       $no_metrics ],
+	[ 'garbage metrics', 'garbage',                    $no_metrics ],
+	[ 'json metrics',    'body?body=%7B%22a%22%3A1%7D', qr/^the answer \(application\/json\) is not in the Prom/ ],
+	[ 'empty metrics',   'empty',                      qr/^the answer \(application\/json\) holds no samples$/ ],
+	[ 'nul metrics',     'body?body=a%201%00%0A&content_type=text%2Fplain', $no_metrics ],
+	[ 'bomb of metrics', 'gzip-bomb?bytes=268435456',  $too_large ],
+	[ 'endless metrics', 'endless?format=prometheus',  $too_large ],
+	[ '50 MB metrics',   'huge?format=prometheus',     $too_large ]);
+
+# Of the upstream itself, for good.
+my @wrong = (
+	[ 'too many samples', 'metrics?series=25000', qr/^the answer holds more than 20000 samples, the most that a poll/ ],
 	[ 'no such page',     'nowhere', qr/^the endpoint has no such resource \(HTTP 404\)$/ ],
 	[   'wrong token', 'metrics?auth=bearer',
 		qr/^the endpoint refused the credentials \(HTTP 401\)$/, 'reauth_required' ]);
@@ -219,10 +232,24 @@ my @token_fault = (
 	[ 'token stall', { fault => 'stall' },               $first_byte ],
 	[ 'token redirect', { fault => 'redirect', to => "http://127.0.0.1:$closed_port/" }, qr/HTTP 302/ ]);
 
+# A rule of the upstream for this case; the URL that it is for.
+my $cases = 0;
+
+sub break_path
+{
+	my ($path, $fault) = @_;
+	my ($name, $query) = split /\?/, $fault, 2;
+	my $case = ++$cases;
+	my %params = map { my ($key, $value) = split /=/; $value =~ s/%(..)/chr hex $1/ge; $key => $value } split /&/, $query // '';
+	$upstream->control(POST => 'faults', { %params, path => $path, fault => $name, query => { case => "$case" } });
+	return "$http$path?case=$case";
+}
+
 my @fault = (
 	(map { [ 'http_json', @$_ ] } @elsewhere),
-	(map { my ($name, $path, @rest) = @$_; [ 'http_json', $name, "$http/fault/$path", @rest ] } @answer),
-	(map { my ($name, $path, @rest) = @$_; [ 'prometheus', $name, "$http/$path", @rest ] } @page));
+	(map { my ($name, $fault, @rest) = @$_; [ 'http_json', $name, break_path('/json', $fault), @rest ] } @answer),
+	(map { my ($name, $fault, @rest) = @$_; [ 'prometheus', $name, break_path('/metrics', $fault), @rest ] } @page),
+	(map { my ($name, $path, @rest) = @$_; [ 'prometheus', $name, "$http/$path", @rest ] } @wrong));
 my %expected;
 foreach (@fault)
 {
@@ -252,6 +279,15 @@ sub still_polled
 ok($tenant->wait_for($healthy, "status = 'active'"), 'a healthy connection is polled');
 my $pid = sql('select pid from saas.poller_status()');
 
+# The most memory that the poller has had, in MB.
+sub peak_mb
+{
+	my ($kb) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB$/m;
+	return $kb / 1024;
+}
+
+my $first_peak = peak_mb();
+
 my @calls;
 foreach (@fault)
 {
@@ -259,7 +295,8 @@ foreach (@fault)
 	my $token = 'bearer-of-' . join '-', split / /, $name;
 	$secret{$token} = 1;
 	my %config = (url => $url);
-	@config{qw(auth metrics)} = ('bearer', [ { name => 'value', path => '$.value' } ]) if $kind eq 'http_json';
+	@config{qw(auth metrics)} = ('bearer', [ { name => 'served', path => '$.served', time_path => '$.epoch' } ])
+	  if $kind eq 'http_json';
 	push @calls, $tenant->connect_call($kind, $name, \%config, { bearer_token => $token }, '1 hour');
 }
 foreach (@salesforce_fault, @token_fault)
@@ -320,6 +357,52 @@ foreach my $name ('429', 'sf 429', 'token 429')
 }
 cmp_ok($rows->{$_}{wait_s}, '>=', 295, "$_: Retry-After as a date is honoured") foreach '503', 'sf 503';
 is($rows->{$_}{status}, 'active', "$_ is active") foreach sort keys %good;
+my $growth = peak_mb() - $first_peak;
+cmp_ok($growth, '<', 256, 'of all of them at once the poller needs less than 256 MB more');
+note(sprintf 'it needed %.0f MB more', $growth);
+
+#
+# What was broken and is whole again is polled well, without anybody's help
+#
+$upstream->control(DELETE => 'faults');
+close $_ foreach @listeners;
+my @back = map { SaasUpstream->start(port => $_) } $closed_port, $mute_port, $full_port;
+my @heal = grep { $expected{$_}{status} eq 'error' }
+  ('closed port', 'mute port', 'full port', map { $_->[0] } @answer, @page, @salesforce_fault, @token_fault);
+my $ids = join ', ', map { "'$_'" } @heal;
+sql("update saas.connection_status s set next_poll_at = now() from saas.connection c
+	  where c.org_id = s.org_id and c.id = s.connection_id and c.name in ($ids);
+	do \$\$ begin perform saas_private.wake_poller(); end \$\$");
+ok($node->poll_query_until('postgres', "
+		select count(*) = 0 from saas.connection_status s join saas.connection c on c.id = s.connection_id
+		 where c.name in ($ids) and (s.status <> 'active' or s.last_error is not null)"),
+	scalar(@heal) . ' connections recover by themselves');
+is( sql("select string_agg(c.name || ': ' || s.last_error, E'\n') from saas.connection_status s
+		join saas.connection c on c.id = s.connection_id where c.name in ($ids) and s.status <> 'active'"),
+	'', 'every one');
+is(sql("select s.status from saas.connection_status s join saas.connection c on c.id = s.connection_id where c.name = '401'"),
+	'reauth_required', 'one that waits for its owner does not');
+$_->stop foreach @back;
+
+#
+# Who waits for an answer holds up nobody
+#
+set_up('saas.poller_request_timeout' => '60s');
+$upstream->control(POST => 'faults', { path => '/json', query => { wait => '1' }, fault => 'held' });
+my $waiting = $upstream->control(GET => 'stats')->{in_flight};
+ok($node->poll_query_until('postgres', "select current_setting('saas.poller_request_timeout') = '1min'"), 'with time enough');
+$tenant->sql(join ";\n", map { 'select 1 from ' . $tenant->connect_call('http_json', "held $_",
+		{ url => "$http/json?wait=1&n=$_", metrics => [ { name => 'served', path => '$.served' } ] }, {}, '1 hour') } 1 .. 50);
+my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+1 while $upstream->control(GET => 'stats')->{in_flight} < $waiting + 50 && time < $until;
+still_polled('while 50 upstreams let the poller wait the healthy one is polled on');
+is(sql("select count(*) from saas.connection_status s join saas.connection c on c.id = s.connection_id
+		where c.name like 'held %' and s.last_polled_at is null"), 50, 'and they are still waited for');
+$upstream->control(DELETE => 'faults');
+ok($node->poll_query_until('postgres', "
+		select count(*) = 50 from saas.connection_status s join saas.connection c on c.id = s.connection_id
+		 where c.name like 'held %' and s.status = 'active'"), 'until they answer');
+set_up('saas.poller_request_timeout' => '2s');
 
 #
 # Settings that the operator changes heal or forbid at once
@@ -337,7 +420,6 @@ sub outcome
 	return $answer->{ok} ? 'ok' : $answer->{error};
 }
 
-# The paths of the configs above find nothing in /json; a scrape tells more.
 my $tls = $tenant->connect('prometheus', 'tls', { url => $secure{good}->url . '/metrics' }, {}, '1 hour');
 ok($tenant->wait_for($tls, "status = 'error'"), 'a certificate of an unknown authority is refused');
 set_up('saas.ca_file' => "$certificates/ca.pem");
@@ -349,6 +431,14 @@ is( outcome('wrong host certificate'),
 	'the certificate of localhost is for another host name',
 	'nor one for another host');
 is(outcome('self-signed certificate'), 'the certificate of localhost is self-signed', 'nor a self-signed one');
+foreach my $name ('expired', 'wrong-host', 'self-signed')
+{
+	my $port = $secure{$name}->port;
+	$secure{$name}->stop;
+	$secure{$name} = SaasUpstream->start(certificate => 'good', port => $port);
+	(my $connection = "$name certificate") =~ s/wrong-host/wrong host/;
+	is(outcome($connection), 'ok', "the $connection is replaced and all is well");
+}
 
 set_up('saas.allowed_networks' => '');
 ok($tenant->wait_for($healthy, "last_error ~ '^the address (127.0.0.1|::1) of host localhost is '"),

@@ -71,4 +71,9 @@ is(samples_at($id, $time + 2), 'a=8', 'the rest is stored');
 is(scrape($id, "a NaN ${time}000\nb +Inf ${time}000\n"), '2 samples', 'numbers that are none');
 is(samples_at($id, $time), 'a=NaN b=Infinity c{"n": "1"}=4', 'are kept as they are');
 
+is(scrape($id, "d 1\nd 2\nd{n=\"1\"} 3\nd{n=\"1\"} 3\n"), '2 samples', 'a series that comes twice');
+is( $node->safe_psql('postgres', qq{
+		select string_agg(distinct s.value::text, ' ') from saas.sample s where s.connection_id = '$id' and s.metric = 'd'}),
+	'1 3', 'counts once, with the first of its values');
+
 done_testing();

@@ -309,6 +309,75 @@ test_http_json_invalid(void)
 					  "{}", false) && lists("api_key_header", NULL), "a key's header without a key");
 }
 
+#define OAUTH_CONFIG(more)	"{\"url\":\"https://a.b/x\",\"auth\":\"client_credentials\"" more "," METRICS "}"
+#define OAUTH_SECRETS	"{\"client_id\":\"c\",\"client_secret\":\"s\"}"
+
+static void
+test_http_json_oauth(void)
+{
+	ok(validate_with("http_json", OAUTH_CONFIG(",\"token_url\":\"https://Id.b:443/t\",\"scope\":\"a b\""),
+					 OAUTH_SECRETS, false) &&
+	   strstr(validation.normalized, "\"token_url\":\"https://id.b/t\"") != NULL &&
+	   strstr(validation.normalized, "\"client_auth\":\"basic\"") != NULL, "client credentials");
+	is_text(validation.origin, "https://a.b:443 https://id.b:443", "secrets for two origins");
+	ok(!validate_with("http_json", OAUTH_CONFIG(""), "{}", false) && listed() == 3 &&
+	   lists("token_url", "is required") &&
+	   lists("secrets.client_id", "is required with auth client_credentials") &&
+	   lists("secrets.client_secret", NULL), "what they need");
+	ok(!validate_with("http_json", OAUTH_CONFIG(",\"token_url\":\"http://id.b/t\",\"client_auth\":\"jwt\","
+											   "\"scope\":\"a\\n\""), OAUTH_SECRETS, false) &&
+	   listed() == 3 && lists("token_url", "must begin with https://") &&
+	   lists("client_auth", "must be basic or body") && lists("scope", NULL), "what they may be");
+	ok(!validate_with("http_json", OAUTH_CONFIG(",\"token_url\":\"https://id.b\""),
+					  "{\"client_id\":\"c\",\"client_secret\":\"s\",\"access_token\":\"t\"}", false) &&
+	   listed() == 1 && lists("secrets", NULL), "the token is not given");
+	ok(!validate_with("http_json", "{\"url\":\"https://a.b\",\"scope\":\"a\",\"token_url\":\"https://id.b\","
+					  METRICS "}", "{\"client_id\":\"c\"}", false) && listed() == 3 &&
+	   lists("scope", "needs auth client_credentials") && lists("token_url", NULL) &&
+	   lists("secrets.client_id", "is not used with auth none"), "and not without them");
+}
+
+static void
+test_http_json_secret_headers(void)
+{
+	static const struct
+	{
+		const char *config;
+		const char *secrets;
+		const char *field;
+	}			bad[] = {
+		{"", "{\"header:\":\"x\"}", "secrets"},
+		{"", "{\"header:a b\":\"x\"}", "secrets"},
+		{"", "{\"header:Host\":\"x\"}", "secrets.header:Host"},
+		{"", "{\"header:If-None-Match\":\"x\"}", "secrets.header:If-None-Match"},
+		{"", "{\"header:X\":\"a\\r\\nb\"}", "secrets.header:X"},
+		{"", "{\"header:X\":\"1\",\"header:x\":\"2\"}", NULL},
+		{"", "{\"headers:X\":\"1\"}", "secrets"},
+		{"", "{\"header:Xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\":\"1\"}", "secrets"},
+		{"\"headers\":{\"X-A\":\"1\"},", "{\"header:x-a\":\"2\"}", "secrets.header:x-a"},
+		{"\"auth\":\"bearer\",", "{\"bearer_token\":\"t\",\"header:Authorization\":\"2\"}",
+		"secrets.header:Authorization"},
+		{"\"auth\":\"api_key\",", "{\"api_key\":\"t\",\"header:X-Api-Key\":\"2\"}",
+		"secrets.header:X-Api-Key"},
+		{"\"auth\":\"api_key\",\"api_key_query\":\"k\",\"api_key_header\":\"X\",", "{\"api_key\":\"t\"}",
+		"api_key_header"},
+		{"\"api_key_query\":\"k\",", "{}", "api_key_query"},
+		{"\"headers\":{\"If-Modified-Since\":\"x\"},", "{}", "headers.If-Modified-Since"}
+	};
+	char		config[256];
+
+	ok(validate_with("http_json", "{\"url\":\"https://a.b\"," METRICS "}",
+					 "{\"header:X-Auth-Token\":\"1\",\"header:Cookie\":\"a=b\"}", false) &&
+	   validation.secret_list != NULL && strcmp(validation.secret_list->name, "header:Cookie") == 0,
+	   "headers that are secrets");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		snprintf(config, sizeof(config), "{\"url\":\"https://a.b\",%s" METRICS "}", bad[i].config);
+		ok(!validate_with("http_json", config, bad[i].secrets, false) && listed() == 1 &&
+		   (bad[i].field == NULL || lists(bad[i].field, NULL)), "refused: %s", validation.problem.detail);
+	}
+}
+
 static void
 test_detail_bound(void)
 {
@@ -356,6 +425,8 @@ main(void)
 	test_http_json_valid();
 	test_http_json_headers();
 	test_http_json_invalid();
+	test_http_json_oauth();
+	test_http_json_secret_headers();
 	test_detail_bound();
 	test_exhausted();
 	SaasArenaDestroy(arena);

@@ -100,6 +100,11 @@ test_lenient(void)
 	   is_sample(1, "c", "{\"x\":\"1\",\"y z\":\"2\"}", 2), "names in quotes");
 	ok(parse("a:b_c1{_x=\"\"} 1\n") && is_sample(0, "a:b_c1", "{\"_x\":\"\"}", 1),
 	   "colons in a name, an empty value");
+	ok(parse("{x=\"1\",\"a b\"} 1\n{y=\"1\",\"c\",z=\"2\"} 2\n") && is_sample(0, "a b", "{\"x\":\"1\"}", 1) &&
+	   is_sample(1, "c", "{\"y\":\"1\",\"z\":\"2\"}", 2), "in any place, as Prometheus takes them");
+	ok(parse("{\"a\\n\\\"\\\\b\"} 1\n") && is_sample(0, "a\n\"\\b", "{}", 1), "with escapes");
+	ok(parse("a{x=\"\\d\\n\"} 1\n") && is_sample(0, "a", "{\"x\":\"\\\\d\\n\"}", 1),
+	   "a backslash before another character stays, as in Prometheus");
 	ok(parse("# TYPE \"a b\" counter\n") && samples.count == 0, "a quoted name after TYPE");
 	ok(parse("") && samples.count == 0, "nothing at all");
 	ok(parse("a{B=\"1\",a=\"2\",_=\"3\"} 1\n") &&
@@ -113,7 +118,7 @@ test_malformed(void)
 		"a\n", "a \n", "a{x=\"1\"}\n", "a x\n", "a 1 x\n", "a 1 2 3\n", "a 1 1.5\n", "a 1 1e3\n",
 		"a 0x10\n", "a 1e400\n", "a 1_0\n", "a 1\r\n", "1a 1\n", "a-b 1\n", "a{1x=\"1\"} 1\n",
 		"a{x=1} 1\n", "a{x} 1\n", "a{x=\"1} 1\n", "a{x=\"1\" 1\n", "a{x=\"1\"y=\"2\"} 1\n",
-		"a{,} 1\n", "a{x=\"1\",,} 1\n", "a{x=\"\\d\"} 1\n", "a{x=\"\\", "a{x=\"1\",x=\"2\"} 1\n",
+		"a{,} 1\n", "a{x=\"1\",,} 1\n", "a{x=\"\\", "a{x=\"1\",x=\"2\"} 1\n",
 		"a{:x=\"1\"} 1\n", "{x=\"1\"} 1\n", "{} 1\n", "{\"\"} 1\n", "a{\"b\"} 1\n",
 		"{\"a\",\"b\"} 1\n", "a{\"\"=\"1\"} 1\n", "# TYPE a\n", "# TYPE a thing\n",
 		"# TYPE a counter gauge\n", "# TYPE 1a counter\n", "# TYPE\n", "# HELP\n", "# HELP a-b c\n",

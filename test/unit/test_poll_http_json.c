@@ -145,18 +145,18 @@ test_times(void)
 		{"1762950960", true, 1762950960000},
 		{"1762950960.5", true, 1762950960500},
 		{"1762950960442", true, 1762950960442},
-		{"99999999999", true, 99999999999000},
-		{"100000000000", true, 100000000000},
+		{"1762950960.4424", true, 1762950960442},
 		{"\"1762950960\"", true, 1762950960000},
 		{"\"2025-11-12T12:36:00.442Z\"", true, 1762950960442},
-		{"0", true, 0},
-		{"-5", true, -5000},
 		{"\"2025-11-12\"", false, 0},
 		{"\"yesterday\"", false, 0},
 		{"true", false, 0},
 		{"null", false, 0},
 		{"1e300", false, 0},
 		{"[]", false, 0}
+	};
+	static const char *const untimely[] = {
+		"0", "-5", "99999999999", "100000000000", "1762951261", "1760272559"
 	};
 	char		body[128];
 
@@ -169,10 +169,144 @@ test_times(void)
 		   "%s is %s", cases[i].time, cases[i].is_time ? "a time" : "no time");
 	}
 	ask("[{\"name\":\"m\",\"path\":\"$[*].v\",\"time_path\":\"@.t\"}]",
-		"[{\"v\":1,\"t\":1},{\"v\":2,\"t\":2}]");
-	ok(poll.samples.count == 2 && poll.samples.items[1].time_ms == 2000, "a time per element");
+		"[{\"v\":1,\"t\":1762950001},{\"v\":2,\"t\":1762950002},{\"v\":3,\"t\":-5}]");
+	ok(poll.samples.count == 3 && poll.samples.items[1].time_ms == 1762950002000 &&
+	   poll.samples.items[2].time_ms == -5000, "a time per element");
+	is_text(poll.details, "{\"samples\":3,\"skipped\":0,\"untimely\":1}", "with those that are not believed");
+	for (size_t i = 0; i < sizeof(untimely) / sizeof(untimely[0]); i++)
+	{
+		snprintf(body, sizeof(body), "{\"a\":1,\"t\":%s}", untimely[i]);
+		ask("[{\"name\":\"m\",\"path\":\"$.a\",\"time_path\":\"$.t\"}]", body);
+		ok(poll.verdict == SAAS_VERDICT_ERROR && strcmp(poll.problem.sqlstate, "22008") == 0 &&
+		   poll.samples.count == 0, "%s: %s", untimely[i], poll.problem.message);
+	}
 	ask("[{\"name\":\"m\",\"path\":\"$.a\"}]", "{\"a\":1}");
 	ok(is_one(1) && !poll.samples.items[0].has_time, "no time is asked for");
+}
+
+#define OAUTH(more)	"{\"url\":\"https://a.b/x\",\"auth\":\"client_credentials\"," \
+	"\"token_url\":\"https://id.b/token\"" more ",\"metrics\":[{\"name\":\"m\",\"path\":\"$.a\"}]}"
+#define CLIENT	"{\"client_id\":\"us er\",\"client_secret\":\"p:ss w&rd\"}"
+#define TOKEN	"{\"access_token\":\"tok-1\",\"token_type\":\"bearer\",\"expires_in\":600}"
+
+/* A secret that the poller stored in an earlier poll. */
+static void
+hold_token(SaasSecret *secret, int64_t expires_ms)
+{
+	*secret = (SaasSecret) {"access_token", "tok-0", poll.secrets};
+	poll.secrets = secret;
+	poll.token_expires_ms = expires_ms;
+}
+
+static void
+test_client_credentials(void)
+{
+	static SaasSecret held;
+
+	ok(start_poll(KIND, OAUTH(",\"scope\":\"read me\",\"audience\":\"https://a.b/\""), CLIENT) == SAAS_STEP_REQUEST &&
+	   strcmp(poll.request.method, "POST") == 0 && strcmp(poll.request.url, "https://id.b/token") == 0 &&
+	   strcmp(sent_header("Content-Type"), "application/x-www-form-urlencoded") == 0,
+	   "without a token the token endpoint comes first");
+	is_text(poll.request.body, "grant_type=client_credentials&scope=read%20me&audience=https%3A%2F%2Fa.b%2F",
+			"with scope and audience");
+	is_text(sent_header("Authorization"), "Basic dXMlMjBlcjpwJTNBc3MlMjB3JTI2cmQ=",
+			"the client's id and secret are encoded as in a form before they become Basic");
+	is_text(validation.origin, "https://a.b:443 https://id.b:443", "the secrets belong to both origins");
+	ok(answer(KIND, 200, TOKEN) == SAAS_STEP_STORE && strcmp(poll.request.url, "https://a.b/x") == 0 &&
+	   strcmp(sent_header("Authorization"), "Bearer tok-1") == 0, "the token is stored, then used");
+	ok(strcmp(secret_of(poll.new_secrets, "access_token"), "tok-1") == 0 && poll.new_secrets->next == NULL &&
+	   poll.token_expires_ms == TEST_NOW_MS + 600000, "as a secret with its expiry");
+	answer(KIND, 200, "{\"a\":1}");
+	ok(is_one(1), "and the document is read");
+
+	start_poll(KIND, OAUTH(",\"client_auth\":\"body\""), CLIENT);
+	is_text(poll.request.body, "grant_type=client_credentials&client_id=us%20er&client_secret=p%3Ass%20w%26rd",
+			"the client in the body");
+	ok(sent_header("Authorization") == NULL, "and nowhere else");
+
+	start_poll(KIND, OAUTH(""), CLIENT);
+	hold_token(&held, TEST_NOW_MS + 60000);
+	ok(SaasConnectorFind(KIND)->start(&poll) == SAAS_STEP_REQUEST &&
+	   strcmp(sent_header("Authorization"), "Bearer tok-0") == 0, "a stored token is used at once");
+	ok(answer(KIND, 401, "") == SAAS_STEP_REQUEST && strcmp(poll.request.url, "https://id.b/token") == 0,
+	   "one that is refused is renewed");
+	ok(answer(KIND, 200, TOKEN) == SAAS_STEP_STORE, "and stored");
+	ok(answer(KIND, 401, "") == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_ERROR, "once: %s",
+	   poll.problem.message);
+
+	start_poll(KIND, OAUTH(""), CLIENT);
+	hold_token(&held, TEST_NOW_MS + 20000);
+	ok(SaasConnectorFind(KIND)->start(&poll) == SAAS_STEP_REQUEST &&
+	   strcmp(poll.request.url, "https://id.b/token") == 0, "one that is about to expire is not used");
+	answer(KIND, 200, "{\"access_token\":\"t\",\"expires_in\":\"90\"}");
+	ok(poll.token_expires_ms == TEST_NOW_MS + 90000, "an expiry in a string, no type");
+	start_poll(KIND, OAUTH(""), CLIENT);
+	answer(KIND, 200, "{\"access_token\":\"t\"}");
+	ok(poll.token_expires_ms == TEST_NOW_MS + 3600000, "an hour where the answer has none");
+}
+
+static void
+test_token_refusals(void)
+{
+	static const struct
+	{
+		int			status;
+		const char *body;
+		SaasVerdict verdict;
+		const char *message;
+	}			cases[] = {
+		{401, "{\"error\":\"invalid_client\"}", SAAS_VERDICT_REAUTH,
+		"the token endpoint refused the client id or client secret (invalid_client)"},
+		{400, "{\"error\":\"unauthorized_client\"}", SAAS_VERDICT_REAUTH,
+		"the token endpoint refused the client id or client secret (unauthorized_client)"},
+		{400, "{\"error\":\"invalid_scope\"}", SAAS_VERDICT_ERROR,
+		"the token endpoint gave no token (invalid_scope)"},
+		{200, "{\"error\":\"invalid_scope\",\"access_token\":\"t\"}", SAAS_VERDICT_ERROR,
+		"the token endpoint gave no token (invalid_scope)"},
+		{400, "{\"error\":\"temporarily_unavailable\"}", SAAS_VERDICT_RETRY,
+		"the token endpoint is not available (temporarily_unavailable)"},
+		{401, "", SAAS_VERDICT_REAUTH, "the token endpoint refused the credentials (HTTP 401)"},
+		{429, "{}", SAAS_VERDICT_RETRY, "the token endpoint asks for fewer requests (HTTP 429)"},
+		{503, "<html>", SAAS_VERDICT_RETRY, "the token endpoint is not available (HTTP 503)"},
+		{400, "{\"error\":\"p:ss w&rd\"}", SAAS_VERDICT_ERROR, "the token endpoint answered HTTP 400"},
+		{302, "", SAAS_VERDICT_ERROR, "the token endpoint answered HTTP 302"},
+		{200, "{}", SAAS_VERDICT_ERROR, "the token endpoint's answer holds no access token"},
+		{200, "{\"access_token\":\"a\\r\\nX: 1\"}", SAAS_VERDICT_ERROR,
+		"the token endpoint's answer holds no access token"},
+		{200, "{\"access_token\":\"t\",\"token_type\":\"mac\"}", SAAS_VERDICT_ERROR,
+		"the token endpoint gives another kind of token than Bearer"},
+		{200, "", SAAS_VERDICT_ERROR, "the token endpoint's answer is empty"}
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		start_poll(KIND, OAUTH(""), CLIENT);
+		ok(answer(KIND, cases[i].status, cases[i].body) == SAAS_STEP_DONE &&
+		   poll.verdict == cases[i].verdict && poll.new_secrets == NULL, "case %zu has its verdict", i);
+		is_text(poll.problem.message, cases[i].message, "and its message");
+	}
+}
+
+static void
+test_secret_places(void)
+{
+	start_poll(KIND, "{\"url\":\"https://a.b/x\",\"headers\":{\"X-Site\":\"1\"},"
+			   "\"metrics\":[{\"name\":\"m\",\"path\":\"$\"}]}",
+			   "{\"header:X-Auth-Token\":\"one\",\"header:Authorization\":\"Token two\"}");
+	is_text(sent_header("X-Auth-Token"), "one", "a header that is a secret");
+	is_text(sent_header("Authorization"), "Token two", "a scheme of its own");
+	is_text(sent_header("X-Site"), "1", "beside one that is none");
+	ok(strstr(poll.config, "two") == NULL, "and the config does not have it");
+	answer(KIND, 200, "{\"one two\" Token two");
+	ok(poll.verdict == SAAS_VERDICT_ERROR && !is_shown(&poll.problem, "two"), "nor does an error");
+
+	start_poll(KIND, "{\"url\":\"https://a.b/x?q=1\",\"auth\":\"api_key\",\"api_key_query\":\"app id\","
+			   "\"metrics\":[{\"name\":\"m\",\"path\":\"$\"}]}", "{\"api_key\":\"k&1\"}");
+	is_text(poll.request.url, "https://a.b/x?q=1&app%20id=k%261", "a key in the query");
+	ok(sent_header("X-API-Key") == NULL, "is in no header");
+	start_poll(KIND, "{\"url\":\"https://a.b\",\"auth\":\"api_key\",\"api_key_query\":\"k\","
+			   "\"metrics\":[{\"name\":\"m\",\"path\":\"$\"}]}", "{\"api_key\":\"1\"}");
+	is_text(poll.request.url, "https://a.b/?k=1", "that begins with it");
 }
 
 static void
@@ -205,6 +339,20 @@ test_odd_answers(void)
 	start_poll(KIND, config_of("[{\"name\":\"m\",\"path\":\"$.a\"}]"), "{}");
 	answer(KIND, 201, "{\"a\":1}");
 	ok(is_one(1), "201 is a success too");
+	start_poll(KIND, config_of("[{\"name\":\"m\",\"path\":\"$.a\"}]"), "{}");
+	answer(KIND, 204, "");
+	is_text(poll.problem.message, "the answer is empty (HTTP 204)", "204 brings nothing");
+	start_poll(KIND, config_of("[{\"name\":\"m\",\"path\":\"$.a\"}]"), "{}");
+	answer(KIND, 304, "");
+	is_text(poll.problem.message, "the endpoint answered HTTP 304", "nor does 304, which was not asked for");
+	start_poll(KIND, config_of("[{\"name\":\"m\",\"path\":\"$.a\"}]"), "{}");
+	answer_bytes(KIND, 200, "text/html; charset=utf-8", "<html>", 6);
+	ok(poll.verdict == SAAS_VERDICT_ERROR &&
+	   strncmp(poll.problem.message, "the answer (text/html) is not JSON: ", 36) == 0, "a page: %s",
+	   poll.problem.message);
+	start_poll(KIND, config_of("[{\"name\":\"m\",\"path\":\"$.a\"}]"), "{}");
+	answer_bytes(KIND, 200, "text/plain", "{\"a\":1}", 7);
+	ok(is_one(1), "JSON by any other type");
 	start_poll(KIND, config_of("[{\"name\":\"m\",\"path\":\"$.a\"}]"), "{}");
 	answer_header = (SaasHeader) {"retry-after", "5", NULL};
 	answer(KIND, 429, "{\"a\":1}");
@@ -252,6 +400,9 @@ main(void)
 	test_values();
 	test_labels();
 	test_times();
+	test_client_credentials();
+	test_token_refusals();
+	test_secret_places();
 	test_odd_answers();
 	test_spoilt();
 	SaasArenaDestroy(arena);

@@ -24,7 +24,9 @@ test_request(void)
 	   strcmp(poll.request.url, "https://a.b/metrics") == 0 &&
 	   sent_header("Authorization") == NULL, "a scrape without credentials");
 	ok(strstr(sent_header("Accept"), "application/openmetrics-text;version=1.0.0") != NULL &&
-	   strstr(sent_header("Accept"), "text/plain;version=0.0.4") != NULL, "that asks for both formats");
+	   strstr(sent_header("Accept"), "text/plain;version=0.0.4") != NULL &&
+	   strstr(sent_header("Accept"), "text/plain;version=1.0.0;escaping=allow-utf-8") != NULL,
+	   "that asks for both formats, and for names as they are");
 	start_poll(KIND, CONFIG, "{\"bearer_token\":\"t\"}");
 	is_text(sent_header("Authorization"), "Bearer t", "with a token");
 	start_poll(KIND, CONFIG, "{\"username\":\"Aladdin\",\"password\":\"open sesame\"}");
@@ -45,7 +47,8 @@ test_answers(void)
 
 	ok(scrape("text/plain; version=0.0.4", body) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK,
 	   "the older format");
-	is_text(poll.details, "{\"samples\":12,\"format\":\"prometheus\"}", "details");
+	is_text(poll.details, "{\"samples\":12,\"format\":\"prometheus\",\"untimely\":3}",
+			"details, with the samples whose time is years ago");
 	ok(has_value("http_requests_total", "{\"code\":\"200\",\"method\":\"post\"}", 1027), "a sample");
 	free(body);
 	body = read_fixture("openmetrics-1.0.0.txt", &length);
@@ -57,7 +60,15 @@ test_answers(void)
 	scrape("text/html", "<html>sign in</html>");
 	ok(poll.verdict == SAAS_VERDICT_ERROR && poll.samples.count == 0 &&
 	   strcmp(poll.problem.sqlstate, "22P02") == 0, "a login page: %s", poll.problem.message);
-	is_text(poll.problem.detail, "{\"content_type\":\"text/html\"}", "says its type");
+	ok(strstr(poll.problem.message, "the answer (text/html) is not in") != NULL, "says its type");
+	scrape("text/plain; charset=utf-8", "<html>");
+	ok(strstr(poll.problem.message, "the answer is not in the Prometheus text format: ") != NULL,
+	   "the right type goes without saying: %s", poll.problem.message);
+	scrape("application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily", "\x01\x02");
+	ok(strstr(poll.problem.message, "(application/vnd.google.protobuf)") != NULL, "protobuf: %s",
+	   poll.problem.message);
+	scrape("text/<b>", "{");
+	ok(strstr(poll.problem.message, "the answer is") != NULL, "what is no type is not shown");
 	scrape("text/hunter22", "{");
 	ok(!is_shown(&poll.problem, "hunter22"), "but no secret");
 	scrape("text/plain", "a 1\nb x\n");
@@ -69,7 +80,26 @@ test_answers(void)
 	poll.max_samples = 1;
 	answer_bytes(KIND, 200, "text/plain", "a 1\nb 1\n", 8);
 	ok(poll.verdict == SAAS_VERDICT_ERROR && strcmp(poll.problem.sqlstate, "54000") == 0 &&
-	   poll.samples.count == 0, "too many samples: %s", poll.problem.message);
+	   poll.samples.count == 0 &&
+	   strcmp(poll.problem.message, "the answer holds more than 1 samples, the most that a poll may yield") == 0,
+	   "too many samples: %s", poll.problem.message);
+}
+
+static void
+test_times(void)
+{
+	scrape("text/plain", "a 1 1762954560442\nb 2 1762954560442\n");
+	ok(poll.verdict == SAAS_VERDICT_ERROR && strcmp(poll.problem.sqlstate, "22008") == 0 &&
+	   strstr(poll.problem.message, "the endpoint's clock is wrong") != NULL && poll.samples.count == 0,
+	   "a clock that is an hour ahead: %s", poll.problem.message);
+	scrape("text/plain", "a 1 1762951260442\n");
+	ok(poll.verdict == SAAS_VERDICT_OK, "five minutes are not too much");
+	scrape("text/plain", "a 1 1\n");
+	ok(poll.verdict == SAAS_VERDICT_ERROR && strcmp(poll.problem.sqlstate, "22008") == 0,
+	   "a clock that stands: %s", poll.problem.message);
+	scrape("text/plain", "a 1 1762954560442\nb 2\n");
+	ok(poll.verdict == SAAS_VERDICT_OK && poll.samples.count == 2, "one wrong time does not spoil the rest");
+	is_text(poll.details, "{\"samples\":2,\"format\":\"prometheus\",\"untimely\":1}", "and is counted");
 }
 
 static void
@@ -112,6 +142,7 @@ main(void)
 {
 	test_request();
 	test_answers();
+	test_times();
 	test_statuses();
 	SaasArenaDestroy(arena);
 	return tap_done();

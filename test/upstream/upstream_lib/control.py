@@ -1,6 +1,8 @@
 """control.py: the control API under /_control: orgs, faults, counters, settings."""
 import asyncio
+import secrets
 
+from .client_credentials import CLIENTS
 from .faults_content import CONTENT_FAULTS
 from .faults_wire import WIRE_FAULTS
 from .message import BadRequest, json_response
@@ -28,6 +30,12 @@ class Control:
                 return not_found("org")
             verb = getattr(self, f"org_{request.method}_{'_'.join(parts[2:])}".lower(), None)
             return verb(request, org) if verb else not_found("control path")
+        if parts[0] == "clients" and len(parts) > 1:
+            client = CLIENTS.by_id.get(parts[1])
+            if client is None:
+                return not_found("client")
+            verb = getattr(self, f"client_{request.method}_{'_'.join(parts[2:])}".lower(), None)
+            return verb(request, client) if verb else not_found("control path")
         if parts[0] == "faults" and len(parts) == 2 and request.method == "DELETE" and parts[1].isdigit():
             return json_response(200, {"removed": self.server.fault_rules.clear(int(parts[1]))})
         verb = getattr(self, f"{request.method}_{'_'.join(parts)}".lower(), None)
@@ -103,6 +111,22 @@ class Control:
             "last_path": stats.last_path and stats.last_path.decode("latin-1"),
             "last_headers": shown_headers(stats.last_headers),
         })
+
+    def post_clients(self, request):
+        return json_response(201, CLIENTS.add(object_of(request.json_body())).describe())
+
+    def client_get_(self, request, client):
+        return json_response(200, client.describe())
+
+    def client_post_revoke(self, request, client):
+        """Ends its tokens before their time."""
+        client.tokens.clear()
+        return json_response(200, client.describe())
+
+    def client_post_secret(self, request, client):
+        """A new secret, as when it is rotated; the old one is refused from now on."""
+        client.client_secret = secrets.token_urlsafe(24)
+        return json_response(200, client.describe())
 
     def get_stats(self, request):
         stats = self.server.stats

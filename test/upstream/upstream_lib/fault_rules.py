@@ -2,7 +2,7 @@
 
 import asyncio
 
-RESERVED = ("path", "fault", "times", "skip", "org", "method")
+RESERVED = ("path", "fault", "times", "skip", "org", "method", "query")
 
 
 class FaultRule:
@@ -12,6 +12,9 @@ class FaultRule:
         self.fault = text_of(spec, "fault", "")
         self.method = text_of(spec, "method", "")
         self.org = org
+        self.query = spec.get("query") or {}
+        if not isinstance(self.query, dict):
+            raise ValueError("query must be an object")
         self.left = count_of(spec, "times", None)
         self.skip = count_of(spec, "skip", 0)
         self.hits = 0
@@ -23,12 +26,14 @@ class FaultRule:
             return False
         if self.method and request.method != self.method:
             return False
+        if any(request.params.get(name) != value for name, value in self.query.items()):
+            return False
         return self.org is None or registry.org_of(request) is self.org
 
     def describe(self):
         return {"id": self.number, "path": self.path.decode("latin-1"), "fault": self.fault,
                 "method": self.method or None, "org_id": self.org.org_id if self.org else None,
-                "times_left": self.left, "skip_left": self.skip, "hits": self.hits, "params": self.params}
+                "query": self.query, "times_left": self.left, "skip_left": self.skip, "hits": self.hits, "params": self.params}
 
 
 class FaultRules:

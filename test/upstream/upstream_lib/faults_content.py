@@ -22,6 +22,12 @@ def garbage(request, params):
     return Response(200, os.urandom(params.number("bytes", 4096, most=MAX_REPEATED)))
 
 
+def bad_gzip(request, params):
+    """Said to be compressed, and is not."""
+    return Response(200, b"\x1f\x8b" + os.urandom(params.number("bytes", 4096, most=MAX_REPEATED)),
+                    JSON + b"Content-Encoding: gzip\r\n")
+
+
 def html(request, params):
     page = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>We'll be right back</h1></body></html>\n"
     return Response(params.number("code", 200, 100, 999), page, HTML)
@@ -106,7 +112,7 @@ def header_value(text):
 
 
 CONTENT_FAULTS = {
-    "garbage": garbage, "html": html, "empty": empty, "not-json": not_json, "deep": deep,
+    "garbage": garbage, "bad-gzip": bad_gzip, "html": html, "empty": empty, "not-json": not_json, "deep": deep,
     "bad-utf8": bad_utf8, "nul": nul, "huge-number": huge_number, "status": status,
     "redirect": redirect, "redirect-loop": redirect_loop, "200-with-error": ok_with_error, "body": body,
 }

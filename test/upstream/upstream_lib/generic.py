@@ -3,6 +3,7 @@ import base64
 import datetime
 import time
 
+from .client_credentials import CLIENTS
 from .message import JSON, Response, compact_json, json_response
 from .redaction import shown_headers
 
@@ -20,6 +21,10 @@ def refusal(request):
     if wanted == "basic" and given == BASIC or wanted == "bearer" and given == f"Bearer {TOKEN}":
         return None
     if wanted == "header" and request.header(b"x-api-key") == API_KEY:
+        return None
+    if wanted == "query" and request.params.get("api_key") == API_KEY:
+        return None
+    if wanted == "client" and scheme.lower() == "bearer" and CLIENTS.has_token(value.strip()):
         return None
     challenge = b"Basic" if wanted == "basic" else b"Bearer"
     headers = JSON + b"WWW-Authenticate: %b realm=\"upstream\"\r\n" % challenge

@@ -4,6 +4,7 @@ import collections
 import re
 import sys
 
+from .client_credentials import CLIENTS
 from .control import Control
 from .fault_params import FaultParams
 from .fault_rules import FaultRules
@@ -50,6 +51,7 @@ class Server:
             b"/metrics": Metrics().answer,
             b"/json": JsonDocument().answer,
             b"/echo-json": echo_json,
+            b"/oauth/token": CLIENTS.answer,
         }
         for version in range(FIRST_VERSION, LAST_VERSION + 1):
             for end in (b"", b"/"):

@@ -1,0 +1,130 @@
+# Names that do not resolve, never answer, or point elsewhere the next time.  The
+# poller asks a double of the resolver (test/lib/resolver.c).
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Utils;
+use SaasCluster;
+use SaasTenant;
+use SaasUpstream;
+use Test::More;
+
+my $dir     = PostgreSQL::Test::Utils::tempdir();
+my $library = "$dir/resolver.so";
+my $source  = dirname(__FILE__) . '/../lib/resolver.c';
+system_or_bail($ENV{CC} || 'cc', qw(-D_GNU_SOURCE -shared -fPIC -O1 -o), $library, $source, '-ldl');
+
+my %host;
+
+# What becomes of names from now on; the file is exchanged whole.
+sub names
+{
+	%host = (%host, @_);
+	open my $file, '>', "$dir/hosts.new" or die "hosts: $!";
+	print $file "$_ $host{$_}\n" foreach sort keys %host;
+	close $file or die "hosts: $!";
+	rename "$dir/hosts.new", "$dir/hosts" or die "hosts: $!";
+	return;
+}
+
+names(
+	'good.test'   => '127.0.0.1',
+	'none.test'   => 'none',
+	'broken.test' => 'broken',
+	'hangs.test'  => 'hangs',
+	'inside.test' => '10.1.2.3',
+	'cloud.test'  => '169.254.169.254',
+	'mapped.test' => '::ffff:10.1.2.3',
+	'mixed.test'  => '10.1.2.3 127.0.0.1',
+	'turns.test'  => '127.0.0.1');
+
+my $node = SaasCluster->create('main', settings => {
+		'saas.allowed_networks'       => '127.0.0.0/8',
+		'saas.allow_plain_http'       => 'on',
+		'saas.refresh_cooldown'       => '0',
+		'saas.min_poll_interval'      => '1s',
+		'saas.poller_connect_timeout' => '1s',
+		'saas.poller_request_timeout' => '2s' });
+
+# With the double.  An address is known for a minute: this is as after it.
+sub start_over
+{
+	local $ENV{SAAS_TEST_HOSTS} = "$dir/hosts";
+	local $ENV{LD_PRELOAD}      = $library;
+	$node->restart;
+	return unless $node->safe_psql('postgres', "select exists (select from pg_extension where extname = 'pg_saas')") eq 't';
+	ok($node->poll_query_until('postgres', 'select exists (select from saas.poller_status() where pid is not null)'),
+		'the poller runs');
+	return;
+}
+
+$node->start;
+start_over();
+$node->install('postgres');
+
+my $upstream = SaasUpstream->start;
+my $port     = $upstream->port;
+my $tenant   = SaasTenant->create($node, 'postgres', 'Acme');
+my $healthy  = $tenant->connect('prometheus', 'healthy', { url => "http://good.test:$port/metrics?instance=good" }, {}, '1 second');
+ok($tenant->wait_for($healthy, "status = 'active'"), 'a name is resolved by the double');
+
+sub polls { return $node->safe_psql('postgres', "select count(*) from saas.reading where connection_id = '$healthy'"); }
+
+sub outcome
+{
+	my ($id) = @_;
+	my $answer = $tenant->refresh($id)->[0];
+	return $answer->{ok} ? 'ok' : $answer->{error};
+}
+
+my %reason = (
+	'none.test'   => qr/^the host name none\.test could not be resolved$/,
+	'broken.test' => qr/^the host name broken\.test could not be resolved$/,
+	'hangs.test'  => qr{^http://hangs\.test:$port timed out during the name look-up$},
+	'inside.test' => qr/^the address 10\.1\.2\.3 of host inside\.test is private$/,
+	'cloud.test'  => qr/^the address 169\.254\.169\.254 of host cloud\.test is link-local$/,
+	'mapped.test' => qr/^the address \S+ of host mapped\.test is /);
+my %id = map { $_ => $tenant->connect('prometheus', $_, { url => "http://$_:$port/metrics?instance=$_" }, {}, '1 hour') }
+  sort keys %reason, 'mixed.test', 'turns.test';
+
+my $before = polls() + 2;
+foreach my $name (sort keys %reason)
+{
+	like(outcome($id{$name}), $reason{$name}, "$name shows its cause");
+	my $status = $tenant->status($id{$name});
+	is("$status->{status} $status->{last_error_code}", 'error 08001', 'with a status and a code');
+}
+ok($node->poll_query_until('postgres', "select count(*) >= $before from saas.reading where connection_id = '$healthy'"),
+	'the healthy connection is polled on');
+is(outcome($id{'mixed.test'}), 'ok', 'of several addresses the one that is allowed is used');
+
+# What heals is polled well by itself; a look-up that hung ends first.
+my @lost = ('broken.test', 'hangs.test', 'none.test');
+names(map { $_ => '127.0.0.1' } keys %reason);
+$tenant->make_due(map { $id{$_} } @lost);
+ok($tenant->wait_for($id{$_}, "status = 'active' and last_error is null"), "$_ recovers") foreach @lost;
+
+#
+# A name that pointed to an allowed address and now points inside
+#
+is(outcome($id{'turns.test'}), 'ok', 'a name that leads to an allowed address');
+names('turns.test' => '10.1.2.3');
+start_over();
+foreach my $name (grep { $reason{$_} =~ /address/ } sort keys %reason)
+{
+	is(outcome($id{$name}), 'ok', "$name leads to an allowed address and recovers");
+}
+is(outcome($id{'turns.test'}), 'the address 10.1.2.3 of host turns.test is private',
+	'is refused when it leads inside, whatever it was when it was configured');
+$upstream->control(POST => 'faults', { path => '/metrics', query => { instance => 'turns.test' }, fault => 'redirect',
+		to => "http://inside.test:$port/" });
+names('turns.test' => '127.0.0.1', 'inside.test' => '10.1.2.3');
+start_over();
+is(outcome($id{'turns.test'}), "http://turns.test:$port redirects to http://inside.test:$port",
+	'nor is a redirect to such a name followed');
+$upstream->control(DELETE => 'faults');
+is(outcome($id{'turns.test'}), 'ok', 'and when all is well again it is polled');
+$node->stop;
+
+done_testing();
