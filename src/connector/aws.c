@@ -256,7 +256,8 @@ describe(SaasPoll *poll)
 									"\"regions\":%zu,\"metrics\":%zu,\"requests\":%d,\"messages\":%zu}",
 									state->account_id, state->external_id,
 									state->is_open ? "false" : state->phase == AWS_METRICS ? "true" : "null",
-									state->region_count, state->metric_count, state->requests, state->messages);
+									state->region_count, state->metric_count, state->requests,
+									state->messages);
 }
 
 static SaasStep

@@ -200,7 +200,8 @@ check_dimensions(SaasConfig *config, json_t *metric, const char *field)
 	{
 		const char *text = json_string_value(value);
 
-		if (text == NULL || *text == '\0' || *name == '\0' || strlen(text) > 1024 || strlen(name) > SAAS_CONFIG_MAX_TEXT)
+		if (text == NULL || *text == '\0' || *name == '\0' || strlen(text) > 1024 ||
+			strlen(name) > SAAS_CONFIG_MAX_TEXT)
 			SaasConfigError(config, field, "must have dimensions with names and texts as values");
 		else if (strcmp(name, "region") == 0)
 			SaasConfigError(config, field, "must not have a dimension \"region\": the label is taken");

@@ -257,7 +257,8 @@ metric_of(const AwsState *state, const char *id)
 	number = strtoul(id + 1, &end, 10);
 	if (*end != '\0' || number >= state->metric_count)
 		return NULL;
-	return is_asked(state, &state->metrics[number], call->region, call->period_s) ? &state->metrics[number] : NULL;
+	return is_asked(state, &state->metrics[number], call->region, call->period_s) ?
+		&state->metrics[number] : NULL;
 }
 
 static bool

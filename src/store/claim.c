@@ -154,6 +154,12 @@ to_utf8(SaasArena *arena, const char *text)
 	return SaasArenaStrdup(arena, pg_server_to_any(text, (int) strlen(text), PG_UTF8));
 }
 
+static const char *
+uuid_text(SaasArena *arena, const pg_uuid_t *id)
+{
+	return SaasArenaStrdup(arena, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))));
+}
+
 /* A job from a claimed row, allocated in a context of its own. */
 static SaasJob *
 make_job(MemoryContext context, uint64 row, int lease_ms)
@@ -177,8 +183,7 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	job->poll.arena = arena;
 	job->poll.config = to_utf8(arena, TextDatumGetCString(SaasStatementColumn(row, 4, &is_null)));
 	job->poll.max_samples = SAAS_POLL_MAX_SAMPLES;
-	job->poll.connection_id = SaasArenaStrdup(arena, DatumGetCString(DirectFunctionCall1(uuid_out,
-																						  UUIDPGetDatum(&job->connection_id))));
+	job->poll.connection_id = uuid_text(arena, &job->connection_id);
 	job->poll.aws_endpoints = SaasArenaStrdup(arena, saas_aws_endpoints);
 	job->poll.aws_accounts = SaasArenaStrdup(arena, saas_aws_accounts);
 	expires = SaasStatementColumn(row, 9, &is_null);

@@ -339,7 +339,8 @@ test_windows(void)
 	ok(answer(KIND, 200, EMPTY) == SAAS_STEP_DONE && kept(FINE_END_S, NOW_S - 31 * DAY), "30 days are enough");
 	prepare_later(CONFIG, FINE_END_S - 5 * DAY, NOW_S - 31 * DAY);
 	begin();
-	ok(has_window((FINE_END_S - DAY - 900) / 300 * 300, END_S) && answer(KIND, 200, EMPTY) == SAAS_STEP_DONE &&
+	ok(has_window((FINE_END_S - DAY - 900) / 300 * 300, END_S) &&
+	   answer(KIND, 200, EMPTY) == SAAS_STEP_DONE &&
 	   kept(FINE_END_S, FINE_END_S - DAY), "a gap is filled like the past");
 	prepare_later(CONFIG, FINE_END_S + DAY, NOW_S - 31 * DAY);
 	begin();
@@ -374,7 +375,8 @@ test_values(void)
 	ok(answer(KIND, 200, body) == SAAS_STEP_REQUEST &&
 	   strcmp(poll.request.url, "https://monitoring.us-east-1.amazonaws.com/") == 0 &&
 	   strstr(poll.request.body, "NextToken") == NULL, "the next region");
-	ok(answer(KIND, 200, EMPTY) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK && poll.samples.count == 3,
+	ok(answer(KIND, 200, EMPTY) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK &&
+	   poll.samples.count == 3,
 	   "three samples: one lies outside the window");
 	ok(has_value("aws_ses_send_sum", "{\"region\":\"eu-west-1\"}", 412) &&
 	   poll.samples.items[0].time_ms == (END_S - 300) * 1000 &&
@@ -475,7 +477,8 @@ test_errors(void)
 	{
 		prepare(CONFIG, KEYS);
 		pass_role();
-		ok(answer(KIND, cases[i].status, cases[i].body) == SAAS_STEP_DONE && ended(cases[i].verdict, cases[i].part) &&
+		ok(answer(KIND, cases[i].status, cases[i].body) == SAAS_STEP_DONE &&
+		   ended(cases[i].verdict, cases[i].part) &&
 		   !is_shown(&poll.problem, "own-secret"), "%d: %s", cases[i].status, poll.problem.message);
 	}
 	prepare(CONFIG, KEYS);
