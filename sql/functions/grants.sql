@@ -42,6 +42,8 @@ grant execute on function
     saas.read_mail(uuid), saas.poller_status(), saas.describe(saas.sealed),
     saas.verify_jwt(text, jsonb, jsonb), saas.parse_exposition(text, text), saas.read_salesforce_limits(text)
     to saas_operator;
+grant execute on function saas_api.aws_role_policies(uuid) to saas_user;
+grant execute on function saas.aws_sigv4(text, text, jsonb, bytea, jsonb, text, text, timestamptz) to saas_operator;
 grant execute on procedure saas.poll(integer) to saas_operator;
 grant execute on function saas.mail_status(), saas.retry_mail(uuid) to saas_operator;
 grant execute on function saas.generate_master_key(), saas.reveal_secret(uuid, text) to saas_operator;

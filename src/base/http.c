@@ -125,6 +125,18 @@ parse_http_date(const char *text, int length, long long now_s, int64_t *seconds)
 	return SaasCalendarSeconds(&date, seconds);
 }
 
+bool
+SaasHttpDate(const char *value, long long now_s, long long *seconds)
+{
+	size_t		length = value != NULL ? strlen(value) : 0;
+	int64_t		found;
+
+	if (length == 0 || length >= 64 || !parse_http_date(value, (int) length, now_s, &found))
+		return false;
+	*seconds = found;
+	return true;
+}
+
 int
 SaasRetryAfter(const char *value, long long now_s)
 {

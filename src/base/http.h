@@ -64,6 +64,12 @@ extern bool SaasRequestAddHeader(SaasRequest *request, SaasArena *arena,
 extern const char *SaasResponseHeader(const SaasResponse *response, const char *name);
 
 /*
+ * Unix seconds of an HTTP date (RFC 9110, section 5.6.7); false when it is
+ * absent or none.
+ */
+extern bool SaasHttpDate(const char *value, long long now_s, long long *seconds);
+
+/*
  * Seconds that a Retry-After header asks for (RFC 9110, section 10.2.3), both
  * forms; 0 when absent, malformed or past.  Capped at 86400.
  */

@@ -25,7 +25,7 @@
 #include "base/problem.h"
 #include "base/sample.h"
 
-#define SAAS_POLL_MAX_REQUESTS	8	/* requests that one poll may make */
+#define SAAS_POLL_MAX_REQUESTS	64	/* requests that one poll may make */
 #define SAAS_POLL_MAX_SAMPLES	20000	/* samples that one poll may yield */
 
 /* A named secret, opened only in the poller's memory. */
@@ -59,6 +59,10 @@ typedef struct SaasPoll
 	SaasSecret *secrets;		/* the connector puts newer ones in front */
 	int64_t		now_ms;			/* start of the poll, Unix milliseconds */
 	size_t		max_samples;	/* at most SAAS_POLL_MAX_SAMPLES */
+	const char *connection_id;	/* as text */
+	bool		is_test;		/* of test_connection: samples are not stored */
+	const char *aws_endpoints;	/* settings of those names; NULL: empty */
+	const char *aws_accounts;
 
 	/* filled by the connector */
 	SaasRequest request;
@@ -81,6 +85,8 @@ typedef struct SaasValidation
 	const char *config;			/* JSON object text from the tenant */
 	const char *secrets;		/* JSON object text; NULL: leave secrets unchecked */
 	bool		allow_http;		/* operator allows plain HTTP */
+	const char *aws_endpoints;	/* settings of those names; NULL: empty */
+	const char *aws_accounts;
 
 	const char *normalized;		/* config to store: defaults filled, ids normalized */
 	const char *account_key;	/* names the upstream account: the same twice is a duplicate */
@@ -97,6 +103,8 @@ typedef struct SaasConnector
 	const char *kind;
 	const char *title;			/* for people */
 	const char *const *secret_names;	/* NULL-terminated: secrets this kind knows */
+	bool		uses_aws_keys;	/* polls get the operator's as secrets operator_access_key_id and
+								 * operator_secret_access_key, where there are any */
 
 	/*
 	 * Refuses unknown kinds of keys, missing and malformed ones; every field

@@ -88,6 +88,8 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 	validation.config = jsonb_argument(fcinfo, 1);
 	validation.secrets = jsonb_argument(fcinfo, 2);
 	validation.allow_http = saas_allow_plain_http;
+	validation.aws_endpoints = saas_aws_endpoints;
+	validation.aws_accounts = saas_aws_accounts;
 	if (!connector->validate(&validation))
 		raise_problem(&validation.problem);
 

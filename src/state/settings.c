@@ -42,6 +42,9 @@ char	   *saas_ca_file = NULL;
 int			saas_max_databases = 64;
 int			saas_limit_entries = 65536;
 int			saas_journal_entries = 4096;
+char	   *saas_aws_credentials_file = NULL;
+char	   *saas_aws_endpoints = NULL;
+char	   *saas_aws_accounts = NULL;
 char	   *saas_smtp_url = NULL;
 char	   *saas_smtp_user = NULL;
 char	   *saas_smtp_password_file = NULL;
@@ -284,6 +287,25 @@ define_poller_settings(void)
 }
 
 static void
+define_aws_settings(void)
+{
+	DefineCustomStringVariable("saas.aws_credentials_file",
+							   "File with the operator's own AWS access key, which assumes the roles of connections that bring no key.",
+							   "Lines \"access_key_id:...\" and \"secret_access_key:...\". Must belong to the server's user (or root) and be readable by nobody else. It is read anew for each batch of polls.",
+							   &saas_aws_credentials_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.aws_endpoints",
+							   "Endpoints other than Amazon's that AWS connections may name, such as https://vpce-1a2b.sts.eu-west-1.vpce.amazonaws.com, separated by commas.",
+							   "Origins without a path. Connections that name one need access keys of their own: the operator's are never sent there.",
+							   &saas_aws_endpoints, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("saas.aws_accounts",
+							   "The operator's own AWS accounts, separated by commas: the first is the one that roles must trust, none can be connected.",
+							   NULL, &saas_aws_accounts, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
 define_limit_settings(void)
 {
 	DefineCustomStringVariable("saas.trusted_proxies",
@@ -410,5 +432,6 @@ SaasSettingsInit(void)
 	define_mail_settings();
 	define_identity_settings();
 	define_poller_settings();
+	define_aws_settings();
 	define_limit_settings();
 }

@@ -42,6 +42,10 @@ extern int	saas_max_databases;
 extern int	saas_limit_entries;
 extern int	saas_journal_entries;
 
+extern char *saas_aws_credentials_file;
+extern char *saas_aws_endpoints;
+extern char *saas_aws_accounts;
+
 typedef enum SaasSmtpTls
 {
 	SAAS_SMTP_TLS_REQUIRED,

@@ -15,8 +15,10 @@
 #include "server/arena_context.h"
 #include "server/guarded.h"
 #include "server/run_as.h"
+#include "state/aws_keys.h"
 #include "state/sealed.h"
 #include "state/secret_context.h"
+#include "state/settings.h"
 #include "store/claim.h"
 #include "store/statement.h"
 #include "utils/builtins.h"
@@ -152,6 +154,12 @@ to_utf8(SaasArena *arena, const char *text)
 	return SaasArenaStrdup(arena, pg_server_to_any(text, (int) strlen(text), PG_UTF8));
 }
 
+static const char *
+uuid_text(SaasArena *arena, const pg_uuid_t *id)
+{
+	return SaasArenaStrdup(arena, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id))));
+}
+
 /* A job from a claimed row, allocated in a context of its own. */
 static SaasJob *
 make_job(MemoryContext context, uint64 row, int lease_ms)
@@ -176,6 +184,9 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	job->poll.arena = arena;
 	job->poll.config = to_utf8(arena, TextDatumGetCString(SaasStatementColumn(row, 4, &is_null)));
 	job->poll.max_samples = SAAS_POLL_MAX_SAMPLES;
+	job->poll.connection_id = uuid_text(arena, &job->connection_id);
+	job->poll.aws_endpoints = SaasArenaStrdup(arena, saas_aws_endpoints);
+	job->poll.aws_accounts = SaasArenaStrdup(arena, saas_aws_accounts);
 	expires = SaasStatementColumn(row, 9, &is_null);
 	if (!is_null && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(expires)))
 		job->poll.token_expires_ms = (DatumGetTimestampTz(expires) - SetEpochTimestamp()) / 1000;
@@ -294,6 +305,64 @@ open_secrets(SaasJob *jobs, int count)
 	SPI_freetuptable(table);
 }
 
+/* Arguments of read_aws_keys for SaasGuardedRun. */
+typedef struct ReadAwsKeys
+{
+	SaasArena  *arena;
+	SaasAwsKeys *keys;
+} ReadAwsKeys;
+
+static void
+read_aws_keys(void *arg)
+{
+	ReadAwsKeys *step = arg;
+
+	SaasAwsKeysRead(step->arena, step->keys);
+}
+
+static bool
+has_secret(const SaasJob *job, const char *name)
+{
+	for (const SaasSecret *secret = job->poll.secrets; secret; secret = secret->next)
+		if (strcmp(secret->name, name) == 0)
+			return true;
+	return false;
+}
+
+static void
+add_secret(SaasJob *job, const char *name, const char *value)
+{
+	SaasSecret *secret = value ? SaasArenaAlloc(job->poll.arena, sizeof(SaasSecret)) : NULL;
+
+	if (secret == NULL)
+		return;
+	*secret = (SaasSecret) {name, value, job->poll.secrets};
+	job->poll.secrets = secret;
+}
+
+/*
+ * The operator's keys for those that have none.  What is wrong with the file
+ * is for the operator's log; the tenant reads that there are none.
+ */
+static void
+add_aws_keys(SaasJob *jobs)
+{
+	for (SaasJob *job = jobs; job; job = job->next)
+	{
+		SaasAwsKeys keys = {NULL, NULL};
+		ReadAwsKeys step = {job->poll.arena, &keys};
+		SaasProblem problem = {0};
+
+		if (job->connector == NULL || !job->connector->uses_aws_keys || has_secret(job, "access_key_id"))
+			continue;
+		if (!SaasGuardedRun(read_aws_keys, &step, &problem))
+			ereport(LOG,
+					(errmsg("could not read the operator's AWS credentials: %s", problem.message)));
+		add_secret(job, "operator_access_key_id", keys.access_key_id);
+		add_secret(job, "operator_secret_access_key", keys.secret_access_key);
+	}
+}
+
 static SaasJob *
 claim(MemoryContext context, SaasStatement *statement, const Datum *values, int lease_ms)
 {
@@ -311,7 +380,10 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 		jobs = job;
 	}
 	if (jobs)
+	{
 		open_secrets(jobs, (int) rows);
+		add_aws_keys(jobs);
+	}
 	SaasRunAsEnd(&state);
 	return jobs;
 }

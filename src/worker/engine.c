@@ -281,7 +281,7 @@ SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id, const pg_uuid_
 									  connection_ids, count);
 
 	for (SaasJob *job = jobs; job; job = job->next)
-		job->is_test = is_test;
+		job->is_test = job->poll.is_test = is_test;
 	return jobs;
 }
 

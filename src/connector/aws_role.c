@@ -1,0 +1,138 @@
+/*
+ * aws_role.c
+ *	  Assumes the role of an AWS connection, after two attempts that it must
+ *	  refuse.
+ */
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "connector/aws.h"
+#include "connector/poll.h"
+#include "pure/crypto.h"
+
+#define SESSION_S			3600
+#define MAX_ANSWER			(64 * 1024)
+#define MAX_LIFE_MS			(2 * 3600 * INT64_C(1000))
+#define WHO					"AWS STS"
+
+/* Of the form of an external id of ours, so that a pattern in a trust policy lets it in. */
+static const char *
+wrong_id(SaasPoll *poll)
+{
+	uint8_t		bytes[16];
+	char		hex[2 * sizeof(bytes) + 1];
+
+	if (!SaasRandomBytes(bytes, sizeof(bytes)))
+		return NULL;
+	SaasHexEncode(bytes, sizeof(bytes), hex);
+	return SaasArenaPrintf(poll->arena, AWS_EXTERNAL_ID "%.8s-%.4s-%.4s-%.4s-%.12s",
+						   hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+static void
+append_field(SaasStrbuf *form, const char *name, const char *value)
+{
+	SaasStrbufPrintf(form, "&%s=", name);
+	SaasStrbufAppendUrlEncoded(form, value);
+}
+
+static bool
+make_form(SaasPoll *poll, const AwsState *state)
+{
+	const char *external_id = state->phase == AWS_WRONG_ID ? wrong_id(poll) : state->external_id;
+	const char *session = SaasArenaPrintf(poll->arena, "pg-saas-%s", state->account_id);
+	SaasStrbuf	form;
+
+	if (external_id == NULL || session == NULL)
+		return false;
+	SaasStrbufInit(&form, poll->arena);
+	SaasStrbufAppendText(&form, "Action=AssumeRole&Version=2011-06-15");
+	append_field(&form, "RoleArn", state->role_arn);
+	append_field(&form, "RoleSessionName", session);
+	SaasStrbufPrintf(&form, "&DurationSeconds=%d", SESSION_S);
+	if (state->phase != AWS_WITHOUT_ID)
+		append_field(&form, "ExternalId", external_id);
+	poll->request.body = SaasStrbufFinish(&form);
+	poll->request.body_length = form.length;
+	poll->request.max_response = MAX_ANSWER;
+	return poll->request.body != NULL;
+}
+
+SaasStep
+SaasAwsAssumeRole(SaasPoll *poll)
+{
+	AwsState   *state = poll->state;
+	const SaasAwsSession who = {state->access_key_id, state->secret_access_key, NULL, 0};
+	const char *region = state->regions[0];
+	const char *url = state->endpoints.sts != NULL ?
+		SaasArenaPrintf(poll->arena, "%s/", state->endpoints.sts) :
+		SaasArenaPrintf(poll->arena, "https://sts.%s.%s/", region, state->domain);
+
+	if (url == NULL || !SaasPollRequest(poll, "POST", url, NULL) || !make_form(poll, state) ||
+		!SaasRequestAddHeader(&poll->request, poll->arena, "Content-Type",
+							  "application/x-www-form-urlencoded; charset=utf-8"))
+		return SaasPollFailMemory(poll);
+	if (!SaasAwsSign(poll, &who, region, "sts"))
+		return poll->problem.sqlstate[0] == '\0' ? SaasPollFailMemory(poll) :
+			SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000", "the access keys cannot sign: %s", poll->problem.message);
+	state->requests++;
+	return SAAS_STEP_REQUEST;
+}
+
+/* The answer's own time, where our clock agrees with it. */
+static int64_t
+expiry_of(const SaasPoll *poll, const SaasAwsSession *session)
+{
+	if (session->expires_ms > poll->now_ms && session->expires_ms < poll->now_ms + MAX_LIFE_MS)
+		return session->expires_ms;
+	return poll->now_ms + SESSION_S * INT64_C(1000);
+}
+
+static SaasStep
+take_session(SaasPoll *poll, const SaasResponse *response)
+{
+	AwsState   *state = poll->state;
+
+	if (!SaasAwsReadSession(response->body, poll->arena, &state->session))
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01", "the answer of " WHO " holds no credentials");
+	if (!SaasAwsAddSecret(poll, "session_access_key_id", state->session.access_key_id) ||
+		!SaasAwsAddSecret(poll, "session_secret_access_key", state->session.secret_access_key) ||
+		!SaasAwsAddSecret(poll, "session_token", state->session.session_token))
+		return SaasPollFailMemory(poll);
+	poll->token_expires_ms = expiry_of(poll, &state->session);
+	state->session_is_new = true;
+	return SaasAwsStartMetrics(poll);
+}
+
+/*
+ * The role let somebody in whom it must refuse.  What it gave is forgotten
+ * with the poll, unused.
+ */
+static SaasStep
+fail_open(SaasPoll *poll)
+{
+	AwsState   *state = poll->state;
+
+	state->is_open = true;
+	return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000",
+						"the role can be assumed %s external id: anybody could have it read here; its trust policy must require sts:ExternalId %s",
+						state->phase == AWS_WITHOUT_ID ? "without an" : "with a wrong", state->external_id);
+}
+
+SaasStep
+SaasAwsReadRole(SaasPoll *poll, const SaasResponse *response)
+{
+	AwsState   *state = poll->state;
+	SaasAwsFault fault;
+
+	if (state->phase == AWS_ASSUME)
+		return response->status == 200 ? take_session(poll, response) : SaasAwsFail(poll, response, WHO);
+	if (response->status == 200)
+		return fail_open(poll);
+	fault = SaasAwsFaultOf(SaasAwsErrorCode(response, poll->arena));
+	if (response->status != 403 || fault != SAAS_AWS_DENIED)
+		return SaasAwsFail(poll, response, WHO);
+	state->is_checked = state->phase == AWS_WRONG_ID;
+	state->phase = state->phase == AWS_WITHOUT_ID ? AWS_WRONG_ID : AWS_ASSUME;
+	return SaasAwsAssumeRole(poll);
+}
