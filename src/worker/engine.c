@@ -2,10 +2,10 @@
  * engine.c
  *	  The poller's four steps: claim, transfer, read, ingest.
  *
- * A job is in one of five places: waiting for a free transfer, in flight (known
- * to the transfer loop by its tag), storing (new tokens must be committed
- * before they are used), finished (to be ingested), or postponed (finished, but
- * somebody held a lock).
+ * A job is in one of five places: waiting for its turn (engine_queue.c), in
+ * flight (known to the transfer loop by its tag), storing (new tokens must be
+ * committed before they are used), finished (to be ingested), or postponed
+ * (finished, but somebody held a lock).
  */
 #include "postgres.h"
 
@@ -48,6 +48,8 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
 	engine->next_due_at = DT_NOEND;
 	engine->watched_fd = -1;
+	engine->workers = 1;
+	SaasEngineQueueInit(engine);
 	SaasUuidv7(&engine->lease_id);
 	return engine;
 }
@@ -60,6 +62,13 @@ SaasEngineWatch(SaasEngine *engine, int fd)
 }
 
 void
+SaasEngineShare(SaasEngine *engine, int worker, int workers)
+{
+	engine->worker = worker;
+	engine->workers = workers;
+}
+
+void
 SaasEngineDestroy(SaasEngine *engine)
 {
 	MemoryContextDelete(engine->context);
@@ -69,6 +78,12 @@ int
 SaasEngineCount(const SaasEngine *engine)
 {
 	return engine->count;
+}
+
+int
+SaasEngineWaiting(const SaasEngine *engine)
+{
+	return engine->waiting_count;
 }
 
 TimestampTz
@@ -162,6 +177,7 @@ finish(SaasEngine *engine, SaasJob *job)
 	TimestampTz now = GetCurrentTimestamp();
 
 	job->duration_ms = (int) ((now - job->polled_at) / 1000);
+	SaasEngineQueueEnd(engine, job);
 	if (engine->finished == NULL)
 		engine->first_finished_at = now;
 	push(&engine->finished, job);
@@ -237,13 +253,16 @@ start(SaasEngine *engine, SaasJob *job)
 static void
 start_waiting(SaasEngine *engine)
 {
-	while (engine->waiting && loop_is_ready(engine) &&
-		   SaasTransferCount(engine->loop) + engine->storing_count < engine->options.max_in_flight)
-		start(engine, pop(&engine->waiting));
+	SaasJob    *job;
+
+	while (engine->waiting_count > 0 && loop_is_ready(engine) &&
+		   SaasTransferCount(engine->loop) + engine->storing_count < engine->options.max_in_flight &&
+		   (job = SaasEngineQueueTake(engine)) != NULL)
+		start(engine, job);
 }
 
 static void
-adopt(SaasEngine *engine, SaasJob *jobs)
+adopt(SaasEngine *engine, SaasJob *jobs, bool is_urgent)
 {
 	SaasJob    *job;
 
@@ -251,7 +270,7 @@ adopt(SaasEngine *engine, SaasJob *jobs)
 	{
 		job->all_next = engine->all;
 		engine->all = job;
-		push(&engine->waiting, job);
+		SaasEngineQueueAdd(engine, job, is_urgent);
 		engine->count++;
 	}
 }
@@ -259,17 +278,32 @@ adopt(SaasEngine *engine, SaasJob *jobs)
 int
 SaasEngineClaimDue(SaasEngine *engine, int limit)
 {
-	int			room = saas_poller_max_in_flight - engine->count;
 	int			before = engine->count;
+	SaasClaimTerms terms;
+	int			room;
 
+	SaasEngineQueueTerms(engine, &terms, &room);
 	limit = Min(limit, room);
-	if (limit <= 0 || !loop_is_ready(engine))
-		return 0;
-	engine->host.begin();
-	adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit));
-	engine->host.commit();
-	start_waiting(engine);
+	if (limit > 0 && loop_is_ready(engine))
+	{
+		engine->host.begin();
+		adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms), false);
+		engine->host.commit();
+		start_waiting(engine);
+	}
+	SaasEngineQueueFreeTerms(&terms);
 	return engine->count - before;
+}
+
+bool
+SaasEngineIsFull(SaasEngine *engine)
+{
+	SaasClaimTerms terms;
+	int			room;
+
+	SaasEngineQueueTerms(engine, &terms, &room);
+	SaasEngineQueueFreeTerms(&terms);
+	return room <= 0 || terms.full_count > 0;
 }
 
 SaasJob *
@@ -280,14 +314,17 @@ SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id, const pg_uuid_
 									  connection_ids, count);
 
 	for (SaasJob *job = jobs; job; job = job->next)
+	{
 		job->is_test = is_test;
+		job->is_asked = true;
+	}
 	return jobs;
 }
 
 void
 SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs)
 {
-	adopt(engine, jobs);
+	adopt(engine, jobs, true);
 	start_waiting(engine);
 }
 
@@ -392,6 +429,7 @@ ingest(void *arg)
 
 	for (SaasJob *job = argument->jobs; job; job = job->next)
 		SaasIngestJob(job, &argument->engine->lease_id);
+	SaasIngestHistory(argument->jobs);
 }
 
 static void
@@ -401,6 +439,7 @@ ingest_first(void *arg)
 
 	SaasIngestHoldStatus(argument->jobs, &argument->engine->lease_id);
 	SaasIngestJob(argument->jobs, &argument->engine->lease_id);
+	SaasIngestHistory(argument->jobs);
 }
 
 /*
@@ -437,7 +476,9 @@ release(SaasEngine *engine, SaasJob *job)
 	SaasEngineAnswer(job);
 	engine->next_due_at = Min(engine->next_due_at, job->next_at);
 	if (!job->is_test && !job->is_lost && !job->is_closed)
-		SaasSharedCountPoll(MyDatabaseId, job->poll.verdict == SAAS_VERDICT_OK, job->poll.problem.sqlstate);
+		SaasSharedCountPoll(MyDatabaseId, engine->worker, job->poll.verdict == SAAS_VERDICT_OK,
+							job->poll.problem.sqlstate);
+	SaasEngineQueueRemove(engine, job);
 	MemoryContextDelete(job->context);
 	engine->count--;
 }
@@ -525,7 +566,7 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	start_waiting(engine);
 	if (engine->postponed)
 		timeout_ms = shorter(timeout_ms, RETRY_INGEST_MS);
-	if (engine->finished || engine->waiting)
+	if (engine->finished || engine->waiting_count > 0)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
