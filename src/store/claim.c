@@ -129,6 +129,17 @@ static SaasStatement read_fresh = {
 	3, {UUIDOID, UUIDARRAYOID, INT4OID}
 };
 
+/* A poll that was under way at that time counts too. */
+static SaasStatement read_elsewhere = {
+	"select s.connection_id, coalesce(s.last_sample_count, 0), s.last_error,"
+	"       coalesce(s.last_duration_ms, 0),"
+	"       coalesce(s.last_polled_at + s.last_duration_ms * interval '1 millisecond' >= $3, false)"
+	"  from saas.connection_status s"
+	"  join saas.organization o on o.id = s.org_id"
+	" where s.org_id = $1 and s.connection_id = any ($2) and o.status = 'active'",
+	3, {UUIDOID, UUIDARRAYOID, TIMESTAMPTZOID}
+};
+
 static SaasStatement read_installation = {
 	"select i.system_identifier, i.database_oid,"
 	"       (select e.extversion from pg_extension e where e.extname = 'pg_saas'),"
@@ -417,13 +428,51 @@ SaasClaimFresh(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int cou
 
 	SaasRunAsBegin(&state, "saas_poller");
 	rows = SaasStatementRun(&read_fresh, values, NULL);
-	polls = MemoryContextAlloc(caller, sizeof(SaasStoredPoll) * Max(rows, 1));
+	polls = MemoryContextAllocZero(caller, sizeof(SaasStoredPoll) * Max(rows, 1));
 	for (uint64 row = 0; row < rows; row++)
 	{
 		bool		is_null;
 
 		polls[row].connection_id = *DatumGetUUIDP(SaasStatementColumn(row, 1, &is_null));
 		polls[row].samples = DatumGetInt32(SaasStatementColumn(row, 2, &is_null));
+	}
+	SaasRunAsEnd(&state);
+	*found = (int) rows;
+	return polls;
+}
+
+SaasStoredPoll *
+SaasClaimElsewhere(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int count,
+				   TimestampTz since, int *found)
+{
+	Datum		values[3] = {
+		UUIDPGetDatum(org_id), SaasUuidArray(connection_ids, count), TimestampTzGetDatum(since)
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	SaasStoredPoll *polls;
+	SaasRunAs	state;
+	uint64		rows;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	rows = SaasStatementRun(&read_elsewhere, values, NULL);
+	polls = MemoryContextAllocZero(caller, sizeof(SaasStoredPoll) * Max(rows, 1));
+	for (uint64 row = 0; row < rows; row++)
+	{
+		bool		is_null;
+		Datum		error;
+
+		polls[row].connection_id = *DatumGetUUIDP(SaasStatementColumn(row, 1, &is_null));
+		polls[row].samples = DatumGetInt32(SaasStatementColumn(row, 2, &is_null));
+		error = SaasStatementColumn(row, 3, &is_null);
+		if (!is_null)
+		{
+			char	   *words = TextDatumGetCString(error);
+
+			words = pg_server_to_any(words, (int) strlen(words), PG_UTF8);
+			polls[row].error = MemoryContextStrdup(caller, words);
+		}
+		polls[row].duration_ms = DatumGetInt32(SaasStatementColumn(row, 4, &is_null));
+		polls[row].is_done = DatumGetBool(SaasStatementColumn(row, 5, &is_null));
 	}
 	SaasRunAsEnd(&state);
 	*found = (int) rows;

@@ -59,16 +59,27 @@ extern SaasJob *SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, i
 extern SaasJob *SaasClaimGiven(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms,
 							   const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int count);
 
-/* A connection's last good poll. */
+/* A connection's last poll. */
 typedef struct SaasStoredPoll
 {
 	pg_uuid_t	connection_id;
 	int			samples;
+	/* of SaasClaimElsewhere only */
+	bool		is_done;		/* it ended at that time or later */
+	char	   *error;			/* UTF-8; NULL: it went well */
+	int			duration_ms;
 } SaasStoredPoll;
 
 /* Those of the connections that were polled well within the last max_age_s. */
 extern SaasStoredPoll *SaasClaimFresh(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids,
 									  int count, int max_age_s, int *found);
+
+/*
+ * Those of the connections of an active organization that are there, with
+ * their last poll, whoever did it.
+ */
+extern SaasStoredPoll *SaasClaimElsewhere(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids,
+										  int count, TimestampTz since, int *found);
 
 /*
  * Milliseconds until the next connection is there to be claimed, also by these

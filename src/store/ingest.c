@@ -163,7 +163,8 @@ static SaasStatement add_history = {
 	"        max_duration_ms = greatest(h.max_duration_ms, excluded.max_duration_ms),"
 	"        late_ms = h.late_ms + excluded.late_ms, max_late_ms = greatest(h.max_late_ms, excluded.max_late_ms),"
 	"        last_error_code = coalesce(excluded.last_error_code, h.last_error_code)",
-	7, {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT8ARRAYOID}
+	7, {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+	INT8ARRAYOID}
 };
 
 static TimestampTz
@@ -419,7 +420,8 @@ make_array(Datum *items, bool *nulls, int count, Oid type, int16 length, bool by
 {
 	int			lower = 1;
 
-	return PointerGetDatum(construct_md_array(items, nulls, 1, &count, &lower, type, length, by_value, align));
+	return PointerGetDatum(construct_md_array(items, nulls, 1, &count, &lower, type, length, by_value,
+											  align));
 }
 
 void
@@ -455,7 +457,9 @@ SaasIngestHistory(SaasJob *jobs)
 		columns[3][i] = ok ? (Datum) 0 : CStringGetTextDatum(job->poll.problem.sqlstate);
 		columns[4][i] = Int32GetDatum(ok ? job->stored_samples : 0);
 		columns[5][i] = Int32GetDatum(job->duration_ms);
-		columns[6][i++] = Int64GetDatum(job->is_asked || TIMESTAMP_NOT_FINITE(job->due_at) ? 0 : Max(late, 0));
+		if (job->is_asked || TIMESTAMP_NOT_FINITE(job->due_at))
+			late = 0;
+		columns[6][i++] = Int64GetDatum(Max(late, 0));
 	}
 	values[0] = make_array(columns[0], NULL, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
 	values[1] = make_array(columns[1], NULL, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);

@@ -67,7 +67,8 @@ static TimestampTz
 own_time(const SaasJob *job, TimestampTz from)
 {
 	int64		interval = Max(job->interval_ms, 1) * 1000;
-	int64		phase = (int64) (hash_bytes_extended(job->connection_id.data, UUID_LEN, 0) % (uint64) interval);
+	uint64		hash = hash_bytes_extended(job->connection_id.data, UUID_LEN, 0);
+	int64		phase = (int64) (hash % (uint64) interval);
 	int64		passed = (from - phase) % interval;
 
 	if (passed < 0)

@@ -211,7 +211,8 @@ prune_sometimes(const SaasEngineHost *host)
 				(errmsg("could not remove deleted organizations: %s", organizations.message)));
 	host->commit();
 	/* After a batch there may be more: a flood of sign-ins notes more than one an hour. */
-	pruned_at = events_deleted || mails_deleted || history_deleted || organizations_purged ? 0 : GetCurrentTimestamp();
+	pruned_at = events_deleted || mails_deleted || history_deleted || organizations_purged ?
+		0 : GetCurrentTimestamp();
 }
 
 /* A full list goes on; anything less is all there was. */

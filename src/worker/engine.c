@@ -26,6 +26,7 @@
 #define FLUSH_BATCH			100
 #define FLUSH_DELAY_MS		20
 #define RETRY_INGEST_MS		200
+#define LOOK_AGAIN_MS		100
 
 static int
 lease_ms(void)
@@ -564,8 +565,8 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	bool		latch_set;
 
 	start_waiting(engine);
-	if (engine->postponed)
-		timeout_ms = shorter(timeout_ms, RETRY_INGEST_MS);
+	if (engine->postponed || engine->elsewhere)
+		timeout_ms = shorter(timeout_ms, LOOK_AGAIN_MS);
 	if (engine->finished || engine->waiting_count > 0)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
 	if (engine->storing || flush_is_due(engine))
@@ -579,6 +580,7 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	if (flush_is_due(engine))
 		flush_batch(engine);
 	retry_postponed(engine);
+	SaasEngineLookElsewhere(engine);
 	start_waiting(engine);
 	return latch_set;
 }

@@ -49,6 +49,8 @@ struct SaasEngine
 	SaasJob    *postponed;		/* to be stored when a lock is gone */
 	TimestampTz retry_at;		/* of the postponed */
 	int			watched_fd;		/* given to SaasEngineWatch; -1: none */
+	struct PendingRequest *elsewhere;	/* wait for polls of other processes */
+	TimestampTz look_elsewhere_at;
 	int			worker;			/* given to SaasEngineShare: number among workers */
 	int			workers;
 };
@@ -78,6 +80,9 @@ extern SaasJob *SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id
 
 /* Takes on jobs that somebody waits for; outside a transaction. */
 extern void SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs);
+
+/* Looks again after requests whose connections another process polls. */
+extern void SaasEngineLookElsewhere(SaasEngine *engine);
 
 /* Tells everyone who waits for the job how it went. */
 extern void SaasEngineAnswer(SaasJob *job);

@@ -16,7 +16,9 @@
 void
 SaasEngineQueueInit(SaasEngine *engine)
 {
-	HASHCTL		control = {.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(SaasEngineOrg),.hcxt = engine->context};
+	HASHCTL		control = {
+		.keysize = sizeof(pg_uuid_t),.entrysize = sizeof(SaasEngineOrg),.hcxt = engine->context
+	};
 
 	engine->orgs = hash_create("pg_saas organizations of an engine", 256, &control,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);

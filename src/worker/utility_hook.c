@@ -115,8 +115,10 @@ stop_pollers(Oid database)
 	TimestampTz give_up_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOP_TIMEOUT_MS);
 
 	/* Barred, none starts meanwhile. */
-	for (bool is_first = true; end_pollers(database, is_first) && GetCurrentTimestamp() < give_up_at; is_first = false)
+	for (bool is_first = true; end_pollers(database, is_first); is_first = false)
 	{
+		if (GetCurrentTimestamp() >= give_up_at)
+			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
 						 SaasWaitEventIdle());
 		ResetLatch(MyLatch);
