@@ -25,6 +25,7 @@
 #define LEASE_MARGIN_MS		10000
 #define FLUSH_BATCH			100
 #define FLUSH_DELAY_MS		20
+#define FLUSH_MS			50		/* of one transaction: transfers under way wait for it */
 #define RETRY_INGEST_MS		200
 #define LOOK_AGAIN_MS		100
 
@@ -50,6 +51,7 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	engine->next_due_at = DT_NOEND;
 	engine->watched_fd = -1;
 	engine->workers = 1;
+	engine->flush_batch = FLUSH_BATCH / 4;
 	SaasEngineQueueInit(engine);
 	SaasUuidv7(&engine->lease_id);
 	return engine;
@@ -407,7 +409,7 @@ take_batch(SaasEngine *engine)
 {
 	SaasJob    *batch = NULL;
 
-	for (int i = 0; i < FLUSH_BATCH && engine->finished; i++)
+	for (int i = 0; i < engine->flush_batch && engine->finished; i++)
 	{
 		push(&batch, pop(&engine->finished));
 		engine->finished_count--;
@@ -510,18 +512,36 @@ ingest_each(SaasEngine *engine, SaasJob *jobs, TimestampTz now)
 	return done;
 }
 
+/* First polls make series and cost many times as much as later ones. */
+static void
+adapt_batch(SaasEngine *engine, int stored, int64 took_us)
+{
+	int64		fits = FLUSH_MS * INT64CONST(1000) * stored / Max(took_us, 1);
+
+	/* Not more than twice as many at once: the next ones may be first polls. */
+	if (took_us > FLUSH_MS * INT64CONST(1000))
+		engine->flush_batch = (int) Max(fits, 1);
+	else if (stored == engine->flush_batch)
+		engine->flush_batch = (int) Min(Min(fits, (int64) stored * 2), FLUSH_BATCH);
+}
+
+
 static void
 flush_batch(SaasEngine *engine)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			before = engine->finished_count;
+	int			stored;
 	SaasJob    *batch = take_batch(engine);
 	IngestArgument argument = {engine, batch};
 	SaasProblem problem = {0};
 
+	stored = before - engine->finished_count;
 	engine->host.begin();
 	if (!SaasGuardedRun(ingest, &argument, &problem))
 		batch = ingest_each(engine, batch, now);
 	engine->host.commit();
+	adapt_batch(engine, stored, GetCurrentTimestamp() - now);
 	release_all(engine, batch);
 	engine->first_finished_at = now;
 }
@@ -547,7 +567,7 @@ static bool
 flush_is_due(const SaasEngine *engine)
 {
 	return engine->finished &&
-		(engine->finished_count >= FLUSH_BATCH ||
+		(engine->finished_count >= engine->flush_batch ||
 		 engine->finished_count + engine->postponed_count == engine->count ||
 		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
 }

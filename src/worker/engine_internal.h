@@ -38,6 +38,7 @@ struct SaasEngine
 	int			finished_count;
 	int			postponed_count;
 	int			storing_count;	/* keep their place among the transfers */
+	int			flush_batch;	/* jobs that a flush stores in FLUSH_MS, as the last ones took */
 	TimestampTz first_finished_at;
 	TimestampTz next_due_at;	/* of what was stored since it was last taken */
 	SaasJob    *all;

@@ -243,6 +243,24 @@ ok($small->wait_for($wise, "consecutive_failures = 1 and next_poll_at between no
 	'Retry-After is waited for');
 
 #
+# Several pollers come and go together
+#
+ok($node->poll_query_until('postgres', q{
+		select count(*) > 0 and bool_and(state = 'idle' and wait_event_type = 'Extension')
+		  from pg_stat_activity where backend_type = 'pg_saas poller'}),
+	'pg_stat_activity shows pollers idle, waiting in an event of the extension');
+set_up('saas.poller_workers' => 3);
+sql('create database other');
+$node->safe_psql('other', 'create extension pg_saas cascade; select saas.install()');
+ok($node->poll_query_until('postgres', q{
+		select count(*) = 6 and count(distinct (database, worker)) = 6 from saas.poller_status() where pid is not null}),
+	'three pollers in each of two databases');
+($status, $out, $err) = $node->psql('postgres', 'drop database other');
+is($err, '', 'DROP DATABASE succeeds while several pollers run there');
+set_up('saas.poller_workers' => 1);
+wait_for_workers(1, 'a reload ends those that are too many');
+
+#
 # Versions
 #
 my $offset = $node->log_size;
