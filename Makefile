@@ -25,7 +25,7 @@ EXTRA_CLEAN = $(SCRIPT) sql/functions/migrations.sql build
 XML_CPPFLAGS := $(shell pkg-config --cflags libxml-2.0 2>/dev/null || xml2-config --cflags)
 XML_LIBS := $(shell pkg-config --libs libxml-2.0 2>/dev/null || xml2-config --libs)
 
-PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"' $(XML_CPPFLAGS)
+PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"' -DPG_SAAS_SCHEMA_VERSION=$(words $(SCHEMA_FILES)) $(XML_CPPFLAGS)
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
 ifdef PG_SAAS_WERROR
 PG_CFLAGS += -Werror
@@ -46,7 +46,10 @@ sql/functions/migrations.sql: $(SCHEMA_FILES) $(DATA_FILES) tools/wrap-migration
 	tools/wrap-migrations $(SCHEMA_FILES) > $@.tmp && mv $@.tmp $@
 
 # Every header is a dependency of every object: a full build takes seconds.
-$(OBJS): $(wildcard src/*.h src/*/*.h)
+$(OBJS): $(wildcard src/*.h src/*/*.h) pg_saas.control
+
+# Holds the number of the newest migration.
+src/store/claim.o: $(SCHEMA_FILES)
 
 .PHONY: demo test test-peers lint bench
 demo:

@@ -119,8 +119,9 @@ grant execute on function
     to saas_service;
 grant execute on function
     saas_private.write_note(text, uuid, timestamptz, jsonb), saas_private.prune_security_events(),
-    saas_private.prune_outbox()
+    saas_private.prune_outbox(), saas_private.prune_poller_history()
     to saas_poller;
+grant execute on function saas.poller_totals(timestamptz) to saas_operator;
 grant execute on function
     saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval, text, uuid), saas.set_plan(uuid, text)
     to saas_operator;

@@ -9,12 +9,57 @@ comment on procedure saas.poll(integer) is
 create function saas.poller_status(out database name, out pid integer, out state text,
                                    out in_flight integer, out due integer, out lag interval,
                                    out polls bigint, out failures bigint, out last_poll_at timestamptz,
-                                   out last_error text)
+                                   out last_error text, out worker integer, out started_at timestamptz,
+                                   out waiting integer, out polls_per_second double precision,
+                                   out sweep_started_at timestamptz, out sweep_done bigint, out sweep_left bigint,
+                                   out sweep_time_left interval)
 returns setof record
 language c volatile parallel restricted
 as 'MODULE_PATHNAME', 'pg_saas_poller_status';
 comment on function saas.poller_status() is
-'One row per database with a poller: its process, state, connections in flight and due, how late the oldest due one is, polls and failed polls since the worker''s start, and the SQLSTATE of the last failure; its text is the tenant''s, in saas_api.connections. For saas_operator.';
+'One row per poller: saas.poller_workers of each database, numbered from 0, or the first alone while none runs. Its process and state (stopped, starting, not installed, copy, other version, not migrated, disabled, idle, polling; docs/install.md); polls in_flight and waiting for a limit''s sake; polls and failures since the poller''s start, polls_per_second of the last minute, and the SQLSTATE of the last failure, whose text is the tenant''s, in saas_api.connections. Worker 0 also looks, once a second at most, at what all have before them: due (counted to 100,000) and lag, how late the oldest is. sweep_*: since when something was due without a break, this poller''s polls since, what is left, and how long that will take at this pace; NULL while nothing is due. For saas_operator.';
+
+create function saas_private.prune_poller_history() returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    keep_days constant integer := current_setting('saas.poller_history_retention')::integer;
+    deleted integer;
+begin
+    delete from saas.poller_history h
+     using (select o.org_id, o.connection_id, o.hour_at from saas.poller_history o
+             where o.hour_at < now() - make_interval(days => keep_days) order by o.hour_at limit 10000) as old
+     where h.org_id = old.org_id and h.connection_id = old.connection_id and h.hour_at = old.hour_at;
+    get diagnostics deleted = row_count;
+    return deleted;
+end
+$$;
+alter function saas_private.prune_poller_history() owner to saas_service;
+comment on function saas_private.prune_poller_history() is
+'Deletes up to 10,000 rows of saas.poller_history older than saas.poller_history_retention days and returns how many. For saas_service and the worker, which calls it every hour.';
+
+create function saas.poller_totals(since timestamptz default now() - interval '24 hours')
+returns table (hour_at timestamptz, organizations bigint, connections bigint, polls bigint, failures bigint,
+               samples bigint, average_ms bigint, max_ms integer, average_late_ms bigint, max_late_ms bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_installed();
+    return query
+    select h.hour_at, count(distinct h.org_id), count(*), sum(h.polls)::bigint, sum(h.failures)::bigint,
+           sum(h.samples)::bigint, (sum(h.duration_ms) / greatest(sum(h.polls), 1))::bigint, max(h.max_duration_ms),
+           (sum(h.late_ms) / greatest(sum(h.polls), 1))::bigint, max(h.max_late_ms)
+      from saas.poller_history h
+     where h.hour_at >= poller_totals.since
+     group by h.hour_at
+     order by h.hour_at;
+end
+$$;
+alter function saas.poller_totals(timestamptz) owner to saas_service;
+comment on function saas.poller_totals(timestamptz) is
+'How all polls went, by hour (UTC) since then, of no organization in particular: how many organizations and connections were polled, polls, failures and samples, and in milliseconds how long polls took and how late they began. Reads saas.poller_history. Errors: 55000 before saas.install(). For saas_operator.';
 
 -- Partitions are made apart and attached, so that the parent is locked for an
 -- instant only.  They have row-level security and no policy of their own:

@@ -34,6 +34,7 @@
 #include "worker/wake.h"
 
 #define CLAIM_BATCH		500
+#define CLAIM_AGAIN_MS	50
 #define LOOK_MS			500
 
 PG_FUNCTION_INFO_V1(pg_saas_poll);
@@ -55,6 +56,22 @@ require_ready(SaasStoreReadiness readiness)
 	if (readiness == SAAS_STORE_COPY)
 		SaasRaise("55000", "this database is a copy of the one that pg_saas was installed in", NULL,
 				  "A superuser lets it poll with select saas.adopt().");
+	if (readiness == SAAS_STORE_OTHER_VERSION)
+		SaasRaise("55000", "the server's library and the database's extension pg_saas are of different versions", NULL,
+				  "Restart the server after an upgrade, then run alter extension pg_saas update.");
+	if (readiness == SAAS_STORE_NOT_MIGRATED)
+		SaasRaise("55000", "the tables of pg_saas are older than the extension", NULL,
+				  "Run select saas.migrate() as a superuser.");
+}
+
+/* Whether what ended since a claim that gave nothing is worth another one. */
+static bool
+may_claim_again(SaasEngine *engine, int count_then, TimestampTz asked_at)
+{
+	int			count = SaasEngineCount(engine);
+
+	return count == 0 || count < count_then - count_then / 4 ||
+		(count < count_then && TimestampDifferenceExceeds(asked_at, GetCurrentTimestamp(), CLAIM_AGAIN_MS));
 }
 
 /*
@@ -68,19 +85,18 @@ poll_due(SaasEngine *engine, int limit)
 
 	for (;;)
 	{
-		int			before = SaasEngineCount(engine);
-		int			asked = Min(left, CLAIM_BATCH);
-		int			claimed = asked > 0 ? SaasEngineClaimDue(engine, asked) : 0;
+		int			claimed = left > 0 ? SaasEngineClaimDue(engine, Min(left, CLAIM_BATCH)) : 0;
+		int			count = SaasEngineCount(engine);
+		TimestampTz asked_at = GetCurrentTimestamp();
 
 		left -= claimed;
-		if (claimed < asked && before + claimed < saas_poller_max_in_flight)
-			left = 0;
-		before = SaasEngineCount(engine);
-		if (before == 0)
-			return;
-		if (left > 0 && claimed > 0 && before < saas_poller_max_in_flight)
+		if (claimed > 0)
 			continue;
-		while (SaasEngineCount(engine) > 0 && (left == 0 || SaasEngineCount(engine) == before))
+		if (!SaasEngineIsFull(engine))
+			left = 0;
+		if (count == 0)
+			return;
+		while (SaasEngineCount(engine) > 0 && (left == 0 || !may_claim_again(engine, count, asked_at)))
 			(void) SaasEngineStep(engine, -1);
 	}
 }
@@ -147,17 +163,9 @@ count_open(SaasPollRequest *request)
 	return open;
 }
 
-static bool
-has_poller(void)
-{
-	SaasDatabaseSlot slot;
-
-	return SaasSharedGet(MyDatabaseId, &slot) && slot.pid != 0;
-}
-
 /* Waits for the answers; false when the poller went away meanwhile. */
 static bool
-wait_for_answers(SaasPollRequest *request, int timeout_ms)
+wait_for_answers(SaasPollRequest *request, pid_t poller, int timeout_ms)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 
@@ -167,7 +175,7 @@ wait_for_answers(SaasPollRequest *request, int timeout_ms)
 
 		if (left <= 0)
 			return true;
-		if (!has_poller())
+		if (!SaasSharedHasPoller(poller))
 			return false;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(left, LOOK_MS), SaasWaitEventAnswer());
@@ -272,11 +280,9 @@ pg_saas_poll_now(PG_FUNCTION_ARGS)
 	request = dsm_segment_address(segment);
 	if (request->count > 0)
 	{
-		if (!has_poller())
-			SaasRaise("PT503", "no poller runs in this database", NULL,
-					  "See saas.poller_status() and the server's log.");
-		SaasSharedQueueRequest(segment);
-		answered = wait_for_answers(request, timeout_ms);
+		pid_t		poller = SaasSharedQueueRequest(segment);
+
+		answered = wait_for_answers(request, poller, timeout_ms);
 		for (int i = 0; i < request->count; i++)
 			put_outcome(result, &request->outcomes[i], timeout_ms, !answered);
 	}
@@ -288,10 +294,57 @@ static const char *
 state_name(SaasPollerState state)
 {
 	static const char *const names[] = {
-		"stopped", "starting", "not installed", "copy", "disabled", "idle", "polling"
+		"stopped", "starting", "not installed", "copy", "other version", "not migrated",
+		"disabled", "idle", "polling"
 	};
 
 	return names[state];
+}
+
+static Datum
+interval_of(int64 us)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	interval->time = us;
+	return IntervalPGetDatum(interval);
+}
+
+static void
+put_status(ReturnSetInfo *result, const char *database, int number, const SaasWorkerSlot *worker)
+{
+	const SaasPollerReport *report = &worker->report;
+	TimestampTz now = GetCurrentTimestamp();
+	int64		swept = worker->sweep_polls;
+	Datum		values[18];
+	bool		nulls[18] = {false};
+
+	values[0] = DirectFunctionCall1(namein, CStringGetDatum(database));
+	nulls[1] = worker->pid == 0;
+	values[1] = Int32GetDatum(worker->pid);
+	values[2] = CStringGetTextDatum(state_name(report->state));
+	values[3] = Int32GetDatum(report->in_flight);
+	values[4] = Int32GetDatum(report->due);
+	values[5] = interval_of(report->lag_ms * 1000);
+	values[6] = Int64GetDatum(worker->polls);
+	values[7] = Int64GetDatum(worker->failures);
+	nulls[8] = worker->last_poll_at == 0;
+	values[8] = TimestampTzGetDatum(worker->last_poll_at);
+	nulls[9] = worker->last_sqlstate[0] == '\0';
+	values[9] = nulls[9] ? (Datum) 0 : CStringGetTextDatum(worker->last_sqlstate);
+	values[10] = Int32GetDatum(number);
+	nulls[11] = worker->started_at == 0;
+	values[11] = TimestampTzGetDatum(worker->started_at);
+	values[12] = Int32GetDatum(report->waiting);
+	values[13] = Float8GetDatum(SaasSharedRate(worker, now));
+	nulls[14] = nulls[15] = nulls[16] = report->sweep_started_at == 0;
+	values[14] = TimestampTzGetDatum(report->sweep_started_at);
+	values[15] = Int64GetDatum(swept);
+	values[16] = Int64GetDatum((int64) report->due + report->in_flight + report->waiting);
+	nulls[17] = report->sweep_started_at == 0 || swept == 0;
+	values[17] = nulls[17] ? (Datum) 0 :
+		interval_of((now - report->sweep_started_at) / swept * DatumGetInt64(values[16]));
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
 Datum
@@ -305,29 +358,14 @@ pg_saas_poller_status(PG_FUNCTION_ARGS)
 	slots = SaasSharedList(&count);
 	for (int i = 0; i < count; i++)
 	{
-		SaasDatabaseSlot *slot = &slots[i];
-		char	   *name = get_database_name(slot->database);
-		Datum		values[10];
-		bool		nulls[10] = {false};
-		Interval   *lag = palloc0(sizeof(Interval));
+		char	   *name = get_database_name(slots[i].database);
 
-		if (name == NULL)
-			continue;
-		lag->time = slot->lag_ms * 1000;
-		values[0] = DirectFunctionCall1(namein, CStringGetDatum(name));
-		nulls[1] = slot->pid == 0;
-		values[1] = Int32GetDatum(slot->pid);
-		values[2] = CStringGetTextDatum(state_name(slot->state));
-		values[3] = Int32GetDatum(slot->in_flight);
-		values[4] = Int32GetDatum(slot->due);
-		values[5] = IntervalPGetDatum(lag);
-		values[6] = Int64GetDatum(slot->polls);
-		values[7] = Int64GetDatum(slot->failures);
-		nulls[8] = slot->last_poll_at == 0;
-		values[8] = TimestampTzGetDatum(slot->last_poll_at);
-		nulls[9] = slot->last_sqlstate[0] == '\0';
-		values[9] = nulls[9] ? (Datum) 0 : CStringGetTextDatum(slot->last_sqlstate);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		/* The first one stands for the database when none runs. */
+		for (int number = 0; name && number < SAAS_POLLER_WORKERS_MAX; number++)
+		{
+			if (number == 0 || slots[i].workers[number].pid != 0)
+				put_status(result, name, number, &slots[i].workers[number]);
+		}
 	}
 	return (Datum) 0;
 }

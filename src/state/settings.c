@@ -33,6 +33,9 @@ int			saas_min_poll_interval = 60;
 bool		saas_poller_enabled = true;
 int			saas_poller_max_in_flight = 1000;
 int			saas_poller_max_per_host = 100;
+int			saas_poller_max_per_org = 500;
+int			saas_poller_workers = 1;
+int			saas_poller_history_retention = 7;
 int			saas_poller_connect_timeout = 5000;
 int			saas_poller_request_timeout = 10000;
 int			saas_poller_max_response = 8192;
@@ -248,6 +251,21 @@ define_poller_settings(void)
 	DefineCustomIntVariable("saas.poller_max_per_host",
 							"Open network connections of one poller to one host.",
 							NULL, &saas_poller_max_per_host, 100, 1, 20000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_max_per_org",
+							"Connections of one organization that one poller polls at the same time.",
+							"What is left of saas.poller_max_in_flight is for the others, however many connections one has.",
+							&saas_poller_max_per_org, 500, 1, 20000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_workers",
+							"Pollers of each database that has the extension.",
+							"Each takes a background worker slot and a share of the connections.",
+							&saas_poller_workers, 1, 1, SAAS_POLLER_WORKERS_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.poller_history_retention",
+							"Days for which saas.poller_history keeps how polls went.",
+							"It holds a row per connection and hour. 0 keeps none.",
+							&saas_poller_history_retention, 7, 0, 3650,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_connect_timeout",
 							"Time limit for name look-up, TCP and TLS together.",

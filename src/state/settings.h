@@ -10,6 +10,9 @@
 #include "pure/address.h"
 #include "pure/client_address.h"
 
+/* The most that saas.poller_workers can be: shared memory is laid out for it. */
+#define SAAS_POLLER_WORKERS_MAX	16
+
 extern char *saas_master_key_file;
 extern bool saas_reveal_secrets_enabled;
 extern char *saas_master_key_command;
@@ -32,6 +35,9 @@ extern int	saas_min_poll_interval; /* s */
 extern bool saas_poller_enabled;
 extern int	saas_poller_max_in_flight;
 extern int	saas_poller_max_per_host;
+extern int	saas_poller_max_per_org;
+extern int	saas_poller_workers;
+extern int	saas_poller_history_retention;	/* days */
 extern int	saas_poller_connect_timeout; /* ms */
 extern int	saas_poller_request_timeout; /* ms */
 extern int	saas_poller_max_response; /* kB */

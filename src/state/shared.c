@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 #include "server/raise.h"
 #include "state/settings.h"
@@ -18,6 +20,7 @@ typedef struct RequestSlot
 	bool		in_use;
 	bool		is_taken;
 	Oid			database;
+	pid_t		poller;			/* whom it was given to */
 	pg_uuid_t	org_id;
 	dsm_handle	handle;
 } RequestSlot;
@@ -33,6 +36,9 @@ typedef struct SaasShared
 } SaasShared;
 
 #define TRANCHE_NAME	"pg_saas"
+
+/* A rate is that of about the last minute. */
+#define RATE_SECONDS	60.0
 
 static SaasShared *shared = NULL;
 static LWLock *shared_lock = NULL;
@@ -121,6 +127,34 @@ set_latch(Latch *latch)
 		SetLatch(latch);
 }
 
+/* Call with the lock held. */
+static void
+let_start(SaasDatabaseSlot *slot)
+{
+	for (int i = 0; i < SAAS_POLLER_WORKERS_MAX; i++)
+		slot->workers[i].start_after = 0;
+}
+
+static bool
+has_pollers(const SaasDatabaseSlot *slot)
+{
+	for (int i = 0; i < SAAS_POLLER_WORKERS_MAX; i++)
+	{
+		if (slot->workers[i].pid != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Call with the lock held: the place of this process, or NULL. */
+static SaasWorkerSlot *
+own_place(Oid database, int worker)
+{
+	SaasDatabaseSlot *slot = find_database(database, false);
+
+	return slot && slot->workers[worker].pid == MyProcPid ? &slot->workers[worker] : NULL;
+}
+
 bool
 SaasSharedTryWant(Oid database)
 {
@@ -132,7 +166,7 @@ SaasSharedTryWant(Oid database)
 	if (slot)
 	{
 		slot->is_wanted = true;
-		slot->start_after = 0;
+		let_start(slot);
 	}
 	launcher = shared->launcher;
 	LWLockRelease(shared_lock);
@@ -153,94 +187,111 @@ void
 SaasSharedWake(Oid database)
 {
 	SaasDatabaseSlot *slot;
-	Latch	   *latch = NULL;
+	bool		has_any = false;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	slot = find_database(database, false);
-	if (slot && slot->pid != 0)
+	for (int i = 0; slot && i < SAAS_POLLER_WORKERS_MAX; i++)
 	{
-		slot->is_woken = true;
-		latch = slot->latch;
+		SaasWorkerSlot *place = &slot->workers[i];
+
+		if (place->pid == 0)
+			continue;
+		has_any = true;
+		place->is_woken = true;
+		SetLatch(place->latch);
 	}
 	LWLockRelease(shared_lock);
-	if (latch)
-		SetLatch(latch);
-	else
+	if (!has_any)
 		SaasSharedWant(database);
 }
 
 bool
-SaasSharedTakeWake(Oid database)
+SaasSharedTakeWake(Oid database, int worker)
 {
-	SaasDatabaseSlot *slot;
+	SaasWorkerSlot *place;
 	bool		is_woken = false;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
-	slot = find_database(database, false);
-	if (slot)
+	place = own_place(database, worker);
+	if (place)
 	{
-		is_woken = slot->is_woken;
-		slot->is_woken = false;
+		is_woken = place->is_woken;
+		place->is_woken = false;
 	}
 	LWLockRelease(shared_lock);
 	return is_woken;
 }
 
 bool
-SaasSharedNextToStart(int *position, Oid *database, long *wait_ms)
+SaasSharedNextToStart(int *position, Oid *database, int *worker, long *wait_ms)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		found = false;
 
 	LWLockAcquire(shared_lock, LW_SHARED);
-	for (; *position < shared->database_count && !found; (*position)++)
+	for (; *position < shared->database_count * SAAS_POLLER_WORKERS_MAX && !found; (*position)++)
 	{
-		SaasDatabaseSlot *slot = &shared->databases[*position];
+		SaasDatabaseSlot *slot = &shared->databases[*position / SAAS_POLLER_WORKERS_MAX];
+		int			number = *position % SAAS_POLLER_WORKERS_MAX;
+		SaasWorkerSlot *place = &slot->workers[number];
 
-		if (slot->database == InvalidOid || !slot->is_wanted || slot->pid != 0 || slot->barred > 0)
+		if (slot->database == InvalidOid || !slot->is_wanted || slot->barred > 0 ||
+			number >= saas_poller_workers || place->pid != 0)
 			continue;
-		if (slot->start_after > now)
+		/* The first one finds out whether there is anything to poll for. */
+		if (number > 0 && slot->workers[0].report.state < SAAS_POLLER_DISABLED)
+			continue;
+		if (place->start_after > now)
 		{
-			*wait_ms = Min(*wait_ms, TimestampDifferenceMilliseconds(now, slot->start_after) + 1);
+			*wait_ms = Min(*wait_ms, TimestampDifferenceMilliseconds(now, place->start_after) + 1);
 			continue;
 		}
 		*database = slot->database;
+		*worker = number;
 		found = true;
 	}
 	LWLockRelease(shared_lock);
 	return found;
 }
 
-void
-SaasSharedDelayStart(Oid database, int delay_ms)
+bool
+SaasSharedDelayStart(Oid database, int worker, int delay_ms, bool lacks_slot)
 {
 	SaasDatabaseSlot *slot;
+	bool		is_news = false;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	slot = find_database(database, false);
 	if (slot)
-		slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
+	{
+		SaasWorkerSlot *place = &slot->workers[worker];
+
+		place->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay_ms);
+		is_news = lacks_slot && !place->lacks_slot;
+		place->lacks_slot = lacks_slot;
+	}
 	LWLockRelease(shared_lock);
+	return is_news;
 }
 
 bool
-SaasSharedAttachPoller(Oid database)
+SaasSharedAttachPoller(Oid database, int worker)
 {
 	SaasDatabaseSlot *slot;
 	bool		attached = false;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	slot = find_database(database, false);
-	if (slot && slot->barred == 0 && slot->pid == 0)
+	if (slot && slot->barred == 0 && slot->workers[worker].pid == 0)
 	{
-		slot->pid = MyProcPid;
-		slot->latch = MyLatch;
-		slot->is_woken = false;
-		slot->state = SAAS_POLLER_STARTING;
-		slot->in_flight = slot->due = 0;
-		slot->lag_ms = slot->polls = slot->failures = 0;
-		slot->last_poll_at = 0;
-		slot->last_sqlstate[0] = '\0';
+		SaasWorkerSlot *place = &slot->workers[worker];
+
+		memset(place, 0, sizeof(*place));
+		place->pid = MyProcPid;
+		place->latch = MyLatch;
+		place->started_at = GetCurrentTimestamp();
+		place->report.state = SAAS_POLLER_STARTING;
 		attached = true;
 	}
 	LWLockRelease(shared_lock);
@@ -248,27 +299,25 @@ SaasSharedAttachPoller(Oid database)
 }
 
 void
-SaasSharedDetachPoller(Oid database, bool keep)
+SaasSharedDetachPoller(Oid database, int worker, bool keep)
 {
 	SaasDatabaseSlot *slot;
+	SaasWorkerSlot *place;
 	Latch	   *launcher;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	slot = find_database(database, false);
-	if (slot && slot->pid == MyProcPid)
+	place = own_place(database, worker);
+	if (place)
 	{
-		slot->pid = 0;
-		slot->latch = NULL;
-		slot->state = SAAS_POLLER_STOPPED;
-		slot->in_flight = 0;
+		place->pid = 0;
+		place->latch = NULL;
+		memset(&place->report, 0, sizeof(place->report));
+		place->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
 		if (!keep)
-		{
 			slot->is_wanted = false;
-			if (slot->barred == 0)
-				slot->database = InvalidOid;
-		}
-		else if (slot->barred == 0)
-			slot->start_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000);
+		if (!slot->is_wanted && slot->barred == 0 && !has_pollers(slot))
+			slot->database = InvalidOid;
 	}
 	launcher = shared->launcher;
 	LWLockRelease(shared_lock);
@@ -276,57 +325,70 @@ SaasSharedDetachPoller(Oid database, bool keep)
 }
 
 void
-SaasSharedReport(Oid database, SaasPollerState state, int in_flight, int due, int64 lag_ms)
+SaasSharedReport(Oid database, int worker, const SaasPollerReport *report)
 {
-	SaasDatabaseSlot *slot;
+	SaasWorkerSlot *place;
+	Latch	   *launcher = NULL;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
-	slot = find_database(database, false);
-	if (slot)
+	place = own_place(database, worker);
+	if (place)
 	{
-		slot->state = state;
-		slot->in_flight = in_flight;
-		slot->due = due;
-		slot->lag_ms = lag_ms;
+		if (place->report.sweep_started_at != report->sweep_started_at)
+			place->sweep_polls = 0;
+		/* Now its peers may start. */
+		if (place->report.state < SAAS_POLLER_DISABLED && report->state >= SAAS_POLLER_DISABLED)
+			launcher = shared->launcher;
+		place->report = *report;
 	}
 	LWLockRelease(shared_lock);
+	set_latch(launcher);
+}
+
+double
+SaasSharedRate(const SaasWorkerSlot *worker, TimestampTz now)
+{
+	double		seconds = (double) (now - worker->last_poll_at) / USECS_PER_SEC;
+
+	return worker->last_poll_at == 0 ? 0 : worker->rate * exp(-Max(seconds, 0) / RATE_SECONDS);
 }
 
 void
-SaasSharedCountPoll(Oid database, bool ok, const char *sqlstate)
+SaasSharedCountPoll(Oid database, int worker, bool ok, const char *sqlstate)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	SaasDatabaseSlot *slot;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	slot = find_database(database, false);
 	if (slot)
 	{
-		slot->polls++;
-		slot->last_poll_at = GetCurrentTimestamp();
+		/* Polls that a session does itself count as the first poller's. */
+		SaasWorkerSlot *place = &slot->workers[worker];
+
+		place->polls++;
+		place->sweep_polls++;
+		place->rate = SaasSharedRate(place, now) + 1 / RATE_SECONDS;
+		place->last_poll_at = now;
 		if (!ok)
 		{
-			slot->failures++;
-			strlcpy(slot->last_sqlstate, sqlstate, sizeof(slot->last_sqlstate));
+			place->failures++;
+			strlcpy(place->last_sqlstate, sqlstate, sizeof(place->last_sqlstate));
 		}
 	}
 	LWLockRelease(shared_lock);
 }
 
-pid_t
+void
 SaasSharedBar(Oid database)
 {
 	SaasDatabaseSlot *slot;
-	pid_t		pid = 0;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
 	slot = find_database(database, true);
 	if (slot)
-	{
 		slot->barred++;
-		pid = slot->pid;
-	}
 	LWLockRelease(shared_lock);
-	return pid;
 }
 
 void
@@ -341,9 +403,9 @@ SaasSharedUnbar(Oid database, bool gone)
 	{
 		if (slot->barred > 0)
 			slot->barred--;
-		if (slot->barred == 0 && (gone || (!slot->is_wanted && slot->pid == 0)))
+		if (slot->barred == 0 && (gone || (!slot->is_wanted && !has_pollers(slot))))
 			slot->database = InvalidOid;
-		slot->start_after = 0;
+		let_start(slot);
 	}
 	launcher = shared->launcher;
 	LWLockRelease(shared_lock);
@@ -406,14 +468,40 @@ find_free_request(const pg_uuid_t *org_id)
 	return of_org < SAAS_REQUESTS_PER_ORG ? free_number : -1;
 }
 
-void
+/* Call with the lock held: the poller with the fewest connections under way, or NULL. */
+static SaasWorkerSlot *
+least_busy(Oid database)
+{
+	SaasDatabaseSlot *slot = find_database(database, false);
+	SaasWorkerSlot *best = NULL;
+
+	for (int i = 0; slot && i < SAAS_POLLER_WORKERS_MAX; i++)
+	{
+		SaasWorkerSlot *place = &slot->workers[i];
+
+		if (place->pid != 0 &&
+			(best == NULL || place->report.in_flight + place->report.waiting <
+			 best->report.in_flight + best->report.waiting))
+			best = place;
+	}
+	return best;
+}
+
+pid_t
 SaasSharedQueueRequest(dsm_segment *segment)
 {
 	SaasPollRequest *request = dsm_segment_address(segment);
-	int			number;
+	SaasWorkerSlot *poller;
+	pid_t		pid = 0;
+	int			number = -1;
 
 	LWLockAcquire(shared_lock, LW_EXCLUSIVE);
-	number = find_free_request(&request->org_id);
+	poller = least_busy(MyDatabaseId);
+	if (poller)
+	{
+		pid = poller->pid;
+		number = find_free_request(&request->org_id);
+	}
 	if (number >= 0)
 	{
 		RequestSlot *slot = &shared->requests[number];
@@ -421,15 +509,35 @@ SaasSharedQueueRequest(dsm_segment *segment)
 		slot->in_use = true;
 		slot->is_taken = false;
 		slot->database = MyDatabaseId;
+		slot->poller = pid;
 		slot->org_id = request->org_id;
 		slot->handle = dsm_segment_handle(segment);
+		poller->is_woken = true;
+		SetLatch(poller->latch);
 	}
 	LWLockRelease(shared_lock);
+	if (pid == 0)
+		SaasRaise("PT503", "no poller runs in this database", NULL,
+				  "See saas.poller_status() and the server's log.");
 	if (number < 0)
 		SaasRaise("PT429", "too many refreshes wait for the poller", NULL,
 				  "Try again when the ones under way have answered.");
 	on_dsm_detach(segment, free_request, Int32GetDatum(number));
-	SaasSharedWake(MyDatabaseId);
+	return pid;
+}
+
+bool
+SaasSharedHasPoller(pid_t pid)
+{
+	SaasDatabaseSlot *slot;
+	bool		found = false;
+
+	LWLockAcquire(shared_lock, LW_SHARED);
+	slot = find_database(MyDatabaseId, false);
+	for (int i = 0; slot && i < SAAS_POLLER_WORKERS_MAX && !found; i++)
+		found = slot->workers[i].pid == pid;
+	LWLockRelease(shared_lock);
+	return found;
 }
 
 bool
@@ -442,7 +550,7 @@ SaasSharedTakeRequest(Oid database, dsm_handle *handle)
 	{
 		RequestSlot *slot = &shared->requests[i];
 
-		if (slot->in_use && !slot->is_taken && slot->database == database)
+		if (slot->in_use && !slot->is_taken && slot->database == database && slot->poller == MyProcPid)
 		{
 			slot->is_taken = true;
 			*handle = slot->handle;

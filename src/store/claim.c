@@ -33,16 +33,50 @@
 	"           s.consecutive_failures, extract(epoch from c.poll_interval)::float8," \
 	"           claimed.due_at, s.token_expires_at"
 
+/*
+ * Which of several pollers takes what: each its share by the connection's id,
+ * and what a peer has left lying for a second, since the peer may be gone.
+ */
+#define SHARE(worker, workers) \
+	"   and ((uuid_hash(s.connection_id) & 2147483647) % " workers " = " worker \
+	"        or s.next_poll_at < now() - interval '1 second')"
+
+/*
+ * Organizations take turns: $4 lists those that have had their share already,
+ * $5 the polls under way of those that have had some of it.  A window of the
+ * oldest that are due is looked at, so that a long backlog costs no more than
+ * a short one; an organization that fills it is full after this claim, and the
+ * next one looks past it.
+ */
 static SaasStatement claim_due = {
-	"with claimed as ("
-	"    select s.org_id, s.connection_id, s.next_poll_at as due_at"
+	"with candidate as materialized ("
+	"    select s.org_id, s.connection_id, s.next_poll_at"
 	"      from saas.connection_status s"
 	"      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id"
 	"      join saas.organization o on o.id = s.org_id"
 	"     where s.next_poll_at <= now() and c.is_active and o.status = 'active'"
 	"       and (s.lease_until is null or s.lease_until < now())"
+	"       and s.org_id <> all ($4)"
+	SHARE("$8", "$9")
 	"     order by s.next_poll_at"
-	"     limit $3"
+	"     limit $3 * 2),"
+	" turn as ("
+	"    select d.org_id, d.connection_id, d.next_poll_at,"
+	"           row_number() over (partition by d.org_id order by d.next_poll_at) as number"
+	"      from candidate d),"
+	" chosen as ("
+	"    select t.org_id, t.connection_id"
+	"      from turn t"
+	"      left join unnest($5, $6) as b (org_id, polls) on b.org_id = t.org_id"
+	"     where t.number <= $7 - coalesce(b.polls, 0)"
+	"     order by t.number, t.next_poll_at"
+	"     limit $3),"
+	" claimed as ("
+	"    select s.org_id, s.connection_id, s.next_poll_at as due_at"
+	"      from chosen h"
+	"      join saas.connection_status s on s.org_id = h.org_id and s.connection_id = h.connection_id"
+	/* Again, because a peer may have taken it since it was chosen. */
+	"     where s.next_poll_at <= now() and (s.lease_until is null or s.lease_until < now())"
 	"       for update of s skip locked)"
 	" update saas.connection_status s"
 	"    set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
@@ -50,7 +84,7 @@ static SaasStatement claim_due = {
 	"   join saas.connection c on c.org_id = claimed.org_id and c.id = claimed.connection_id"
 	"  where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id"
 	CLAIM_RETURNING,
-	3, {UUIDOID, INT4OID, INT4OID}
+	9, {UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID}
 };
 
 static SaasStatement claim_given = {
@@ -97,8 +131,22 @@ static SaasStatement read_fresh = {
 	3, {UUIDOID, UUIDARRAYOID, INT4OID}
 };
 
+/* A poll that was under way at that time counts too. */
+static SaasStatement read_elsewhere = {
+	"select s.connection_id, coalesce(s.last_sample_count, 0), s.last_error,"
+	"       coalesce(s.last_duration_ms, 0),"
+	"       coalesce(s.last_polled_at + s.last_duration_ms * interval '1 millisecond' >= $3, false)"
+	"  from saas.connection_status s"
+	"  join saas.organization o on o.id = s.org_id"
+	" where s.org_id = $1 and s.connection_id = any ($2) and o.status = 'active'",
+	3, {UUIDOID, UUIDARRAYOID, TIMESTAMPTZOID}
+};
+
 static SaasStatement read_installation = {
-	"select i.system_identifier, i.database_oid from saas_private.installation i",
+	"select i.system_identifier, i.database_oid,"
+	"       (select e.extversion from pg_extension e where e.extname = 'pg_saas'),"
+	"       (select max(m.version) from saas.schema_migration m)"
+	"  from saas_private.installation i",
 	0, {0}
 };
 
@@ -111,25 +159,54 @@ static SaasStatement read_installation = {
 	"   and (s.lease_until is null or s.lease_until < now())"
 
 /*
- * Counted to a bound: an exact count of a long backlog would cost more than it
- * tells.  A due connection whose lease is somebody's is looked at again when
- * the lease ends, should they have died.
+ * Counted to a bound: an exact count of a very long backlog would cost more
+ * than it tells.  A due connection whose lease is somebody's is looked at again
+ * when the lease ends, should they have died; a peer's own, a second after it
+ * was due.
  */
 static SaasStatement read_backlog = {
-	"select (select count(*)::integer"
-	"          from (select" CLAIMABLE " and s.next_poll_at <= now() limit 1000) as due),"
-	"       extract(epoch from least("
-	"           (select s.next_poll_at" CLAIMABLE " order by s.next_poll_at limit 1),"
+	"select extract(epoch from least("
+	"           (select s.next_poll_at" CLAIMABLE SHARE("$1", "$2") " order by s.next_poll_at limit 1),"
+	"           (select s.next_poll_at + interval '1 second'" CLAIMABLE
+	"               and $2 > 1 and s.next_poll_at > now() - interval '1 second' order by s.next_poll_at limit 1),"
 	"           (select min(l.lease_until) from saas.connection_status l"
 	"             where l.next_poll_at <= now() and l.lease_until >= now())) - now())::float8",
+	2, {INT4OID, INT4OID}
+};
+
+static SaasStatement count_backlog = {
+	"select (select count(*)::integer"
+	"          from (select" CLAIMABLE " and s.next_poll_at <= now() limit 100000) as due),"
+	"       extract(epoch from now() - (select s.next_poll_at" CLAIMABLE
+	"                                      and s.next_poll_at <= now()"
+	"                                    order by s.next_poll_at limit 1))::float8",
 	0, {0}
 };
+
+/* What the one row of the installation says. */
+static SaasStoreReadiness
+readiness_of_row(void)
+{
+	bool		is_null;
+	Datum		version;
+
+	if ((uint64) DatumGetInt64(SaasStatementColumn(0, 1, &is_null)) != GetSystemIdentifier() ||
+		DatumGetObjectId(SaasStatementColumn(0, 2, &is_null)) != MyDatabaseId)
+		return SAAS_STORE_COPY;
+	/* Statements of another version may not fit the tables, nor those tables these. */
+	version = SaasStatementColumn(0, 3, &is_null);
+	if (is_null || strcmp(TextDatumGetCString(version), PG_SAAS_VERSION) != 0)
+		return SAAS_STORE_OTHER_VERSION;
+	if (DatumGetInt32(SaasStatementColumn(0, 4, &is_null)) < PG_SAAS_SCHEMA_VERSION)
+		return SAAS_STORE_NOT_MIGRATED;
+	return SAAS_STORE_READY;
+}
 
 SaasStoreReadiness
 SaasClaimReadiness(void)
 {
+	SaasStoreReadiness readiness = SAAS_STORE_COPY;
 	SaasRunAs	state;
-	bool		is_original = false;
 
 	if (!OidIsValid(get_extension_oid("pg_saas", true)))
 		return SAAS_STORE_NO_EXTENSION;
@@ -137,14 +214,9 @@ SaasClaimReadiness(void)
 		return SAAS_STORE_NOT_INSTALLED;
 	SaasRunAsBegin(&state, "saas_poller");
 	if (SaasStatementRun(&read_installation, NULL, NULL) == 1)
-	{
-		bool		is_null;
-
-		is_original = (uint64) DatumGetInt64(SaasStatementColumn(0, 1, &is_null)) == GetSystemIdentifier() &&
-			DatumGetObjectId(SaasStatementColumn(0, 2, &is_null)) == MyDatabaseId;
-	}
+		readiness = readiness_of_row();
 	SaasRunAsEnd(&state);
-	return is_original ? SAAS_STORE_READY : SAAS_STORE_COPY;
+	return readiness;
 }
 
 /* Connectors take UTF-8, whatever the database's encoding. */
@@ -389,9 +461,16 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 }
 
 SaasJob *
-SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int limit)
+SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int limit,
+			 const SaasClaimTerms *terms)
 {
-	Datum		values[3] = {UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), Int32GetDatum(limit)};
+	Datum		values[9] = {
+		UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), Int32GetDatum(limit),
+		SaasUuidArray(terms->full, terms->full_count),
+		SaasUuidArray(terms->busy, terms->busy_count),
+		SaasIntegerArray(terms->busy_polls, terms->busy_count),
+		Int32GetDatum(terms->max_per_org), Int32GetDatum(terms->worker), Int32GetDatum(terms->workers)
+	};
 
 	return claim(context, &claim_due, values, lease_ms);
 }
@@ -422,7 +501,7 @@ SaasClaimFresh(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int cou
 
 	SaasRunAsBegin(&state, "saas_poller");
 	rows = SaasStatementRun(&read_fresh, values, NULL);
-	polls = MemoryContextAlloc(caller, sizeof(SaasStoredPoll) * Max(rows, 1));
+	polls = MemoryContextAllocZero(caller, sizeof(SaasStoredPoll) * Max(rows, 1));
 	for (uint64 row = 0; row < rows; row++)
 	{
 		bool		is_null;
@@ -435,26 +514,77 @@ SaasClaimFresh(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int cou
 	return polls;
 }
 
+SaasStoredPoll *
+SaasClaimElsewhere(const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int count,
+				   TimestampTz since, int *found)
+{
+	Datum		values[3] = {
+		UUIDPGetDatum(org_id), SaasUuidArray(connection_ids, count), TimestampTzGetDatum(since)
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	SaasStoredPoll *polls;
+	SaasRunAs	state;
+	uint64		rows;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	rows = SaasStatementRun(&read_elsewhere, values, NULL);
+	polls = MemoryContextAllocZero(caller, sizeof(SaasStoredPoll) * Max(rows, 1));
+	for (uint64 row = 0; row < rows; row++)
+	{
+		bool		is_null;
+		Datum		error;
+
+		polls[row].connection_id = *DatumGetUUIDP(SaasStatementColumn(row, 1, &is_null));
+		polls[row].samples = DatumGetInt32(SaasStatementColumn(row, 2, &is_null));
+		error = SaasStatementColumn(row, 3, &is_null);
+		if (!is_null)
+		{
+			char	   *words = TextDatumGetCString(error);
+
+			words = pg_server_to_any(words, (int) strlen(words), PG_UTF8);
+			polls[row].error = MemoryContextStrdup(caller, words);
+		}
+		polls[row].duration_ms = DatumGetInt32(SaasStatementColumn(row, 4, &is_null));
+		polls[row].is_done = DatumGetBool(SaasStatementColumn(row, 5, &is_null));
+	}
+	SaasRunAsEnd(&state);
+	*found = (int) rows;
+	return polls;
+}
+
+int64
+SaasClaimNextMs(const SaasClaimTerms *terms)
+{
+	Datum		values[2] = {Int32GetDatum(terms->worker), Int32GetDatum(terms->workers)};
+	SaasRunAs	state;
+	bool		is_null;
+	Datum		next;
+	int64		next_ms = -1;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	(void) SaasStatementRun(&read_backlog, values, NULL);
+	next = SaasStatementColumn(0, 1, &is_null);
+	if (!is_null)
+	{
+		double		ms = DatumGetFloat8(next) * 1000;
+
+		next_ms = ms > 0 ? (int64) ms + 1 : 0;
+	}
+	SaasRunAsEnd(&state);
+	return next_ms;
+}
+
 void
 SaasClaimBacklog(SaasBacklog *backlog)
 {
 	SaasRunAs	state;
 	bool		is_null;
-	Datum		next;
+	Datum		late;
 
 	SaasRunAsBegin(&state, "saas_poller");
-	if (SaasStatementRun(&read_backlog, NULL, NULL) != 1)
-		elog(ERROR, "could not read the backlog");
+	(void) SaasStatementRun(&count_backlog, NULL, NULL);
 	backlog->due = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
-	next = SaasStatementColumn(0, 2, &is_null);
-	backlog->lag_ms = 0;
-	backlog->next_ms = -1;
-	if (!is_null)
-	{
-		double		ms = DatumGetFloat8(next) * 1000;
-
-		backlog->lag_ms = ms < 0 ? (int64) -ms : 0;
-		backlog->next_ms = ms > 0 ? (int64) ms + 1 : 0;
-	}
+	late = SaasStatementColumn(0, 2, &is_null);
+	backlog->lag_ms = is_null ? 0 : (int64) (DatumGetFloat8(late) * 1000);
 	SaasRunAsEnd(&state);
 }

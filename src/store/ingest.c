@@ -11,6 +11,7 @@
 #include "server/run_as.h"
 #include "state/sealed.h"
 #include "state/secret_context.h"
+#include "state/settings.h"
 #include "store/ingest.h"
 #include "store/layout.h"
 #include "store/partition.h"
@@ -141,6 +142,32 @@ static SaasStatement put_secret = {
 	"     on conflict (org_id, connection_id, name) do update"
 	"    set value = excluded.value, updated_at = now()",
 	4, {UUIDOID, UUIDOID, TEXTOID, BYTEAOID}
+};
+
+/*
+ * A batch of polls in one statement, the sum of each connection and hour.  Those
+ * whose connection is gone meanwhile are lost with it.
+ */
+static SaasStatement add_history = {
+	"insert into saas.poller_history as h"
+	"       (org_id, connection_id, hour_at, polls, failures, samples, duration_ms, max_duration_ms,"
+	"        late_ms, max_late_ms, last_error_code)"
+	" select p.org_id, p.connection_id, date_trunc('hour', p.polled_at, 'UTC'), count(*),"
+	"        count(p.error_code), sum(p.samples), sum(p.duration_ms), max(p.duration_ms),"
+	"        sum(p.late_ms), max(p.late_ms), max(p.error_code)"
+	"   from unnest($1, $2, $3, $4, $5, $6, $7) as p"
+	"        (org_id, connection_id, polled_at, error_code, samples, duration_ms, late_ms)"
+	"  where exists (select from saas.connection c where c.org_id = p.org_id and c.id = p.connection_id)"
+	"  group by 1, 2, 3"
+	"  order by 1, 2, 3"
+	"     on conflict (org_id, connection_id, hour_at) do update"
+	"    set polls = h.polls + excluded.polls, failures = h.failures + excluded.failures,"
+	"        samples = h.samples + excluded.samples, duration_ms = h.duration_ms + excluded.duration_ms,"
+	"        max_duration_ms = greatest(h.max_duration_ms, excluded.max_duration_ms),"
+	"        late_ms = h.late_ms + excluded.late_ms, max_late_ms = greatest(h.max_late_ms, excluded.max_late_ms),"
+	"        last_error_code = coalesce(excluded.last_error_code, h.last_error_code)",
+	7, {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+	INT8ARRAYOID}
 };
 
 static TimestampTz
@@ -390,6 +417,71 @@ SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id)
 		store_secrets(job);
 	if (!job->is_closed && !job->is_test && job->poll.verdict == SAAS_VERDICT_OK)
 		store_samples(job, samples, job->stored_samples);
+	SaasRunAsEnd(&state);
+}
+
+/* What a poll brings into the history; tests, and what was not stored, are no polls. */
+static bool
+is_history(const SaasJob *job)
+{
+	return !job->is_test && !job->is_lost && !job->is_closed;
+}
+
+static Datum
+make_array(Datum *items, bool *nulls, int count, Oid type, int16 length, bool by_value, char align)
+{
+	int			lower = 1;
+
+	return PointerGetDatum(construct_md_array(items, nulls, 1, &count, &lower, type, length, by_value,
+											  align));
+}
+
+void
+SaasIngestHistory(SaasJob *jobs)
+{
+	int			count = 0;
+	int			i = 0;
+	Datum	   *columns[7];
+	bool	   *has_no_error;
+	Datum		values[7];
+	SaasRunAs	state;
+
+	for (SaasJob *job = jobs; job; job = job->next)
+		count += is_history(job);
+	if (count == 0 || saas_poller_history_retention == 0)
+		return;
+	SaasRunAsBegin(&state, "saas_poller");
+	limit_lock_waits();
+	for (int column = 0; column < lengthof(columns); column++)
+		columns[column] = palloc(sizeof(Datum) * count);
+	has_no_error = palloc(sizeof(bool) * count);
+	for (SaasJob *job = jobs; job; job = job->next)
+	{
+		bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
+		int64		late = (job->polled_at - job->due_at) / 1000;
+
+		if (!is_history(job))
+			continue;
+		columns[0][i] = UUIDPGetDatum(&job->org_id);
+		columns[1][i] = UUIDPGetDatum(&job->connection_id);
+		columns[2][i] = TimestampTzGetDatum(job->polled_at);
+		has_no_error[i] = ok;
+		columns[3][i] = ok ? (Datum) 0 : CStringGetTextDatum(job->poll.problem.sqlstate);
+		columns[4][i] = Int32GetDatum(ok ? job->stored_samples : 0);
+		columns[5][i] = Int32GetDatum(job->duration_ms);
+		if (job->is_asked || TIMESTAMP_NOT_FINITE(job->due_at))
+			late = 0;
+		columns[6][i++] = Int64GetDatum(Max(late, 0));
+	}
+	values[0] = make_array(columns[0], NULL, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+	values[1] = make_array(columns[1], NULL, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
+	values[2] = make_array(columns[2], NULL, count, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL,
+						   TYPALIGN_DOUBLE);
+	values[3] = make_array(columns[3], has_no_error, count, TEXTOID, -1, false, TYPALIGN_INT);
+	values[4] = make_array(columns[4], NULL, count, INT4OID, sizeof(int32), true, TYPALIGN_INT);
+	values[5] = make_array(columns[5], NULL, count, INT4OID, sizeof(int32), true, TYPALIGN_INT);
+	values[6] = make_array(columns[6], NULL, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+	(void) SaasStatementRun(&add_history, values, NULL);
 	SaasRunAsEnd(&state);
 }
 

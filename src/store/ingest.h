@@ -21,6 +21,12 @@
 extern void SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id);
 
 /*
+ * Adds stored polls to the history: in the transaction that stored them, after
+ * all of them, so that each counts once.  Throws as above.
+ */
+extern void SaasIngestHistory(SaasJob *jobs);
+
+/*
  * Locks the status of a job's connection until the transaction ends, without
  * waiting: throws 55P03 when somebody else has it.  Sets is_lost as above.
  */

@@ -23,6 +23,7 @@ typedef struct SaasJob
 	char	   *origin;			/* what the secrets are bound to */
 	const SaasConnector *connector; /* NULL: this library does not know the kind */
 	bool		is_test;		/* stores no samples */
+	bool		is_asked;		/* a session asked for it, due or not */
 	int			failures;		/* in a row, before this poll */
 	int64		interval_ms;
 	TimestampTz due_at;

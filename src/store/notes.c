@@ -26,6 +26,10 @@ static SaasStatement prune_outbox = {
 	"select saas_private.prune_outbox()"
 };
 
+static SaasStatement prune_history = {
+	"select saas_private.prune_poller_history()"
+};
+
 static SaasStatement purge_organizations = {
 	"select saas.purge_organizations()"
 };
@@ -109,6 +113,12 @@ bool
 SaasNotesPruneOutbox(void)
 {
 	return delete_batch(&prune_outbox);
+}
+
+bool
+SaasNotesPruneHistory(void)
+{
+	return delete_batch(&prune_history);
 }
 
 bool

@@ -24,6 +24,9 @@ extern bool SaasNotesPrune(void);
 /* The same of mails; those that failed and are too old to send lose their tokens. */
 extern bool SaasNotesPruneOutbox(void);
 
+/* The same of the history of polls. */
+extern bool SaasNotesPruneHistory(void);
+
 /* One step on with removing organizations whose time to be restored is over; whether there was one. */
 extern bool SaasNotesPurgeOrganizations(void);
 

@@ -62,3 +62,13 @@ SaasTextArray(const char *const *items, int count)
 		datums[i] = CStringGetTextDatum(items[i]);
 	return PointerGetDatum(construct_array(datums, count, TEXTOID, -1, false, TYPALIGN_INT));
 }
+
+Datum
+SaasIntegerArray(const int *items, int count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		datums[i] = Int32GetDatum(items[i]);
+	return PointerGetDatum(construct_array(datums, count, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}

@@ -36,5 +36,6 @@ extern Datum SaasStatementColumn(uint64 row, int column, bool *is_null);
 /* Arrays for unnest(). */
 extern Datum SaasUuidArray(const pg_uuid_t *items, int count);
 extern Datum SaasTextArray(const char *const *items, int count);
+extern Datum SaasIntegerArray(const int *items, int count);
 
 #endif							/* SAAS_STATEMENT_H */

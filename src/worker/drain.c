@@ -59,6 +59,12 @@ prune_outbox(void *arg)
 }
 
 static void
+prune_history(void *arg)
+{
+	*(bool *) arg = SaasNotesPruneHistory();
+}
+
+static void
 purge_organizations(void *arg)
 {
 	*(bool *) arg = SaasNotesPurgeOrganizations();
@@ -178,8 +184,10 @@ prune_sometimes(const SaasEngineHost *host)
 {
 	SaasProblem events = {0};
 	SaasProblem outbox = {0};
+	SaasProblem history = {0};
 	bool		events_deleted = false;
 	bool		mails_deleted = false;
+	bool		history_deleted = false;
 	SaasProblem organizations = {0};
 	bool		organizations_purged = false;
 
@@ -192,6 +200,9 @@ prune_sometimes(const SaasEngineHost *host)
 	if (!SaasGuardedRun(prune_outbox, &mails_deleted, &outbox))
 		ereport(LOG,
 				(errmsg("could not delete old mails: %s", outbox.message)));
+	if (!SaasGuardedRun(prune_history, &history_deleted, &history))
+		ereport(LOG,
+				(errmsg("could not delete old history of polls: %s", history.message)));
 	host->commit();
 	/* Its transaction acts for one organization. */
 	host->begin();
@@ -200,7 +211,8 @@ prune_sometimes(const SaasEngineHost *host)
 				(errmsg("could not remove deleted organizations: %s", organizations.message)));
 	host->commit();
 	/* After a batch there may be more: a flood of sign-ins notes more than one an hour. */
-	pruned_at = events_deleted || mails_deleted || organizations_purged ? 0 : GetCurrentTimestamp();
+	pruned_at = events_deleted || mails_deleted || history_deleted || organizations_purged ?
+		0 : GetCurrentTimestamp();
 }
 
 /* A full list goes on; anything less is all there was. */

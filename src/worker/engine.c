@@ -2,10 +2,10 @@
  * engine.c
  *	  The poller's four steps: claim, transfer, read, ingest.
  *
- * A job is in one of five places: waiting for a free transfer, in flight (known
- * to the transfer loop by its tag), storing (new tokens must be committed
- * before they are used), finished (to be ingested), or postponed (finished, but
- * somebody held a lock).
+ * A job is in one of five places: waiting for its turn (engine_queue.c), in
+ * flight (known to the transfer loop by its tag), storing (new tokens must be
+ * committed before they are used), finished (to be ingested), or postponed
+ * (finished, but somebody held a lock).
  */
 #include "postgres.h"
 
@@ -25,7 +25,9 @@
 #define LEASE_MARGIN_MS		10000
 #define FLUSH_BATCH			100
 #define FLUSH_DELAY_MS		20
+#define FLUSH_MS			50		/* of one transaction: transfers under way wait for it */
 #define RETRY_INGEST_MS		200
+#define LOOK_AGAIN_MS		100
 
 static int
 lease_ms(void)
@@ -48,6 +50,9 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
 	engine->next_due_at = DT_NOEND;
 	engine->watched_fd = -1;
+	engine->workers = 1;
+	engine->flush_batch = FLUSH_BATCH / 4;
+	SaasEngineQueueInit(engine);
 	SaasUuidv7(&engine->lease_id);
 	return engine;
 }
@@ -60,6 +65,13 @@ SaasEngineWatch(SaasEngine *engine, int fd)
 }
 
 void
+SaasEngineShare(SaasEngine *engine, int worker, int workers)
+{
+	engine->worker = worker;
+	engine->workers = workers;
+}
+
+void
 SaasEngineDestroy(SaasEngine *engine)
 {
 	MemoryContextDelete(engine->context);
@@ -69,6 +81,12 @@ int
 SaasEngineCount(const SaasEngine *engine)
 {
 	return engine->count;
+}
+
+int
+SaasEngineWaiting(const SaasEngine *engine)
+{
+	return engine->waiting_count;
 }
 
 TimestampTz
@@ -162,6 +180,7 @@ finish(SaasEngine *engine, SaasJob *job)
 	TimestampTz now = GetCurrentTimestamp();
 
 	job->duration_ms = (int) ((now - job->polled_at) / 1000);
+	SaasEngineQueueEnd(engine, job);
 	if (engine->finished == NULL)
 		engine->first_finished_at = now;
 	push(&engine->finished, job);
@@ -238,13 +257,16 @@ start(SaasEngine *engine, SaasJob *job)
 static void
 start_waiting(SaasEngine *engine)
 {
-	while (engine->waiting && loop_is_ready(engine) &&
-		   SaasTransferCount(engine->loop) + engine->storing_count < engine->options.max_in_flight)
-		start(engine, pop(&engine->waiting));
+	SaasJob    *job;
+
+	while (engine->waiting_count > 0 && loop_is_ready(engine) &&
+		   SaasTransferCount(engine->loop) + engine->storing_count < engine->options.max_in_flight &&
+		   (job = SaasEngineQueueTake(engine)) != NULL)
+		start(engine, job);
 }
 
 static void
-adopt(SaasEngine *engine, SaasJob *jobs)
+adopt(SaasEngine *engine, SaasJob *jobs, bool is_urgent)
 {
 	SaasJob    *job;
 
@@ -252,7 +274,7 @@ adopt(SaasEngine *engine, SaasJob *jobs)
 	{
 		job->all_next = engine->all;
 		engine->all = job;
-		push(&engine->waiting, job);
+		SaasEngineQueueAdd(engine, job, is_urgent);
 		engine->count++;
 	}
 }
@@ -260,17 +282,32 @@ adopt(SaasEngine *engine, SaasJob *jobs)
 int
 SaasEngineClaimDue(SaasEngine *engine, int limit)
 {
-	int			room = saas_poller_max_in_flight - engine->count;
 	int			before = engine->count;
+	SaasClaimTerms terms;
+	int			room;
 
+	SaasEngineQueueTerms(engine, &terms, &room);
 	limit = Min(limit, room);
-	if (limit <= 0 || !loop_is_ready(engine))
-		return 0;
-	engine->host.begin();
-	adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit));
-	engine->host.commit();
-	start_waiting(engine);
+	if (limit > 0 && loop_is_ready(engine))
+	{
+		engine->host.begin();
+		adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms), false);
+		engine->host.commit();
+		start_waiting(engine);
+	}
+	SaasEngineQueueFreeTerms(&terms);
 	return engine->count - before;
+}
+
+bool
+SaasEngineIsFull(SaasEngine *engine)
+{
+	SaasClaimTerms terms;
+	int			room;
+
+	SaasEngineQueueTerms(engine, &terms, &room);
+	SaasEngineQueueFreeTerms(&terms);
+	return room <= 0 || terms.full_count > 0;
 }
 
 SaasJob *
@@ -281,14 +318,17 @@ SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id, const pg_uuid_
 									  connection_ids, count);
 
 	for (SaasJob *job = jobs; job; job = job->next)
+	{
 		job->is_test = job->poll.is_test = is_test;
+		job->is_asked = true;
+	}
 	return jobs;
 }
 
 void
 SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs)
 {
-	adopt(engine, jobs);
+	adopt(engine, jobs, true);
 	start_waiting(engine);
 }
 
@@ -371,7 +411,7 @@ take_batch(SaasEngine *engine)
 {
 	SaasJob    *batch = NULL;
 
-	for (int i = 0; i < FLUSH_BATCH && engine->finished; i++)
+	for (int i = 0; i < engine->flush_batch && engine->finished; i++)
 	{
 		push(&batch, pop(&engine->finished));
 		engine->finished_count--;
@@ -394,6 +434,7 @@ ingest(void *arg)
 
 	for (SaasJob *job = argument->jobs; job; job = job->next)
 		SaasIngestJob(job, &argument->engine->lease_id);
+	SaasIngestHistory(argument->jobs);
 }
 
 static void
@@ -403,6 +444,7 @@ ingest_first(void *arg)
 
 	SaasIngestHoldStatus(argument->jobs, &argument->engine->lease_id);
 	SaasIngestJob(argument->jobs, &argument->engine->lease_id);
+	SaasIngestHistory(argument->jobs);
 }
 
 /*
@@ -439,7 +481,9 @@ release(SaasEngine *engine, SaasJob *job)
 	SaasEngineAnswer(job);
 	engine->next_due_at = Min(engine->next_due_at, job->next_at);
 	if (!job->is_test && !job->is_lost && !job->is_closed)
-		SaasSharedCountPoll(MyDatabaseId, job->poll.verdict == SAAS_VERDICT_OK, job->poll.problem.sqlstate);
+		SaasSharedCountPoll(MyDatabaseId, engine->worker, job->poll.verdict == SAAS_VERDICT_OK,
+							job->poll.problem.sqlstate);
+	SaasEngineQueueRemove(engine, job);
 	MemoryContextDelete(job->context);
 	engine->count--;
 }
@@ -470,18 +514,36 @@ ingest_each(SaasEngine *engine, SaasJob *jobs, TimestampTz now)
 	return done;
 }
 
+/* First polls make series and cost many times as much as later ones. */
+static void
+adapt_batch(SaasEngine *engine, int stored, int64 took_us)
+{
+	int64		fits = FLUSH_MS * INT64CONST(1000) * stored / Max(took_us, 1);
+
+	/* Not more than twice as many at once: the next ones may be first polls. */
+	if (took_us > FLUSH_MS * INT64CONST(1000))
+		engine->flush_batch = (int) Max(fits, 1);
+	else if (stored == engine->flush_batch)
+		engine->flush_batch = (int) Min(Min(fits, (int64) stored * 2), FLUSH_BATCH);
+}
+
+
 static void
 flush_batch(SaasEngine *engine)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			before = engine->finished_count;
+	int			stored;
 	SaasJob    *batch = take_batch(engine);
 	IngestArgument argument = {engine, batch};
 	SaasProblem problem = {0};
 
+	stored = before - engine->finished_count;
 	engine->host.begin();
 	if (!SaasGuardedRun(ingest, &argument, &problem))
 		batch = ingest_each(engine, batch, now);
 	engine->host.commit();
+	adapt_batch(engine, stored, GetCurrentTimestamp() - now);
 	release_all(engine, batch);
 	engine->first_finished_at = now;
 }
@@ -507,7 +569,7 @@ static bool
 flush_is_due(const SaasEngine *engine)
 {
 	return engine->finished &&
-		(engine->finished_count >= FLUSH_BATCH ||
+		(engine->finished_count >= engine->flush_batch ||
 		 engine->finished_count + engine->postponed_count == engine->count ||
 		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
 }
@@ -525,9 +587,9 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	bool		latch_set;
 
 	start_waiting(engine);
-	if (engine->postponed)
-		timeout_ms = shorter(timeout_ms, RETRY_INGEST_MS);
-	if (engine->finished || engine->waiting)
+	if (engine->postponed || engine->elsewhere)
+		timeout_ms = shorter(timeout_ms, LOOK_AGAIN_MS);
+	if (engine->finished || engine->waiting_count > 0)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
@@ -540,6 +602,7 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	if (flush_is_due(engine))
 		flush_batch(engine);
 	retry_postponed(engine);
+	SaasEngineLookElsewhere(engine);
 	start_waiting(engine);
 	return latch_set;
 }

@@ -34,11 +34,20 @@ extern SaasEngine *SaasEngineCreate(MemoryContext context, const SaasEngineHost 
  */
 extern void SaasEngineWatch(SaasEngine *engine, int fd);
 
+/* The engine claims the share of that worker among workers; without a call, everything. */
+extern void SaasEngineShare(SaasEngine *engine, int worker, int workers);
+
 /* Ends everything under way and frees it. */
 extern void SaasEngineDestroy(SaasEngine *engine);
 
 /* Polls under way or waiting to be stored. */
 extern int	SaasEngineCount(const SaasEngine *engine);
+
+/* Of them, those that have not begun yet. */
+extern int	SaasEngineWaiting(const SaasEngine *engine);
+
+/* Whether it could claim more if it had less under way, in all or of one organization. */
+extern bool SaasEngineIsFull(SaasEngine *engine);
 
 /*
  * When the first of the connections stored since the last call is due again;
@@ -46,7 +55,11 @@ extern int	SaasEngineCount(const SaasEngine *engine);
  */
 extern TimestampTz SaasEngineTakeNextDue(SaasEngine *engine);
 
-/* Claims due connections, at most limit and what saas.poller_max_in_flight leaves; returns how many. */
+/*
+ * Claims due connections, of each organization in turn, at most limit and what
+ * saas.poller_max_in_flight and saas.poller_max_per_org leave; returns how
+ * many.  0: nothing that is due may be claimed now.
+ */
 extern int	SaasEngineClaimDue(SaasEngine *engine, int limit);
 
 /*

@@ -1,15 +1,29 @@
 /*
  * engine_internal.h
- *	  What engine.c and engine_request.c share.
+ *	  What engine.c, engine_queue.c and engine_request.c share.
  */
 #ifndef SAAS_ENGINE_INTERNAL_H
 #define SAAS_ENGINE_INTERNAL_H
 
 #include "postgres.h"
 
+#include "lib/ilist.h"
 #include "net/transfer.h"
 #include "store/job.h"
+#include "utils/hsearch.h"
 #include "worker/engine.h"
+
+/* An organization with jobs in the engine. */
+typedef struct SaasEngineOrg
+{
+	pg_uuid_t	org_id;			/* hash key */
+	int			count;			/* its jobs */
+	int			started;		/* of them under way: requests, or tokens to store */
+	SaasJob    *first;			/* of them waiting, in order */
+	SaasJob    *last;
+	bool		has_turn;		/* is among the turns */
+	dlist_node	turn;
+} SaasEngineOrg;
 
 struct SaasEngine
 {
@@ -24,23 +38,52 @@ struct SaasEngine
 	int			finished_count;
 	int			postponed_count;
 	int			storing_count;	/* keep their place among the transfers */
+	int			flush_batch;	/* jobs that a flush stores in FLUSH_MS, as the last ones took */
 	TimestampTz first_finished_at;
 	TimestampTz next_due_at;	/* of what was stored since it was last taken */
 	SaasJob    *all;
-	SaasJob    *waiting;
+	HTAB	   *orgs;			/* of SaasEngineOrg */
+	dlist_head	turns;			/* organizations that may start one of their waiting jobs */
+	int			waiting_count;
 	SaasJob    *storing;
 	SaasJob    *finished;
 	SaasJob    *postponed;		/* to be stored when a lock is gone */
 	TimestampTz retry_at;		/* of the postponed */
 	int			watched_fd;		/* given to SaasEngineWatch; -1: none */
+	struct PendingRequest *elsewhere;	/* wait for polls of other processes */
+	TimestampTz look_elsewhere_at;
+	int			worker;			/* given to SaasEngineShare: number among workers */
+	int			workers;
 };
+
+/*
+ * engine_queue.c: jobs that wait for a transfer, by organization.
+ *
+ * A job is added, taken when it may start, ended when it is under way no
+ * more, and removed when the engine has done with it.
+ */
+extern void SaasEngineQueueInit(SaasEngine *engine);
+extern void SaasEngineQueueAdd(SaasEngine *engine, SaasJob *job, bool is_urgent);
+extern SaasJob *SaasEngineQueueTake(SaasEngine *engine);
+extern void SaasEngineQueueEnd(SaasEngine *engine, SaasJob *job);
+extern void SaasEngineQueueRemove(SaasEngine *engine, SaasJob *job);
+
+/*
+ * What the next claim has to take care of; *room is how many jobs there is room
+ * for.
+ */
+extern void SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room);
+extern void SaasEngineQueueFreeTerms(SaasClaimTerms *terms);
 
 /* Claims given connections; inside a transaction.  SaasEngineAdopt starts them. */
 extern SaasJob *SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id,
 									 const pg_uuid_t *connection_ids, int count, bool is_test);
 
-/* Takes jobs on; outside a transaction. */
+/* Takes on jobs that somebody waits for; outside a transaction. */
 extern void SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs);
+
+/* Looks again after requests whose connections another process polls. */
+extern void SaasEngineLookElsewhere(SaasEngine *engine);
 
 /* engine_stages.c: notes how the transfer went, and lets the connector read the answer. */
 extern void SaasEngineNoteTransfer(SaasJob *job, const SaasTransferResult *result);

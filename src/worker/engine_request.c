@@ -7,23 +7,31 @@
 #include "miscadmin.h"
 #include "state/settings.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "worker/engine.h"
 #include "worker/engine_internal.h"
 
-/* A session's request while some of its connections are open. */
-typedef struct PendingRequest
-{
-	dsm_segment *segment;
-	int			remaining;
-} PendingRequest;
+#define LOOK_ELSEWHERE_MS	100
 
-/* The outcomes of a request by connection id, while it is taken on. */
+/* The outcomes of a request by connection id. */
 typedef struct OutcomeIndex
 {
 	SaasPollRequest *request;
 	SaasPollOutcome **sorted;
 	bool	   *is_open;		/* by number: not answered, joined or polled yet */
 } OutcomeIndex;
+
+/* A session's request while some of its connections are open. */
+typedef struct PendingRequest
+{
+	dsm_segment *segment;
+	int			remaining;
+	TimestampTz asked_at;
+	MemoryContext context;		/* of the index; what is open after the request was
+								 * taken on is being polled by another process */
+	OutcomeIndex index;
+	struct PendingRequest *next;	/* among those that wait for another process */
+} PendingRequest;
 
 struct SaasWaiter
 {
@@ -53,6 +61,8 @@ settle(PendingRequest *pending)
 		return;
 	SetLatch(request_of(pending->segment)->latch);
 	dsm_detach(pending->segment);
+	if (pending->context)
+		MemoryContextDelete(pending->context);
 	pfree(pending);
 }
 
@@ -251,27 +261,126 @@ claim_rest(SaasEngine *engine, PendingRequest *pending, OutcomeIndex *index)
 	return jobs;
 }
 
+/*
+ * Answers what another process has polled since it was asked for; is_there
+ * tells which of the rest are connections still.
+ */
+static void
+answer_elsewhere(PendingRequest *pending, OutcomeIndex *index, bool *is_there)
+{
+	SaasPollRequest *request = index->request;
+	int			count;
+	int			found;
+	pg_uuid_t  *ids = open_ids(index, &count);
+	SaasStoredPoll *polls;
+
+	if (count == 0)
+		return;
+	polls = SaasClaimElsewhere(&request->org_id, ids, count, pending->asked_at, &found);
+	for (int i = 0; i < found; i++)
+	{
+		int			number = find_open(index, &polls[i].connection_id);
+		SaasPollOutcome *outcome;
+
+		if (number < 0)
+			continue;
+		is_there[number] = true;
+		/* A test wants to know more than what is stored. */
+		if (!polls[i].is_done || request->is_test)
+			continue;
+		outcome = &request->outcomes[number];
+		outcome->ok = polls[i].error == NULL;
+		outcome->samples = outcome->ok ? polls[i].samples : 0;
+		outcome->duration_ms = polls[i].duration_ms;
+		strlcpy(outcome->error, outcome->ok ? "" : polls[i].error, sizeof(outcome->error));
+		index->is_open[number] = false;
+		publish(outcome);
+		settle(pending);
+	}
+}
+
+/* Refuses what is open and no connection any more; returns how many another process polls. */
+static int
+refuse_gone(PendingRequest *pending, OutcomeIndex *index, const bool *is_there)
+{
+	int			open = 0;
+
+	for (int i = 0; i < index->request->count; i++)
+	{
+		if (!index->is_open[i])
+			continue;
+		if (is_there[i])
+			open++;
+		else
+		{
+			index->is_open[i] = false;
+			refuse(pending, i, "the connection was deleted or taken over meanwhile");
+		}
+	}
+	return open;
+}
+
+/*
+ * Answers, joins or polls what is open in the request; the rest waits in the
+ * engine's list for whoever polls it.
+ */
+static void
+serve(SaasEngine *engine, PendingRequest *pending)
+{
+	SaasJob    *jobs;
+	bool	   *is_there;
+	int			elsewhere;
+
+	engine->host.begin();
+	is_there = palloc0(sizeof(bool) * Max(pending->index.request->count, 1));
+	/* One more, so that the segment outlives this function. */
+	pending->remaining++;
+	answer_fresh(pending, &pending->index);
+	join_open_jobs(engine, pending, &pending->index);
+	answer_elsewhere(pending, &pending->index, is_there);
+	jobs = claim_rest(engine, pending, &pending->index);
+	elsewhere = refuse_gone(pending, &pending->index, is_there);
+	engine->host.commit();
+	if (elsewhere > 0)
+	{
+		pending->next = engine->elsewhere;
+		engine->elsewhere = pending;
+		engine->look_elsewhere_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_ELSEWHERE_MS);
+	}
+	settle(pending);
+	SaasEngineAdopt(engine, jobs);
+}
+
 void
 SaasEngineTakeRequest(SaasEngine *engine, dsm_segment *segment)
 {
 	PendingRequest *pending = MemoryContextAllocZero(TopMemoryContext, sizeof(PendingRequest));
-	OutcomeIndex index;
-	SaasJob    *jobs;
+	MemoryContext caller;
 
 	pending->segment = segment;
-	/* One more, so that the segment outlives this function. */
-	pending->remaining = request_of(segment)->count + 1;
-	engine->host.begin();
-	build_index(&index, request_of(segment));
-	answer_fresh(pending, &index);
-	join_open_jobs(engine, pending, &index);
-	jobs = claim_rest(engine, pending, &index);
-	for (int i = 0; i < index.request->count; i++)
+	pending->remaining = request_of(segment)->count;
+	pending->asked_at = GetCurrentTimestamp();
+	pending->context = AllocSetContextCreate(TopMemoryContext, "pg_saas request", ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(pending->context);
+	build_index(&pending->index, request_of(segment));
+	MemoryContextSwitchTo(caller);
+	serve(engine, pending);
+}
+
+void
+SaasEngineLookElsewhere(SaasEngine *engine)
+{
+	PendingRequest *pending = engine->elsewhere;
+
+	if (pending == NULL || GetCurrentTimestamp() < engine->look_elsewhere_at)
+		return;
+	engine->elsewhere = NULL;
+	while (pending)
 	{
-		if (index.is_open[i])
-			refuse(pending, i, "another session is polling this connection just now");
+		PendingRequest *next = pending->next;
+
+		pending->next = NULL;
+		serve(engine, pending);
+		pending = next;
 	}
-	engine->host.commit();
-	settle(pending);
-	SaasEngineAdopt(engine, jobs);
 }

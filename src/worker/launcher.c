@@ -1,6 +1,6 @@
 /*
  * launcher.c
- *	  Starts a poller in every database that has the extension.
+ *	  Starts the pollers of every database that has the extension.
  *
  * At its own start it cannot know which those are, so it starts one in every
  * database that allows connections; a poller that finds no extension gives the
@@ -100,7 +100,7 @@ list_databases(void)
 }
 
 static bool
-start_poller(Oid database)
+start_poller(Oid database, int number)
 {
 	BackgroundWorker worker = {0};
 
@@ -109,6 +109,7 @@ start_poller(Oid database)
 	/* The launcher starts it again, so a dropped database leaves nothing behind. */
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	memcpy(worker.bgw_extra, &number, sizeof(number));
 	worker.bgw_notify_pid = MyProcPid;
 	strlcpy(worker.bgw_library_name, "pg_saas", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "pg_saas_poller_main", sizeof(worker.bgw_function_name));
@@ -121,24 +122,23 @@ start_poller(Oid database)
 static long
 start_wanted(void)
 {
-	static bool said = false;
 	long		wait_ms = IDLE_MS;
 	int			position = 0;
 	Oid			database;
+	int			worker;
 
-	while (SaasSharedNextToStart(&position, &database, &wait_ms))
+	while (SaasSharedNextToStart(&position, &database, &worker, &wait_ms))
 	{
-		bool		started = start_poller(database);
+		bool		started = start_poller(database, worker);
+		int			delay_ms = started ? START_RETRY_MS : NO_SLOT_RETRY_MS;
 
 		/* Until the poller has attached, it counts as being started. */
-		SaasSharedDelayStart(database, started ? START_RETRY_MS : NO_SLOT_RETRY_MS);
-		wait_ms = Min(wait_ms, started ? START_RETRY_MS : NO_SLOT_RETRY_MS);
-		if (!started && !said)
+		if (SaasSharedDelayStart(database, worker, delay_ms, !started))
 			ereport(LOG,
 					(errmsg("no background worker slot for the pg_saas poller of database %u", database),
 					 errhint("Raise max_worker_processes; the launcher tries again every %d seconds.",
 							 NO_SLOT_RETRY_MS / 1000)));
-		said = !started;
+		wait_ms = Min(wait_ms, delay_ms);
 	}
 	return wait_ms;
 }

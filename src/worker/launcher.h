@@ -1,6 +1,6 @@
 /*
  * launcher.h
- *	  The one process that starts a poller in every database that has the
+ *	  The one process that starts the pollers of every database that has the
  *	  extension.  It runs outside recovery only and reads nothing but
  *	  pg_database.
  */

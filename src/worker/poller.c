@@ -1,6 +1,8 @@
 /*
  * poller.c
- *	  The background worker that polls one database's connections.
+ *	  The background worker that polls one database's connections, or one of
+ *	  several that share them.  The first one does what is one's to do: mail,
+ *	  the journal, the audit's seals, counting what is due.
  *
  * It connects as the bootstrap superuser, because a role that cannot log in
  * cannot connect a worker before 17, and does all its work as saas_poller
@@ -33,14 +35,20 @@
 
 #define CLAIM_BATCH			500
 #define LONGEST_SLEEP_MS	60000L
+#define COUNT_BACKLOG_MS	1000
+#define LONG_BACKLOG		1000
+#define CLAIMS_PER_LOOK		8
 
-/* Whether the launcher should start this database's poller again. */
+/* Whether the launcher should start this database's pollers again. */
 static bool keep_running = true;
+
+/* The number of this poller among those of the database. */
+static int	worker_number = 0;
 
 static void
 give_up_slot(int code, Datum database)
 {
-	SaasSharedDetachPoller(DatumGetObjectId(database), keep_running);
+	SaasSharedDetachPoller(DatumGetObjectId(database), worker_number, keep_running);
 }
 
 static void
@@ -71,6 +79,10 @@ refusal_of(SaasStoreReadiness readiness)
 		case SAAS_STORE_NO_EXTENSION:
 		case SAAS_STORE_NOT_INSTALLED:
 			return "pg_saas has no tables in this database";
+		case SAAS_STORE_OTHER_VERSION:
+			return "the server's library and the database's extension pg_saas are of different versions";
+		case SAAS_STORE_NOT_MIGRATED:
+			return "pg_saas waits for saas.migrate() in this database";
 		case SAAS_STORE_READY:
 			break;
 	}
@@ -101,10 +113,20 @@ take_requests(SaasEngine *engine, SaasStoreReadiness readiness)
 static SaasPollerState
 state_of(SaasStoreReadiness readiness, const SaasEngine *engine)
 {
-	if (readiness == SAAS_STORE_COPY)
-		return SAAS_POLLER_COPY;
-	if (readiness != SAAS_STORE_READY)
-		return SAAS_POLLER_NOT_INSTALLED;
+	switch (readiness)
+	{
+		case SAAS_STORE_NO_EXTENSION:
+		case SAAS_STORE_NOT_INSTALLED:
+			return SAAS_POLLER_NOT_INSTALLED;
+		case SAAS_STORE_COPY:
+			return SAAS_POLLER_COPY;
+		case SAAS_STORE_OTHER_VERSION:
+			return SAAS_POLLER_OTHER_VERSION;
+		case SAAS_STORE_NOT_MIGRATED:
+			return SAAS_POLLER_NOT_MIGRATED;
+		case SAAS_STORE_READY:
+			break;
+	}
 	if (SaasEngineCount(engine) > 0)
 		return SAAS_POLLER_POLLING;
 	return saas_poller_enabled ? SAAS_POLLER_IDLE : SAAS_POLLER_DISABLED;
@@ -143,24 +165,104 @@ static void
 leave(void)
 {
 	keep_running = false;
-	SaasSharedDetachPoller(MyDatabaseId, false);
+	SaasSharedDetachPoller(MyDatabaseId, worker_number, false);
 	if (read_readiness() != SAAS_STORE_NO_EXTENSION)
 		SaasSharedWant(MyDatabaseId);
 	proc_exit(0);
 }
 
-/* What the last look at the tables showed. */
+/* What the last looks at the tables showed. */
 typedef struct Outlook
 {
 	SaasStoreReadiness readiness;
+	SaasStoreReadiness complained;	/* what the log was told */
 	SaasBacklog backlog;
+	TimestampTz counted_at;
+	TimestampTz sweep_started_at;
 } Outlook;
 
 static void
-report(const SaasEngine *engine, const Outlook *outlook)
+report(const SaasEngine *engine, Outlook *outlook)
 {
-	SaasSharedReport(MyDatabaseId, state_of(outlook->readiness, engine), SaasEngineCount(engine),
-					 outlook->backlog.due, outlook->backlog.lag_ms);
+	SaasPollerReport report = {
+		.state = state_of(outlook->readiness, engine),
+		.waiting = SaasEngineWaiting(engine),
+		.due = outlook->backlog.due,
+		.lag_ms = outlook->backlog.lag_ms
+	};
+
+	report.in_flight = SaasEngineCount(engine) - report.waiting;
+	if (SaasEngineCount(engine) == 0 && report.due == 0)
+		outlook->sweep_started_at = 0;
+	else if (outlook->sweep_started_at == 0)
+		outlook->sweep_started_at = GetCurrentTimestamp();
+	report.sweep_started_at = outlook->sweep_started_at;
+	SaasSharedReport(MyDatabaseId, worker_number, &report);
+}
+
+/* The pollers but the first end when they are not needed; the launcher starts them again. */
+static void
+end_if_spare(SaasStoreReadiness readiness)
+{
+	if (worker_number >= saas_poller_workers || (worker_number > 0 && readiness != SAAS_STORE_READY))
+		proc_exit(0);
+}
+
+/* Says once what the operator has to do. */
+static void
+complain(Outlook *outlook)
+{
+	if (outlook->complained == outlook->readiness)
+		return;
+	outlook->complained = outlook->readiness;
+	if (outlook->readiness == SAAS_STORE_OTHER_VERSION)
+		ereport(LOG,
+				(errmsg("the poller waits: the server has loaded the library of pg_saas %s, and the database's extension is of another version",
+						PG_SAAS_VERSION),
+				 errhint("After an upgrade restart the server, then run alter extension pg_saas update and select saas.migrate().")));
+	else if (outlook->readiness == SAAS_STORE_NOT_MIGRATED)
+		ereport(LOG,
+				(errmsg("the poller waits: the tables of pg_saas are older than the extension"),
+				 errhint("Run select saas.migrate() as a superuser.")));
+}
+
+/* Counting is dear where much is due, and tells more than the next step needs. */
+static void
+count_backlog(Outlook *outlook, bool is_more_due)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (worker_number > 0)
+		return;
+	if (is_more_due && outlook->backlog.due >= LONG_BACKLOG &&
+		!TimestampDifferenceExceeds(outlook->counted_at, now, COUNT_BACKLOG_MS))
+		return;
+	SaasClaimBacklog(&outlook->backlog);
+	outlook->counted_at = now;
+}
+
+/*
+ * Claims what is due, one organization after the other: who has more than its
+ * share is passed over in the next claim.  Returns how long nothing will be
+ * due, -1 when nothing is known to become.
+ */
+static int64
+claim(SaasEngine *engine, Outlook *outlook)
+{
+	SaasClaimTerms terms = {.worker = worker_number,.workers = saas_poller_workers};
+	int64		next_ms;
+
+	SaasEngineShare(engine, worker_number, saas_poller_workers);
+	for (int i = 0; saas_poller_enabled && i < CLAIMS_PER_LOOK; i++)
+	{
+		if (SaasEngineClaimDue(engine, CLAIM_BATCH) == 0)
+			break;
+	}
+	begin();
+	next_ms = SaasClaimNextMs(&terms);
+	count_backlog(outlook, next_ms == 0);
+	commit();
+	return next_ms;
 }
 
 /*
@@ -170,33 +272,33 @@ report(const SaasEngine *engine, const Outlook *outlook)
 static long
 look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 {
-	SaasBacklog *backlog = &outlook->backlog;
 	int64		mail_ms = -1;
+	int64		next_ms = -1;
 	long		longest = LONGEST_SLEEP_MS;
 
-	*backlog = (SaasBacklog) {0, 0, -1};
 	outlook->readiness = read_readiness();
+	end_if_spare(outlook->readiness);
 	if (outlook->readiness == SAAS_STORE_NO_EXTENSION)
 		leave();
+	complain(outlook);
 	take_requests(engine, outlook->readiness);
 	if (outlook->readiness == SAAS_STORE_READY)
 	{
-		if (saas_poller_enabled)
-			(void) SaasEngineClaimDue(engine, CLAIM_BATCH);
-		begin();
-		SaasClaimBacklog(backlog);
-		commit();
-		mail_ms = SaasMailerClaim(mailer);
+		next_ms = claim(engine, outlook);
+		if (worker_number == 0)
+			mail_ms = SaasMailerClaim(mailer);
 	}
+	else
+		outlook->backlog = (SaasBacklog) {0};
 	report(engine, outlook);
 	if (mail_ms >= 0)
 		longest = (long) Min(mail_ms, (int64) longest);
-	if (backlog->next_ms < 0 || !saas_poller_enabled)
+	if (next_ms < 0 || !saas_poller_enabled)
 		return longest;
 	/* What is due but could not be claimed: no room, or a lock. */
-	if (backlog->next_ms == 0)
+	if (next_ms == 0)
 		return Min(longest, SaasEngineCount(engine) > 0 ? 50 : 1000);
-	return (long) Min(backlog->next_ms, (int64) longest);
+	return (long) Min(next_ms, (int64) longest);
 }
 
 /*
@@ -206,7 +308,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 static bool
 must_look(TimestampTz look_at)
 {
-	bool		was_asked = SaasSharedTakeWake(MyDatabaseId);
+	bool		was_asked = SaasSharedTakeWake(MyDatabaseId, worker_number);
 
 	if (ConfigReloadPending)
 	{
@@ -226,6 +328,8 @@ drain_sometimes(const SaasEngineHost *host, SaasStoreReadiness readiness, Timest
 	if (now < *drain_at)
 		return;
 	*drain_at = TimestampTzPlusMilliseconds(now, SAAS_DRAIN_INTERVAL_MS);
+	if (worker_number > 0)
+		return;
 	if ((readiness == SAAS_STORE_READY || readiness == SAAS_STORE_COPY) && SaasDrainIsDue())
 		SaasDrain(host);
 	if (readiness == SAAS_STORE_READY)
@@ -257,7 +361,7 @@ run(void)
 	SaasMailer *mailer = SaasMailerCreate(TopMemoryContext, &host);
 	MemoryContext loop_context = AllocSetContextCreate(TopMemoryContext, "pg_saas poller",
 													   ALLOCSET_DEFAULT_SIZES);
-	Outlook		outlook = {SAAS_STORE_NOT_INSTALLED, {0, 0, -1}};
+	Outlook		outlook = {SAAS_STORE_NOT_INSTALLED, SAAS_STORE_READY};
 	TimestampTz look_at = 0;
 	TimestampTz drain_at = 0;
 
@@ -281,7 +385,7 @@ run(void)
 		drain_sometimes(&host, outlook.readiness, &drain_at);
 		busy = SaasEngineCount(engine);
 		(void) SaasEngineStep(engine, sleep_ms(mailer, Min(look_at, drain_at)));
-		if (SaasMailerStep(mailer) && outlook.readiness == SAAS_STORE_READY)
+		if (SaasMailerStep(mailer) && worker_number == 0 && outlook.readiness == SAAS_STORE_READY)
 			look_at = Min(look_at, next_mail_at(mailer));
 		next_due_at = SaasEngineTakeNextDue(engine);
 		look_at = Min(look_at, next_due_at);
@@ -298,7 +402,8 @@ pg_saas_poller_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	if (!SaasSharedAttachPoller(database))
+	memcpy(&worker_number, MyBgworkerEntry->bgw_extra, sizeof(worker_number));
+	if (!SaasSharedAttachPoller(database, worker_number))
 		proc_exit(0);
 	before_shmem_exit(give_up_slot, ObjectIdGetDatum(database));
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);

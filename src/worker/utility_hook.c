@@ -89,16 +89,36 @@ unbar(int code, Datum database)
 	SaasSharedUnbar(DatumGetObjectId(database), false);
 }
 
-static void
-stop_poller(Oid database, pid_t pid)
+/* Tells every poller of the database to end; false when there is none. */
+static bool
+end_pollers(Oid database, bool is_first)
 {
 	SaasDatabaseSlot slot;
+	bool		has_any = false;
+
+	if (!SaasSharedGet(database, &slot))
+		return false;
+	for (int i = 0; i < SAAS_POLLER_WORKERS_MAX; i++)
+	{
+		if (slot.workers[i].pid == 0)
+			continue;
+		has_any = true;
+		if (is_first)
+			(void) kill(slot.workers[i].pid, SIGTERM);
+	}
+	return has_any;
+}
+
+static void
+stop_pollers(Oid database)
+{
 	TimestampTz give_up_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), STOP_TIMEOUT_MS);
 
-	if (pid != 0)
-		(void) kill(pid, SIGTERM);
-	while (SaasSharedGet(database, &slot) && slot.pid != 0 && GetCurrentTimestamp() < give_up_at)
+	/* Barred, none starts meanwhile. */
+	for (bool is_first = true; end_pollers(database, is_first); is_first = false)
 	{
+		if (GetCurrentTimestamp() >= give_up_at)
+			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
 						 SaasWaitEventIdle());
 		ResetLatch(MyLatch);
@@ -140,6 +160,13 @@ creates_extension(Node *statement)
 }
 
 static bool
+updates_extension(Node *statement)
+{
+	return IsA(statement, AlterExtensionStmt) &&
+		strcmp(castNode(AlterExtensionStmt, statement)->extname, EXTENSION_NAME) == 0;
+}
+
+static bool
 drops_extension(Node *statement)
 {
 	ListCell   *cell;
@@ -173,7 +200,8 @@ process_utility(PlannedStmt *planned, const char *text, bool read_only_tree,
 				DestReceiver *destination, QueryCompletion *completion)
 {
 	Node	   *statement = planned->utilityStmt;
-	bool		wakes = creates_extension(statement) || drops_extension(statement);
+	bool		wakes = creates_extension(statement) || updates_extension(statement) ||
+		drops_extension(statement);
 	bool		drops_database = IsA(statement, DropdbStmt);
 	bool		outer_names_tables = names_tables;
 	Oid			database;
@@ -184,12 +212,11 @@ process_utility(PlannedStmt *planned, const char *text, bool read_only_tree,
 	database = database_needed_alone(statement);
 	if (OidIsValid(database) && may_stop_poller(database))
 	{
-		pid_t		pid = SaasSharedBar(database);
-
+		SaasSharedBar(database);
 		/* Also when this session is terminated: a bar left behind would stay. */
 		PG_ENSURE_ERROR_CLEANUP(unbar, ObjectIdGetDatum(database));
 		{
-			stop_poller(database, pid);
+			stop_pollers(database);
 			run_next(planned, text, read_only_tree, context, params, environment, destination, completion);
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(unbar, ObjectIdGetDatum(database));

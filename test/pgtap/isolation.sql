@@ -49,6 +49,8 @@ begin
     values (person.org_id, 'invitation', name, name, name);
     connection_id := tenants.connect(person.org_id, name || ' exporter', environment => 'production',
                                      secrets => jsonb_build_object('bearer_token', name || ' token'));
+    insert into saas.poller_history (org_id, connection_id, hour_at, polls)
+    values (person.org_id, connection_id, date_trunc('hour', now(), 'UTC'), 1);
     layout_id := tenants.lay_out(person.org_id, connection_id, jsonb_build_array(
         jsonb_build_object('metric', 'sample_metric', 'labels', jsonb_build_object('owner', name)),
         jsonb_build_object('metric', name || '_metric')));

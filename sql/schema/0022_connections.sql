@@ -150,6 +150,10 @@ select c.org_id, c.id, c.kind, c.name, c.external_account_id, c.config, c.enviro
                  or s.last_success_at < now() - greatest(c.poll_interval * 3, interval '5 minutes') then 'degraded'
             else 'ok' end as health,
        case when not c.is_active then 'polling is turned off'
+            when s.consecutive_failures >= 5 and s.next_poll_at > now() and s.next_poll_at < 'infinity'
+                then format('%s (paused after %s failures in a row; tried again at %s)', s.last_error,
+                            s.consecutive_failures,
+                            to_char(s.next_poll_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
             when s.last_error is not null then s.last_error
             when s.last_success_at < now() - greatest(c.poll_interval * 3, interval '5 minutes')
                 then 'no poll for a while' end as health_reason,
