@@ -11,7 +11,8 @@
 #define SAAS_CONNECTORS(connector) \
 	connector(SaasSalesforceConnector) \
 	connector(SaasPrometheusConnector) \
-	connector(SaasHttpJsonConnector)
+	connector(SaasHttpJsonConnector) \
+	connector(SaasPostgresqlConnector)
 
 #define SAAS_DECLARE_CONNECTOR(name)	extern const SaasConnector name;
 

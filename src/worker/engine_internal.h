@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "net/postgres_loop.h"
 #include "net/transfer.h"
 #include "store/job.h"
 #include "worker/engine.h"
@@ -19,6 +20,7 @@ struct SaasEngine
 	SaasEngineHost host;
 	SaasTransferOptions options;	/* those that loop was made with */
 	SaasTransferLoop *loop;
+	SaasPostgresLoop *databases;	/* lives and dies with it, and is its companion */
 	pg_uuid_t	lease_id;
 	int			count;			/* jobs in all */
 	int			finished_count;
