@@ -4,8 +4,8 @@
  *
  * libpq's message of a refused session is the server's with "LOCATION" and
  * our host before it: the SQLSTATE and the text are taken out, as the answer
- * that they are.  Of other failures the last line is told, without a password
- * that a server may have sent back.
+ * that they are.  Of other failures the line that says why is told, without a
+ * password that a server may have sent back.
  */
 #include "net/postgres_internal.h"
 
@@ -64,25 +64,16 @@ refuse(PostgresSession *session, const char *state)
 	SaasPostgresFinish(session);
 }
 
-/* The part of libpq's own message that says why: of its last line, what follows our address. */
+/* The line of libpq's own message that says why, of the last address that it tried. */
 static void
 write_reason(const PostgresSession *session, char *reason, size_t size)
 {
-	const char *message = PQerrorMessage(session->conn);
-	size_t		length = strlen(message);
-	const char *start;
-	char	   *found;
+	static const char mark[] = "failed: ";
+	const char *start = PQerrorMessage(session->conn);
 
-	while (length > 0 && message[length - 1] == '\n')
-		length--;
-	start = message + length;
-	while (start > message && start[-1] != '\n')
-		start--;
-	length -= (size_t) (start - message);
-	strlcpy(reason, start, Min(size, length + 1));
-	found = strstr(reason, "failed: ");
-	if (found != NULL && strncmp(reason, "connection to server", 20) == 0)
-		memmove(reason, found + 8, strlen(found + 8) + 1);
+	for (const char *at = strstr(start, mark); at != NULL; at = strstr(start, mark))
+		start = at + sizeof(mark) - 1;
+	strlcpy(reason, start, Min(size, strcspn(start, "\n") + 1));
 	if (strlen(session->request->password) >= MIN_SECRET &&
 		strstr(reason, session->request->password) != NULL)
 		strlcpy(reason, "the reason quotes a secret and is withheld", size);

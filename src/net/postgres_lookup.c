@@ -3,15 +3,17 @@
  *	  Names to addresses, in threads.
  *
  * A resolver may take half a minute to give up and cannot be interrupted, so
- * a thread that nobody waits for any more goes on and counts until it ends.
- * Threads touch nothing of PostgreSQL: they have malloc, getaddrinfo and the
- * board, and no signal is delivered to them.
+ * a thread that nobody waits for any more goes on and counts until it ends;
+ * whoever asks for the same name meanwhile joins it, so that a name that hangs
+ * holds one thread, however often it is polled.  Threads touch nothing of
+ * PostgreSQL: they have malloc, getaddrinfo and the board, and no signal is
+ * delivered to them.
  */
 #include "net/postgres_internal.h"
 
 #include <unistd.h>
 
-#define MAX_THREADS		64
+#define MAX_THREADS		128
 #define STACK_BYTES		(512 * 1024)
 
 struct PostgresBoard
@@ -20,14 +22,18 @@ struct PostgresBoard
 	int			report_fd;		/* -1 once the loop is gone */
 	int			threads;
 	int			references;		/* the loop's and the threads' */
+	PostgresLookup *running;
 };
 
 struct PostgresLookup
 {
 	PostgresBoard *board;
 	char	   *host;
-	bool		is_done;		/* from here on under the board's mutex */
-	bool		is_abandoned;
+
+	/* under the board's mutex */
+	PostgresLookup *next;		/* in board->running */
+	int			references;		/* those who wait, and the thread */
+	bool		is_done;
 	PostgresAddresses addresses;
 };
 
@@ -65,11 +71,25 @@ SaasPostgresBoardClose(PostgresBoard *board)
 	let_go(board);
 }
 
+/* With the mutex held. */
 static void
-free_lookup(PostgresLookup *lookup)
+release(PostgresLookup *lookup)
 {
+	if (--lookup->references > 0)
+		return;
 	free(lookup->host);
 	free(lookup);
+}
+
+static void
+leave_running(PostgresLookup *lookup)
+{
+	PostgresLookup **link = &lookup->board->running;
+
+	while (*link != lookup)
+		link = &(*link)->next;
+	*link = lookup->next;
+	lookup->board->threads--;
 }
 
 static void
@@ -100,9 +120,8 @@ run(void *argument)
 	pthread_mutex_lock(&board->mutex);
 	lookup->addresses = addresses;
 	lookup->is_done = true;
-	board->threads--;
-	if (lookup->is_abandoned)
-		free_lookup(lookup);
+	leave_running(lookup);
+	release(lookup);
 	/* The room that an abandoned one leaves is news too. */
 	if (board->report_fd >= 0 && write(board->report_fd, &one, sizeof(one)) < 0)
 		one = 0;				/* a full counter is readable already */
@@ -137,6 +156,7 @@ make_lookup(PostgresBoard *board, const char *host)
 	if (lookup == NULL)
 		return NULL;
 	lookup->board = board;
+	lookup->references = 2;
 	lookup->host = strdup(host);
 	if (lookup->host != NULL)
 		return lookup;
@@ -144,34 +164,56 @@ make_lookup(PostgresBoard *board, const char *host)
 	return NULL;
 }
 
+/* One that is under way for the host, with a reference more; with the mutex held. */
+static PostgresLookup *
+join(PostgresBoard *board, const char *host)
+{
+	for (PostgresLookup *lookup = board->running; lookup != NULL; lookup = lookup->next)
+	{
+		if (strcmp(lookup->host, host) != 0)
+			continue;
+		lookup->references++;
+		return lookup;
+	}
+	return NULL;
+}
+
+/* With the mutex held, so that the thread waits until all is in place. */
+static PostgresLookup *
+start(PostgresBoard *board, const char *host)
+{
+	PostgresLookup *lookup = make_lookup(board, host);
+
+	if (lookup == NULL)
+		return NULL;
+	if (!start_thread(lookup))
+	{
+		free(lookup->host);
+		free(lookup);
+		return NULL;
+	}
+	lookup->next = board->running;
+	board->running = lookup;
+	board->threads++;
+	board->references++;
+	return lookup;
+}
+
 PostgresLookup *
 SaasPostgresLookupStart(PostgresBoard *board, const char *host, int *error)
 {
 	PostgresLookup *lookup;
-	bool		has_room;
 
 	*error = 0;
 	pthread_mutex_lock(&board->mutex);
-	has_room = board->threads < MAX_THREADS;
-	if (has_room)
+	lookup = join(board, host);
+	if (lookup == NULL && board->threads < MAX_THREADS)
 	{
-		board->threads++;
-		board->references++;
+		lookup = start(board, host);
+		*error = lookup == NULL ? EAI_MEMORY : 0;
 	}
 	pthread_mutex_unlock(&board->mutex);
-	if (!has_room)
-		return NULL;
-
-	lookup = make_lookup(board, host);
-	if (lookup != NULL && start_thread(lookup))
-		return lookup;
-	if (lookup != NULL)
-		free_lookup(lookup);
-	*error = EAI_MEMORY;
-	pthread_mutex_lock(&board->mutex);
-	board->threads--;
-	let_go(board);
-	return NULL;
+	return lookup;
 }
 
 bool
@@ -194,10 +236,7 @@ SaasPostgresLookupRelease(PostgresLookup *lookup)
 	PostgresBoard *board = lookup->board;
 
 	pthread_mutex_lock(&board->mutex);
-	if (lookup->is_done)
-		free_lookup(lookup);
-	else
-		lookup->is_abandoned = true;
+	release(lookup);
 	pthread_mutex_unlock(&board->mutex);
 }
 
