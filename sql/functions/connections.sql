@@ -142,7 +142,7 @@ end
 $$;
 alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) owner to saas_owner;
 comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval) is
-'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus or http_json; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. Errors: PT401, PT403, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
+'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus, http_json or postgresql; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. Errors: PT401, PT403, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
 
 create function saas.reveal_secret(connection_id uuid, name text) returns text
 language c volatile parallel unsafe

@@ -28,7 +28,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 		dlsym(RTLD_NEXT, "getaddrinfo");
 
 	if (name && strstr(name, ".hangs.example"))
-		sleep(600);
+		for (;;)
+			pause();
 	if (name && strcmp(name, "none.example") == 0)
 		return EAI_NONAME;
 	return real(name && strcmp(name, "inside.example") == 0 ? "169.254.169.254" : name, service, hints, found);
@@ -44,7 +45,8 @@ my $target = SaasCluster->create('target', preload => '', settings => {
 		'ssl'                 => 'on',
 		'ssl_cert_file'       => "$certificates/good.pem",
 		'ssl_key_file'        => "$certificates/good.key",
-		'password_encryption' => 'scram-sha-256' });
+		'password_encryption' => 'scram-sha-256',
+		'max_prepared_transactions' => '1' });
 unlink $target->data_dir . '/pg_hba.conf';
 $target->append_conf('pg_hba.conf', <<'HBA');
 local   all all trust
@@ -71,8 +73,11 @@ $target->safe_psql('shop', q{
 	grant usage on sequence public.counter to watcher;
 	create table public.written (n integer);
 	grant all on public.written to watcher;
+	create table public.locked (n integer);
+	grant select on public.locked to watcher;
 	create function public.write() returns integer language sql security definer as
 		'insert into public.written values (1) returning n'});
+$target->safe_psql('shop', q{begin; lock table public.locked; prepare transaction 'held'});
 
 #
 # The poller, whose environment would lead libpq astray
@@ -189,7 +194,7 @@ my $partial = connect_to($partly, 'partial', $password, queries => [
 		{ name => 'written', query => 'select public.write() as n' },
 		{ name => 'counter', query => q{select nextval('public.counter') as n} },
 		{ name => 'defiant', query => q{select set_config('transaction_read_only', 'off', false), public.write() as n} },
-		{ name => 'slow',    query => 'select 1 as n from pg_sleep(60)' },
+		{ name => 'slow',    query => 'table public.locked' },
 		{ name => 'many',    query => 'select n from generate_series(1, 1000000) as n' },
 		{ name => 'words',   query => q{select 'a' as b} },
 		{ name => 'wrong',   query => 'select 1 as n) as q; drop table public.orders; select (1' },
