@@ -24,13 +24,14 @@ EXTRA_CLEAN = $(SCRIPT) sql/functions/migrations.sql build
 
 XML_CPPFLAGS := $(shell pkg-config --cflags libxml-2.0 2>/dev/null || xml2-config --cflags)
 XML_LIBS := $(shell pkg-config --libs libxml-2.0 2>/dev/null || xml2-config --libs)
+LIBPQ_CPPFLAGS := $(shell pkg-config --cflags libpq 2>/dev/null || $(or $(PG_CONFIG),pg_config) --includedir | sed 's/^/-I/')
 
 PG_CPPFLAGS = -Isrc -DPG_SAAS_VERSION='"$(EXTENSION_VERSION)"' -DPG_SAAS_SCHEMA_VERSION=$(words $(SCHEMA_FILES)) $(XML_CPPFLAGS)
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
 ifdef PG_SAAS_WERROR
 PG_CFLAGS += -Werror
 endif
-SHLIB_LINK = -lcurl -ljansson -lssl -lcrypto $(XML_LIBS)
+SHLIB_LINK = -lpq -lcurl -ljansson -lssl -lcrypto $(XML_LIBS)
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -50,6 +51,9 @@ $(OBJS): $(wildcard src/*.h src/*/*.h) pg_saas.control
 
 # Holds the number of the newest migration.
 src/store/claim.o: $(SCHEMA_FILES)
+
+# The directory also holds a c.h and others of some server: only where libpq is, and last.
+src/net/postgres_%.o src/net/postgres_%.bc: CPPFLAGS += $(LIBPQ_CPPFLAGS)
 
 .PHONY: demo test test-peers lint bench
 demo:

@@ -349,7 +349,7 @@ end
 $$;
 alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval, uuid, jsonb, boolean) owner to saas_owner;
 comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval, uuid, jsonb, boolean) is
-'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus, http_json or aws; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. A personal one belongs to me: nobody else gives it secrets or another config, and its secrets are destroyed when I leave. Errors: PT401, PT403 (a personal one with an API key), PT404 for the group, 22023 with fields, 23505 "already connected", PT402 when the plan allows no more connections. For saas_user with manage_connections.';
+'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus, http_json, aws or postgresql; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. A personal one belongs to me: nobody else gives it secrets or another config, and its secrets are destroyed when I leave. Errors: PT401, PT403 (a personal one with an API key), PT404 for the group, 22023 with fields, 23505 "already connected", PT402 when the plan allows no more connections. For saas_user with manage_connections.';
 
 create function saas.reveal_secret(connection_id uuid, name text) returns text
 language c volatile parallel unsafe

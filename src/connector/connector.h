@@ -9,7 +9,9 @@
  *
  * The life of a poll: start() fills poll->request and answers
  * SAAS_STEP_REQUEST; each response goes to read(), which answers with a
- * further request or SAAS_STEP_DONE.  SAAS_STEP_STORE asks the poller to
+ * further request or SAAS_STEP_DONE.  A kind that asks a database instead
+ * fills poll->database and answers SAAS_STEP_ASK; what comes goes to
+ * read_rows().  SAAS_STEP_STORE asks the poller to
  * commit poll->new_secrets (a rotated refresh token is single-use) before it
  * performs poll->request.
  */
@@ -21,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/database.h"
 #include "base/http.h"
 #include "base/problem.h"
 #include "base/sample.h"
@@ -47,6 +50,7 @@ typedef enum SaasVerdict
 typedef enum SaasStep
 {
 	SAAS_STEP_REQUEST,			/* perform poll->request, then read() */
+	SAAS_STEP_ASK,				/* perform poll->database, then read_rows() */
 	SAAS_STEP_STORE,			/* commit poll->new_secrets, then as REQUEST */
 	SAAS_STEP_DONE				/* verdict and samples are final */
 } SaasStep;
@@ -66,6 +70,7 @@ typedef struct SaasPoll
 
 	/* filled by the connector */
 	SaasRequest request;
+	SaasDatabaseRequest database;
 	SaasVerdict verdict;
 	SaasProblem problem;		/* set unless the verdict is OK; message is what the tenant sees */
 	int			retry_after_s;	/* 0: none was asked for */
@@ -113,6 +118,7 @@ typedef struct SaasConnector
 	bool		(*validate) (SaasValidation *validation);
 	SaasStep	(*start) (SaasPoll *poll);
 	SaasStep	(*read) (SaasPoll *poll, const SaasResponse *response);
+	SaasStep	(*read_rows) (SaasPoll *poll, const SaasDatabaseAnswer *answer);	/* NULL: never asks */
 } SaasConnector;
 
 /* registry.c: the connector of a kind, or NULL. */

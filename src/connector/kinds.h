@@ -12,7 +12,8 @@
 	connector(SaasSalesforceConnector) \
 	connector(SaasPrometheusConnector) \
 	connector(SaasHttpJsonConnector) \
-	connector(SaasAwsConnector)
+	connector(SaasAwsConnector) \
+	connector(SaasPostgresqlConnector)
 
 #define SAAS_DECLARE_CONNECTOR(name)	extern const SaasConnector name;
 

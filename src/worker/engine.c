@@ -155,7 +155,7 @@ loop_is_ready(SaasEngine *engine)
 
 	if (engine->loop && !options_changed(&engine->options))
 		return true;
-	if (engine->loop && SaasTransferCount(engine->loop) > 0)
+	if (engine->loop && SaasTransferCount(engine->loop) + SaasPostgresCount(engine->databases) > 0)
 		return false;
 	if (engine->loop_context)
 		MemoryContextDelete(engine->loop_context);
@@ -169,6 +169,8 @@ loop_is_ready(SaasEngine *engine)
 	if (engine->options.ca_file)
 		engine->options.ca_file = MemoryContextStrdup(engine->loop_context, engine->options.ca_file);
 	engine->loop = SaasTransferLoopCreate(engine->loop_context, &engine->options);
+	engine->databases = SaasPostgresLoopCreate(engine->loop_context, &engine->options);
+	SaasTransferWatch(engine->loop, SaasPostgresDescriptor(engine->databases));
 	if (engine->watched_fd >= 0)
 		SaasTransferWatch(engine->loop, engine->watched_fd);
 	return true;
@@ -204,9 +206,10 @@ request_timeout_of(const SaasJob *job)
 }
 
 static void
-perform(SaasEngine *engine, SaasJob *job)
+perform(SaasEngine *engine, SaasJob *job, SaasStep step)
 {
 	int			timeout_ms = request_timeout_of(job);
+	bool		is_started;
 
 	if (++job->requests > SAAS_POLL_MAX_REQUESTS || timeout_ms <= 0)
 	{
@@ -215,8 +218,13 @@ perform(SaasEngine *engine, SaasJob *job)
 		return;
 	}
 	job->poll.request.is_fresh = job->is_test;
-	if (!SaasTransferStart(engine->loop, job->poll.arena, &job->poll.request, timeout_ms, job,
-						   &job->poll.problem))
+	if (step == SAAS_STEP_ASK)
+		is_started = SaasPostgresStart(engine->databases, job->poll.arena, &job->poll.database,
+									   timeout_ms, job, &job->poll.problem);
+	else
+		is_started = SaasTransferStart(engine->loop, job->poll.arena, &job->poll.request,
+									   timeout_ms, job, &job->poll.problem);
+	if (!is_started)
 		fail(engine, job, SAAS_VERDICT_ERROR);
 }
 
@@ -226,7 +234,8 @@ follow(SaasEngine *engine, SaasJob *job, SaasStep step)
 	switch (step)
 	{
 		case SAAS_STEP_REQUEST:
-			perform(engine, job);
+		case SAAS_STEP_ASK:
+			perform(engine, job, step);
 			break;
 		case SAAS_STEP_STORE:
 			push(&engine->storing, job);
@@ -260,7 +269,8 @@ start_waiting(SaasEngine *engine)
 	SaasJob    *job;
 
 	while (engine->waiting_count > 0 && loop_is_ready(engine) &&
-		   SaasTransferCount(engine->loop) + engine->storing_count < engine->options.max_in_flight &&
+		   SaasTransferCount(engine->loop) + SaasPostgresCount(engine->databases) +
+		   engine->storing_count < engine->options.max_in_flight &&
 		   (job = SaasEngineQueueTake(engine)) != NULL)
 		start(engine, job);
 }
@@ -348,6 +358,31 @@ take_result(SaasEngine *engine, const SaasTransferResult *result)
 	follow(engine, job, SaasEngineRead(job, &result->response));
 }
 
+static void
+take_answer(SaasEngine *engine, const SaasPostgresResult *result)
+{
+	SaasJob    *job = result->tag;
+
+	if (!result->ok)
+	{
+		job->poll.problem = result->problem;
+		fail(engine, job, result->transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR);
+		return;
+	}
+	follow(engine, job, job->connector->read_rows(&job->poll, &result->answer));
+}
+
+/* Serves the sessions with databases. */
+static void
+step_databases(SaasEngine *engine)
+{
+	SaasPostgresResult result;
+
+	SaasPostgresStep(engine->databases);
+	while (SaasPostgresTake(engine->databases, &result))
+		take_answer(engine, &result);
+}
+
 typedef struct IngestArgument
 {
 	SaasEngine *engine;
@@ -402,7 +437,7 @@ store_pending_tokens(SaasEngine *engine)
 		if (job->is_lost || job->is_closed)
 			finish(engine, job);
 		else
-			perform(engine, job);
+			perform(engine, job, SAAS_STEP_REQUEST);
 	}
 }
 
@@ -584,6 +619,7 @@ bool
 SaasEngineStep(SaasEngine *engine, long timeout_ms)
 {
 	SaasTransferResult result;
+	long		until_database;
 	bool		latch_set;
 
 	start_waiting(engine);
@@ -594,10 +630,14 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
 	(void) loop_is_ready(engine);
+	until_database = SaasPostgresTimeout(engine->databases);
+	if (until_database >= 0)
+		timeout_ms = shorter(timeout_ms, until_database);
 	latch_set = SaasTransferWait(engine->loop, timeout_ms, SaasWaitEventNetwork());
 	CHECK_FOR_INTERRUPTS();
 	while (SaasTransferTake(engine->loop, &result))
 		take_result(engine, &result);
+	step_databases(engine);
 	store_pending_tokens(engine);
 	if (flush_is_due(engine))
 		flush_batch(engine);

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "lib/ilist.h"
+#include "net/postgres_loop.h"
 #include "net/transfer.h"
 #include "store/job.h"
 #include "utils/hsearch.h"
@@ -33,6 +34,7 @@ struct SaasEngine
 	SaasEngineHost host;
 	SaasTransferOptions options;	/* those that loop was made with */
 	SaasTransferLoop *loop;
+	SaasPostgresLoop *databases;	/* lives and dies with it, and is its companion */
 	pg_uuid_t	lease_id;
 	int			count;			/* jobs in all */
 	int			finished_count;

@@ -45,9 +45,9 @@ language sql as $$ select count(*) from saas.connection $$;
 
 create table conn.bad (what text, call text, answer text);
 insert into conn.bad values
-('an unknown kind', conn.create_call('oracle', :'url'), '22023 kind: must be one of salesforce, prometheus, http_json, aws'),
-('no kind', conn.create_call(null, :'url'), '22023 kind: must be one of salesforce, prometheus, http_json, aws'),
-('a kind in capitals', conn.create_call('Prometheus', :'url'), '22023 kind: must be one of salesforce, prometheus, http_json, aws'),
+('an unknown kind', conn.create_call('oracle', :'url'), '22023 kind: must be one of salesforce, prometheus, http_json, aws, postgresql'),
+('no kind', conn.create_call(null, :'url'), '22023 kind: must be one of salesforce, prometheus, http_json, aws, postgresql'),
+('a kind in capitals', conn.create_call('Prometheus', :'url'), '22023 kind: must be one of salesforce, prometheus, http_json, aws, postgresql'),
 ('no name', conn.create_call('prometheus', :'url', name => null), '22023 name: is required'),
 ('a blank name', conn.create_call('prometheus', :'url', name => E'  '), '22023 name: is required'),
 ('a long name', conn.create_call('prometheus', :'url', name => repeat('n', 256)), '22023 name: must have at most 255 characters'),

@@ -1,0 +1,155 @@
+/*
+ * postgres_internal.h
+ *	  What the files of the PostgreSQL loop share.
+ *
+ *	  postgres_loop.c	  the life of a loop and its sessions, the public calls
+ *	  postgres_lookup.c	  names to addresses, in threads
+ *	  postgres_connect.c  from addresses to a session that stands
+ *	  postgres_sign_in.c  what a server may ask for at the sign-in
+ *	  postgres_query.c	  statements and their rows
+ *	  postgres_failure.c  what went wrong, in words
+ *
+ * libpq uses malloc and never raises; neither does anything here that runs
+ * while a session is under way.
+ */
+#ifndef SAAS_POSTGRES_INTERNAL_H
+#define SAAS_POSTGRES_INTERNAL_H
+
+#include "net/postgres_loop.h"
+
+#include <netdb.h>
+
+#include <libpq-fe.h>
+
+#include "net/transfer_internal.h"
+
+#define SAAS_POSTGRES_MAX_ADDRESSES 4	/* of one name that are tried */
+
+typedef enum PostgresPhase
+{
+	POSTGRES_WAITING,			/* for a thread to look the name up */
+	POSTGRES_LOOKUP,
+	POSTGRES_CONNECT,
+	POSTGRES_TLS,
+	POSTGRES_SIGN_IN,
+	POSTGRES_BEGIN,				/* of the next query's transaction */
+	POSTGRES_QUERY,
+	POSTGRES_FINISHED			/* result is set */
+} PostgresPhase;
+
+typedef struct PostgresAddresses
+{
+	int			error;			/* of getaddrinfo, 0 when it found some */
+	int			count;
+	struct sockaddr_storage items[SAAS_POSTGRES_MAX_ADDRESSES];
+} PostgresAddresses;
+
+/* A look-up; shared with its thread, freed by the last of the two. */
+typedef struct PostgresLookup PostgresLookup;
+
+/* Where threads report; shared with all of them, freed by the last. */
+typedef struct PostgresBoard PostgresBoard;
+
+typedef struct PostgresSession
+{
+	dlist_node	node;			/* in loop->active or loop->finished */
+	SaasPostgresLoop *loop;
+	PostgresPhase phase;
+
+	/* as given */
+	SaasArena  *arena;
+	const SaasDatabaseRequest *request;
+	int			timeout_ms;
+
+	int64		started_at;
+	int64		deadline;
+	int64		connect_by;		/* until it is signed in */
+	PostgresLookup *lookup;		/* during it */
+	PGconn	   *conn;
+	uint32		watched;		/* events that epoll reports of its socket */
+
+	/* the query under way */
+	size_t		current;
+	SaasDatabaseRow *last_row;
+	size_t		rows;			/* of all queries */
+
+	SaasPostgresResult result;
+} PostgresSession;
+
+struct SaasPostgresLoop
+{
+	MemoryContextCallback on_reset;
+	SaasTransferOptions options;
+	int			epoll_fd;
+	int			report_fd;		/* threads write here */
+	PostgresBoard *board;
+	int			count;
+	dlist_head	active;
+	dlist_head	finished;
+};
+
+/* postgres_loop.c */
+
+/* Ends a session: result is set, but for what the loop knows itself. */
+extern void SaasPostgresFinish(PostgresSession *session);
+
+/* Waits for those events of the session's socket; false when epoll refuses. */
+extern bool SaasPostgresAwait(PostgresSession *session, uint32 events);
+
+/* postgres_lookup.c */
+
+/* The board of a loop that reads its reports at that descriptor; NULL without memory. */
+extern PostgresBoard *SaasPostgresBoardOpen(int report_fd);
+
+/* No thread writes to the descriptor any more. */
+extern void SaasPostgresBoardClose(PostgresBoard *board);
+
+/*
+ * Starts to look the host up.  NULL without error when all threads are busy,
+ * those included that nobody waits for any more.
+ */
+extern PostgresLookup *SaasPostgresLookupStart(PostgresBoard *board, const char *host,
+											   int *error);
+
+/* True once it is over; fills in what was found. */
+extern bool SaasPostgresLookupTake(PostgresLookup *lookup, PostgresAddresses *addresses);
+extern void SaasPostgresLookupRelease(PostgresLookup *lookup);
+
+/* Whether the host is an address already, which is then filled in. */
+extern bool SaasPostgresAddressRead(const char *host, PostgresAddresses *addresses);
+
+/* postgres_connect.c */
+
+/* Opens the connection to those of the addresses that may be reached. */
+extern void SaasPostgresConnect(PostgresSession *session, const PostgresAddresses *addresses);
+
+/* Goes on with the sign-in. */
+extern void SaasPostgresConnectStep(PostgresSession *session);
+
+/* postgres_sign_in.c */
+
+/*
+ * Looks at what the server asks for before libpq does.  False with the
+ * problem set when it is none that we answer.
+ */
+extern bool SaasPostgresSignInCheck(PostgresSession *session);
+
+/* postgres_query.c */
+extern void SaasPostgresQueryBegin(PostgresSession *session);
+extern void SaasPostgresQueryStep(PostgresSession *session);
+
+/* False, and the session has failed, when it has received more than it may. */
+extern bool SaasPostgresCheckBytes(PostgresSession *session);
+
+/* postgres_failure.c */
+extern void SaasPostgresFail(PostgresSession *session, bool transient, const char *sqlstate,
+							 const char *format,...)
+			__attribute__((format(printf, 4, 5)));
+
+/* libpq has given up the connection. */
+extern void SaasPostgresFailConnection(PostgresSession *session);
+
+/* The time of its phase, or of all, is over. */
+extern void SaasPostgresFailTimeout(PostgresSession *session);
+
+#endif							/* SAAS_POSTGRES_INTERNAL_H */
