@@ -73,8 +73,8 @@ select ok(length(tok.token('a')) >= 43 and (answer ->> 'expires_at')::timestampt
 select is((select count(*) from saas.connection_token t, saas_private.connection_token_hash h where t::text like '%' || tok.token('a') || '%' or h::text like '%' || tok.token('a') || '%'),
     0::bigint, 'only its hash is stored');
 select is(tok.make('x', call), answer, 'no token: ' || call) from (values
-    ($$'oracle'$$, '22023 kind: must be one of salesforce, prometheus, http_json'),
-    ('null', '22023 kind: must be one of salesforce, prometheus, http_json'),
+    ($$'oracle'$$, '22023 kind: must be one of salesforce, prometheus, http_json, aws, postgresql'),
+    ('null', '22023 kind: must be one of salesforce, prometheus, http_json, aws, postgresql'),
     ($$'prometheus', E'a\nb'$$, '22023 name: must not hold control characters'),
     ($$'prometheus', ' '$$, '22023 name: is required'),
     ($$'prometheus', config => '[]'$$, '22023 config: must be an object'),

@@ -67,7 +67,10 @@ $acme->sql(q{
 	select saas_api.update_organization_settings('{"max_session_age": "12 hours", "allowed_email_domains": ["example.com"]}');
 	select saas_api.complete_onboarding_step('team');
 	select saas_api.set_field_mapping('amount', 'Amount');
-	select saas_api.complete_tour('first.steps')});
+	select saas_api.complete_tour('first.steps');
+	select saas.blind_index('what somebody seeks', 'note');
+	select saas_api.create_connection_group('Sales');
+	select saas_api.create_connection_token('prometheus', 'Another one')});
 $node->safe_psql('postgres', q{
 	insert into saas_private.deleted_organization (id, deleted_at, reason, purged_at)
 	values (saas.uuidv7(), now(), 'owner', now());
