@@ -227,6 +227,8 @@ sub kill_poller
 	kill 'KILL', $pid;
 	$node->poll_query_until('postgres', "select coalesce(bool_or(pid <> $pid), false) from saas.poller_status()")
 	  or BAIL_OUT('the poller does not come back');
+	# Before the successor may take the connection over.
+	no_fault();
 	sql('update saas.connection_status set lease_until = now() where lease_id is not null;'
 		  . ' do $$ begin perform saas_private.wake_poller(); end $$');
 	return;
@@ -240,7 +242,6 @@ foreach my $round (1 .. 3)
 	wait_for_hits(1);
 	my $before = stats_of($rotating)->{token_requests};
 	kill_poller();
-	no_fault();
 	$acme->wait_for($id, 'lease_id is null and next_poll_at > now()') or BAIL_OUT('the successor does not poll');
 	is($acme->status($id)->{status}, 'active', "kill -9, $round: between the new token and the limits");
 	is(stats_of($rotating)->{token_requests}, $before, 'the new token is used: nothing that was stored is lost');
@@ -253,7 +254,6 @@ fault(path => '/services/oauth2/token', fault => 'slow-header', ms => 60000);
 $acme->make_due($id);
 wait_for_hits(1);
 kill_poller();
-no_fault();
 $acme->wait_for($id, 'lease_id is null and next_poll_at > now()') or BAIL_OUT('the successor does not poll');
 is($acme->status($id)->{status}, 'reauth_required', 'kill -9 before the answer: the owner must sign in again');
 is($acme->status($id)->{last_error}, 'Access token expired. Please re-authenticate this connection.', 'and hears so');
