@@ -301,7 +301,7 @@ is( $acme->sql(qq{select status || ' ' || health || ' ' || health_reason
 my $grant = $upstream->control(POST => "orgs/$rotating_org->{org_id}/authorize");
 $secret{ $grant->{$_} } = 1 foreach qw(access_token refresh_token);
 give_secrets($acme, $rotating, $grant);
-ok($acme->wait_for($rotating, "status = 'active' and last_error is null and next_poll_at < now() + interval '1 h'"),
+ok($acme->wait_for($rotating, "status = 'active' and last_error is null and next_poll_at < now() + interval '91 minutes'"),
 	'new secrets heal it and put it back on the schedule');
 
 # Secrets that are given while a poll with the old ones is under way win.
@@ -347,7 +347,7 @@ fault(path => '/metrics', fault => 'status', code => 401);
 is(poll($acme, $moody)->{status}, 'reauth_required', 'a 401 of another kind wants new credentials too');
 no_fault();
 is($acme->refresh($moody)->[0]{ok}, JSON::PP::true, 'where the owner finds that it works again');
-ok($acme->wait_for($moody, "status = 'active' and next_poll_at < now() + interval '61 minutes'"),
+ok($acme->wait_for($moody, "status = 'active' and next_poll_at < now() + interval '91 minutes'"),
 	'it is on the schedule again');
 
 #
