@@ -355,7 +355,7 @@ create function saas.reveal_secret(connection_id uuid, name text) returns text
 language c volatile parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_reveal_secret';
 comment on function saas.reveal_secret(uuid, text) is
-'A connection''s secret in the clear, for the rare case in which an operator must see it. Every call is written to the server log and to the organization''s audit (secret.revealed), whatever becomes of the transaction. Errors: PT403 without an open ticket for the organization that an earlier transaction committed, or when saas.reveal_secrets_enabled is off; PT404, 22023, 22023 when it does not open. For saas_operator; a superuser needs a ticket too.';
+'A connection''s secret in the clear, for the rare case in which an operator must see it. Every call is written to the server log and to the organization''s audit (secret.revealed), whatever becomes of the transaction. Errors: PT403 without an open ticket for the organization that an earlier transaction committed, or when saas.reveal_secrets_enabled is off; PT404 without such a connection or secret, 22023 for NULL and when it does not open. For saas_operator; a superuser needs a ticket too.';
 
 create function saas_private.require_poll_interval(kind text, given interval) returns interval
 language plpgsql stable
