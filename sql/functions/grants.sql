@@ -327,7 +327,7 @@ grant execute on function
     to saas_owner, saas_service;
 grant execute on function
     saas_private.merge_features(jsonb, jsonb), saas_private.patch_uuid(jsonb, text), saas_private.hold_group(uuid),
-    saas_private.require_connection_owner(uuid), saas_private.group_json(uuid),
+    saas_private.require_connection_owner(uuid), saas_private.hold_own_membership(), saas_private.group_json(uuid),
     saas_private.require_group_text(text, text), saas_private.raise_group_taken()
     to saas_owner;
 grant execute on function

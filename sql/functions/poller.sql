@@ -4,7 +4,7 @@ create procedure saas.poll(max_connections integer default null)
 language c
 as 'MODULE_PATHNAME', 'pg_saas_poll';
 comment on procedure saas.poll(integer) is
-'Polls the connections that are due, at most max_connections (all when NULL), in the calling session, as the worker would. Runs outside a transaction block: call saas.poll() alone. Errors: 2D000 inside a transaction block, 55000 before saas.install(), PT403. For superusers and members of saas_operator.';
+'Polls the connections that are due, at most max_connections (all when NULL), in the calling session, as the worker would. Runs outside a transaction block: call saas.poll() alone. Errors: 22023 for a negative number, 2D000 inside a transaction block, 55000 before saas.install() and where it must not poll, as in a copy, PT403. For superusers and members of saas_operator.';
 
 create function saas.poller_status(out database name, out pid integer, out state text,
                                    out in_flight integer, out due integer, out lag interval,
