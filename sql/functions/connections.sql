@@ -645,6 +645,11 @@ begin
       from saas.connection c
      where c.org_id = org and c.is_active
        and (refresh_connections.connection_ids is null or c.id = any (refresh_connections.connection_ids));
+    -- The answers lie in memory that all tenants share.
+    if cardinality(wanted) > 10000 then
+        perform saas_private.raise_fields('invalid input', 'connection_ids',
+                                          'is required: the organization has more than 10000 active connections');
+    end if;
     return (
         with answer as (
             select * from saas_private.poll_now(org, wanted, false, time_limit)
@@ -667,7 +672,7 @@ end
 $$;
 alter function saas_api.refresh_connections(uuid[], integer) owner to saas_owner;
 comment on function saas_api.refresh_connections(uuid[], integer) is
-'Polls some or all active connections now and waits at most timeout_ms milliseconds (100 to 60000): [{connection_id, name, ok, error, samples, duration_ms, from_store}], every connection answering for itself. One polled well within saas.refresh_cooldown answers from_store. Errors: PT401, PT403, 22023, 25001 when the transaction has written, PT429 when eight of the organization''s wait already, PT503 without a poller. For saas_user with manage_connections.';
+'Polls some or all active connections, at most 10000, now and waits at most timeout_ms milliseconds (100 to 60000): [{connection_id, name, ok, error, samples, duration_ms, from_store}], every connection answering for itself. One polled well within saas.refresh_cooldown answers from_store. Errors: PT401, PT403, 22023, 25001 when the transaction has written, PT429 when eight of the organization''s wait already, PT503 without a poller. For saas_user with manage_connections.';
 
 create function saas_api.test_connection(connection_id uuid, timeout_ms integer default 10000) returns jsonb
 language plpgsql volatile security definer

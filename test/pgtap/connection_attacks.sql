@@ -181,6 +181,15 @@ select is(left(pg_temp.call('ada', call), 50), '22023 ' || what, format('%s is r
                ('tags: must have at most 8 kB', format('saas_api.create_connection(''prometheus'', ''X'', ''{"url": "https://x.example.com/"}'', tags => %L)', jsonb_build_object('t', repeat('x', 8200)))),
                ('url: must not be longer than 255 bytes', format('saas_api.create_connection(''prometheus'', ''X'', %L)', jsonb_build_object('url', 'https://x.example.com/' || repeat('x', 240))))) as v (what, call);
 
+-- More connections than one call may ask for.
+begin;
+insert into saas.connection (org_id, kind, name, account_key, config, origin, poll_interval)
+select :'works', 'prometheus', 'many', 'many ' || n, '{}', 'https://many.example.com:443', '1 hour' from generate_series(1, 10001) n;
+select saas.assume_identity(:'ada', :'works') as ok \gset
+set local role saas_user;
+select is(pg_temp.refusal('select saas_api.refresh_connections()'), '22023 invalid input (connection_ids)', 'all of them are asked for in parts');
+rollback;
+
 -- What is made is audited with all that was given but the secrets.
 select pg_temp.made('ada', 'prometheus', 'Seen', '{"url": "https://seen.example.com/"}', '{"bearer_token": "unseen"}', ', tags => ''{"team": "crm"}'', environment => ''staging''') as seen \gset
 select is((select after from saas.audit_event where action = 'connection.created' and object_id = :'seen'),
