@@ -68,7 +68,7 @@ begin
     end if;
     if jsonb_typeof(require_connection_token.config) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'config', 'must be an object');
-    elsif octet_length(require_connection_token.config::text) > 65536 then
+    elsif saas_private.json_is_longer(require_connection_token.config, 65536) then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
     elsif require_connection_token.config ?| names then
         -- It is kept and shown as it is until the other side confirms.
@@ -171,7 +171,7 @@ begin
         perform saas_private.raise_fields('invalid input', 'environment', 'is fixed by the token');
     elsif coalesce(confirm_connection_token.alias, mine.name) is null then
         perform saas_private.raise_fields('invalid input', 'alias', 'is required');
-    elsif octet_length(confirm_connection_token.config::text) > 65536 then
+    elsif saas_private.json_is_longer(confirm_connection_token.config, 65536) then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
     end if;
     new_id := saas_private.add_connection(

@@ -47,7 +47,7 @@ begin
                                           'must be production, staging or development');
     elsif jsonb_typeof(coalesce(require_connection_fields.tags, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
-    elsif octet_length(require_connection_fields.tags::text) > 8192 then
+    elsif saas_private.json_is_longer(require_connection_fields.tags, 8192) then
         perform saas_private.raise_fields('invalid input', 'tags', 'must have at most 8 kB');
     end if;
 end
@@ -305,9 +305,9 @@ declare
 begin
     given_name := saas_private.require_field('name', add_connection.name, 255);
     perform saas_private.require_connection_fields(add_connection.environment, add_connection.tags);
-    if octet_length(add_connection.config::text) > 65536 then
+    if saas_private.json_is_longer(add_connection.config, 65536) then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
-    elsif octet_length(add_connection.secrets::text) > 65536 then
+    elsif saas_private.json_is_longer(add_connection.secrets, 65536) then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
     end if;
     every := saas_private.require_poll_interval(add_connection.kind, add_connection.poll_interval);

@@ -59,7 +59,7 @@ grant execute on function
 grant execute on function
     saas_private.raise_error(text, text, text, text), saas_private.raise_fields(text, text[]),
     saas_private.request_header(text), saas_private.require_installed(), saas_private.require_identity(),
-    saas_private.require_field(text, text, integer), saas_private.current_rank()
+    saas_private.require_field(text, text, integer), saas_private.json_is_longer(jsonb, integer), saas_private.current_rank()
     to saas_owner, saas_service;
 grant execute on function
     saas_private.nice_bucket(timestamptz, timestamptz), saas_private.limit_level(double precision),

@@ -9,6 +9,7 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "server/arena_context.h"
+#include "server/json_length.h"
 #include "server/raise.h"
 #include "state/sealed.h"
 #include "state/secret_context.h"
@@ -20,6 +21,7 @@
 #include "catalog/pg_type.h"
 
 #define VALIDATION_ARENA_SIZE	(4 * 1024 * 1024)
+#define MAX_DOCUMENT			65536	/* bytes of a config or of all secrets */
 
 PG_FUNCTION_INFO_V1(pg_saas_check_connection);
 PG_FUNCTION_INFO_V1(pg_saas_seal_secrets);
@@ -33,7 +35,7 @@ to_server(const char *text)
 }
 
 static char *
-jsonb_argument(FunctionCallInfo fcinfo, int number)
+jsonb_argument(FunctionCallInfo fcinfo, int number, const char *field)
 {
 	Jsonb	   *value;
 	char	   *text;
@@ -41,6 +43,10 @@ jsonb_argument(FunctionCallInfo fcinfo, int number)
 	if (PG_ARGISNULL(number))
 		return NULL;
 	value = PG_GETARG_JSONB_P(number);
+	if (SaasJsonIsLonger(value, MAX_DOCUMENT))
+		SaasRaise("22023", "invalid input",
+				  psprintf("[{\"field\":\"%s\",\"message\":\"must not be longer than %d bytes\"}]", field, MAX_DOCUMENT),
+				  NULL);
 	text = JsonbToCString(NULL, &value->root, VARSIZE(value));
 	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
 }
@@ -85,8 +91,8 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 		SaasRaise("22023", "invalid input", "[{\"field\":\"config\",\"message\":\"is required\"}]", NULL);
 
 	context = SaasArenaContextCreate(CurrentMemoryContext, VALIDATION_ARENA_SIZE, &validation.arena);
-	validation.config = jsonb_argument(fcinfo, 1);
-	validation.secrets = jsonb_argument(fcinfo, 2);
+	validation.config = jsonb_argument(fcinfo, 1, "config");
+	validation.secrets = jsonb_argument(fcinfo, 2, "secrets");
 	validation.allow_http = saas_allow_plain_http;
 	validation.aws_endpoints = saas_aws_endpoints;
 	validation.aws_accounts = saas_aws_accounts;
