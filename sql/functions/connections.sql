@@ -587,7 +587,7 @@ begin
     -- Off and on again is no way around the interval, nor around the pause after
     -- failures or that an upstream has asked for.
     update saas.connection_status s
-       set next_poll_at = greatest(now(), s.last_polled_at + target.poll_interval)
+       set next_poll_at = least(s.next_poll_at, greatest(now(), s.last_polled_at + target.poll_interval))
      where s.org_id = target.org_id and s.connection_id = target.id
        and set_connection_active.active and s.consecutive_failures = 0 and s.status <> 'reauth_required';
     perform saas_private.wake_poller();
@@ -600,7 +600,7 @@ end
 $$;
 alter function saas_api.set_connection_active(uuid, boolean) owner to saas_owner;
 comment on function saas_api.set_connection_active(uuid, boolean) is
-'Turns polling of a connection on or off; its history stays. One that is turned on is due at its interval after its last poll, and one that has failed when it would have been tried again; again is no error and changes nothing. Errors: PT401, PT403 (turning on another member''s personal one too, or my own with an API key), PT404, 22023. For saas_user with manage_connections.';
+'Turns polling of a connection on or off; its history stays. One that is turned on is due at its interval after its last poll, at once with new secrets or another config, and one that has failed when it would have been tried again; again is no error and changes nothing. Errors: PT401, PT403 (turning on another member''s personal one too, or my own with an API key), PT404, 22023. For saas_user with manage_connections.';
 
 create function saas_private.poll_now(org_id uuid, connection_ids uuid[], is_test boolean, timeout_ms integer,
                                       out connection_id uuid, out ok boolean, out error text, out details jsonb,

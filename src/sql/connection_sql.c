@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
+#include "pure/crypto.h"
 #include "server/arena_context.h"
 #include "server/json_length.h"
 #include "server/raise.h"
@@ -83,6 +84,7 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		values[4];
 	bool		nulls[4] = {false};
+	bool		is_valid;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "check_connection must return a row");
@@ -96,7 +98,10 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 	validation.allow_http = saas_allow_plain_http;
 	validation.aws_endpoints = saas_aws_endpoints;
 	validation.aws_accounts = saas_aws_accounts;
-	if (!connector->validate(&validation))
+	is_valid = connector->validate(&validation);
+	if (validation.secrets)
+		SaasWipe(unconstify(char *, validation.secrets), strlen(validation.secrets));
+	if (!is_valid)
 		raise_problem(&validation.problem);
 
 	values[0] = DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(validation.normalized)));
@@ -146,6 +151,7 @@ pg_saas_seal_secrets(PG_FUNCTION_ARGS)
 											 SAAS_SECRET_PURPOSE,
 											 SaasSecretContext(PG_GETARG_UUID_P(1), name,
 															   text_to_cstring(PG_GETARG_TEXT_PP(2)))));
+		SaasWipe(plaintext, strlen(plaintext));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -52,6 +52,11 @@ select is(pg_temp.call('ada', format('(select s->>''status'' || '' '' || (s->>''
 update saas.connection_status set status = 'active', consecutive_failures = 0, next_poll_at = now(), last_polled_at = now() - interval '2 days' where connection_id = :'web';
 select is(pg_temp.next(:'web', false) + pg_temp.next(:'web', true), '0', 'one that was off for long is due at once');
 
+update saas.connection_status set last_polled_at = now() where connection_id = :'web';
+select is(pg_temp.call('ada', format('saas_api.set_connection_active(%L, false)->>''status''', :'web')), 'inactive', 'one that is off');
+select is(pg_temp.call('ada', format('saas_api.set_connection_secrets(%L, ''{"bearer_token": "x"}'')->>''status''', :'web')), 'inactive', 'and is given secrets');
+select is(pg_temp.next(:'web', true), '0', 'is due as soon as it is on');
+
 -- A member's own connection and the others
 
 select pg_temp.made('adm', 'prometheus', 'Own', '{"url": "https://own.example.com/"}', '{"bearer_token": "adm''s"}') as own \gset
@@ -179,6 +184,13 @@ select is(pg_temp.update(:'api', '{"config": {"scope": "less"}}') || ' ' || pg_t
 select is(pg_temp.update(:'api', '{"config": {"url": "https://else.example.com/"}, "secrets": {"client_id": "c", "client_secret": "t"}}') || ' ' || pg_temp.named(:'api'), 'Api client_id+client_secret', 'or another host');
 select pg_temp.made('ada', 'salesforce', 'Sf', '{"org_id": "00D000000000062", "instance_url": "https://a.my.salesforce.com"}', '{"client_id": "c", "refresh_token": "r", "access_token": "a"}') as sf \gset
 select is(pg_temp.update(:'sf', '{"config": {"api_version": "60.0"}}') || ' ' || pg_temp.named(:'sf'), 'Sf access_token+client_id+refresh_token', 'tokens that the owner gave stay');
+begin;
+-- As a connection with a key has them: what its assertion bought is another user's.
+insert into saas_private.connection_secret (org_id, connection_id, name, value)
+select c.org_id, c.id, s.name, s.value from saas.connection c, saas_private.seal_secrets(c.org_id, c.id, c.origin, '{"private_key": "k"}') s where c.id = :'sf';
+update saas.connection set config = config || '{"auth": "jwt_bearer", "username": "one@example.com"}' where id = :'sf';
+select is(pg_temp.update(:'sf', '{"config": {"username": "other@example.com"}}') || ' ' || pg_temp.named(:'sf'), 'Sf client_id+private_key+refresh_token', 'a token bought for one user is not another''s');
+rollback;
 select is(left(pg_temp.update(:'sf', format('{"config": {%s}}', part)), 29), '22023 secrets.refresh_token: ', format('elsewhere with %s nothing goes', part))
   from unnest(array['"login_url": "https://evil.example.com"', '"instance_url": "https://evil.example.com"']) part;
 

@@ -178,4 +178,13 @@ select set_eq($$select p.proname::text, m.code[1]
 select is_empty($$select p.proname from pg_proc p
                    where p.pronamespace = 'saas_api'::regnamespace and p.proname ~ 'connection'
                      and p.proname::text not in (select fn from pg_temp.documented)$$, 'of all functions of connections');
+-- Who has no account holds a token or nothing.
+select is((select string_agg(p.proname, ',') from pg_proc p
+            where p.pronamespace = 'saas_api'::regnamespace and p.proname ~ 'connection' and has_function_privilege('saas_anon', p.oid, 'execute')),
+          'confirm_connection_token', 'saas_anon confirms tokens and nothing else');
+select is_empty($$select c.oid::regclass from pg_class c where c.relname ~ 'connection|poll|plan_limit' and c.relkind in ('r', 'v', 'p')
+                   and c.relnamespace in ('saas'::regnamespace, 'saas_private'::regnamespace, 'saas_api'::regnamespace)
+                   and (has_table_privilege('saas_anon', c.oid, 'select,insert,update,delete') or has_table_privilege('saas_user', c.oid, 'insert,update,delete,truncate')
+                        or has_table_privilege('saas_user', c.oid, 'select') and c.relnamespace = 'saas_private'::regnamespace)$$,
+                'reads no table, and tenants write none');
 select * from finish();
