@@ -235,6 +235,8 @@ read_refusal(SaasPoll *poll, const SaasDatabaseAnswer *answer)
 		SaasProblemHint(&poll->problem, "The database does not exist: correct dbname.");
 	else if (strcmp(state, "42501") == 0)
 		SaasProblemHint(&poll->problem, "Grant the user CONNECT on the database.");
+	else if (strstr(message, "client certificate") != NULL)
+		SaasProblemHint(&poll->problem, "Give the connection the secrets client_certificate and client_key.");
 	else if (strncmp(state, "28", 2) == 0)
 		SaasProblemHint(&poll->problem, "The server's pg_hba.conf must let the user in from here, "
 						"and the user must be allowed to log in.");

@@ -97,6 +97,8 @@ SaasPostgresQueryBegin(PostgresSession *session)
 {
 	SaasDatabaseAnswer *answer = &session->result.answer;
 
+	SaasPostgresStageReach(session, SAAS_STAGE_AUTHORIZE);
+	SaasPostgresStageReach(session, SAAS_STAGE_READ);
 	answer->server_version = PQserverVersion(session->conn);
 	answer->results = SaasArenaAlloc(session->arena,
 									 sizeof(SaasDatabaseResult) * Max(session->request->query_count, 1));

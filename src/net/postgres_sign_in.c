@@ -40,7 +40,11 @@ peek(PostgresSession *session, char *bytes, int size)
 
 	if (ssl == NULL)
 		return (int) recv(PQsocket(session->conn), bytes, (size_t) size, MSG_PEEK | MSG_DONTWAIT);
+	ERR_clear_error();
 	count = SSL_peek(ssl, bytes, size);
+	/* An alert is told once: libpq would not see it any more. */
+	if (count <= 0 && SSL_get_error(ssl, count) == SSL_ERROR_SSL)
+		SaasPostgresFailTls(session, ERR_reason_error_string(ERR_peek_error()));
 	if (count <= 0)
 		ERR_clear_error();
 	return count;
@@ -59,6 +63,18 @@ refuse(PostgresSession *session, const char *what)
 {
 	SaasPostgresFail(session, false, "08P01", "%s asks for %s at the sign-in, which is not supported",
 					 session->request->host, what);
+	return false;
+}
+
+/* A server that takes the certificate alone does not ask. */
+static bool
+check_password(PostgresSession *session)
+{
+	if (session->request->password != NULL)
+		return true;
+	SaasPostgresFail(session, false, "28000", "%s asks for a password, and the connection has none",
+					 session->request->host);
+	SaasProblemHint(&session->result.problem, "Give the connection the secret password.");
 	return false;
 }
 
@@ -85,13 +101,14 @@ check_request(PostgresSession *session, const char *body, size_t length, bool *i
 	switch (code)
 	{
 		case AUTH_OK:
-		case AUTH_MD5:
-		case AUTH_SASL:
 		case AUTH_SASL_FINAL:
 			return true;
+		case AUTH_MD5:
+		case AUTH_SASL:
+			return check_password(session);
 		case AUTH_CLEARTEXT:
-			return session->request->security != SAAS_DATABASE_PLAIN ||
-				refuse(session, "the password itself without TLS");
+			return session->request->security == SAAS_DATABASE_PLAIN ?
+				refuse(session, "the password itself without TLS") : check_password(session);
 		case AUTH_SASL_CONTINUE:
 			memcpy(text, body + 4, length - 4);
 			text[length - 4] = '\0';
@@ -108,6 +125,8 @@ SaasPostgresSignInCheck(PostgresSession *session)
 	int			count = peek(session, bytes, sizeof(bytes));
 	int			at = 0;
 
+	if (session->phase == POSTGRES_FINISHED)
+		return false;
 	/* What is over, broken or not there yet is libpq's to find out; errors are its too. */
 	while (at < count && bytes[at] != 'E')
 	{

@@ -363,13 +363,14 @@ take_answer(SaasEngine *engine, const SaasPostgresResult *result)
 {
 	SaasJob    *job = result->tag;
 
+	job->stages = result->stages;
 	if (!result->ok)
 	{
 		job->poll.problem = result->problem;
 		fail(engine, job, result->transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR);
 		return;
 	}
-	follow(engine, job, job->connector->read_rows(&job->poll, &result->answer));
+	follow(engine, job, SaasEngineReadRows(job, &result->answer));
 }
 
 /* Serves the sessions with databases. */

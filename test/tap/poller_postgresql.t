@@ -240,13 +240,13 @@ is(try_out(host => '127.0.0.1'), 'active: ok', 'an address that the certificate 
 $target->append_conf('postgresql.conf', "ssl_cert_file = '$certificates/wrong-host.pem'\nssl_key_file = '$certificates/wrong-host.key'");
 $target->reload;
 ok($target->poll_query_until('postgres', q{select current_setting('ssl_cert_file') like '%wrong-host%'}), 'another certificate');
-like(try_out(), qr/^error: the TLS handshake with localhost:\d+ failed: .*does not match host name "localhost"/,
+is(try_out(), 'error: the certificate of localhost is for another host name',
 	'a certificate of another host');
 is(try_out(sslmode => 'verify-ca'), 'active: ok', 'which verify-ca lets pass');
 $target->append_conf('postgresql.conf', "ssl_cert_file = '$strangers/good.pem'\nssl_key_file = '$strangers/good.key'");
 $target->reload;
 ok($target->poll_query_until('postgres', q{select current_setting('ssl_cert_file') like '%strangers%'}), 'another authority');
-like(try_out(sslmode => $_), qr/^error: the TLS handshake with localhost:\d+ failed: .*certificate verify failed/,
+is(try_out(sslmode => $_), 'error: the certificate of localhost comes from an authority that is not trusted',
 	"an unknown authority with $_") foreach qw(verify-full verify-ca);
 $target->append_conf('postgresql.conf', "ssl_cert_file = '$certificates/good.pem'\nssl_key_file = '$certificates/good.key'");
 $target->reload;
