@@ -235,7 +235,8 @@ keep_error(PostgresSession *session, const PGresult *result)
 		SaasPostgresFailConnection(session);
 		return false;
 	}
-	strlcpy(kept->sqlstate, sqlstate, sizeof(kept->sqlstate));
+	/* An empty one would pass for none. */
+	strlcpy(kept->sqlstate, sqlstate[0] != '\0' ? sqlstate : "XX000", sizeof(kept->sqlstate));
 	kept->message = SaasArenaStrdup(session->arena, message != NULL ? message : "");
 	return true;
 }

@@ -634,7 +634,8 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	until_database = SaasPostgresTimeout(engine->databases);
 	if (until_database >= 0)
 		timeout_ms = shorter(timeout_ms, until_database);
-	latch_set = SaasTransferWait(engine->loop, timeout_ms, SaasWaitEventNetwork());
+	latch_set = SaasTransferWait(engine->loop, timeout_ms,
+								 engine->count > 0 ? SaasWaitEventNetwork() : SaasWaitEventIdle());
 	CHECK_FOR_INTERRUPTS();
 	while (SaasTransferTake(engine->loop, &result))
 		take_result(engine, &result);
