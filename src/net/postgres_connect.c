@@ -31,7 +31,14 @@ typedef struct Parameters
 	int			count;
 } Parameters;
 
-static char *no_environment[] = {NULL};
+/*
+ * A request for GSSAPI is refused before libpq sees it (postgres_sign_in.c), but
+ * for one that comes in the microsecond after the look: it finds no credentials,
+ * and no realm to ask for them.
+ */
+static char *no_environment[] = {
+	"KRB5_CONFIG=/dev/null", "KRB5CCNAME=MEMORY:pg_saas", "KRB5_CLIENT_KTNAME=MEMORY:pg_saas", NULL
+};
 
 /* Only pointers are exchanged: threads that read the environment see either. */
 static char **
@@ -236,6 +243,20 @@ SaasPostgresConnect(PostgresSession *session, const PostgresAddresses *addresses
 		(void) watch(session, EPOLLOUT);
 }
 
+/*
+ * OpenSSL would read on, as long as something comes, through records that hold
+ * no data: tickets and new keys without end.  One a call is enough for us.
+ */
+static void
+begin_sign_in(PostgresSession *session)
+{
+	SSL		   *ssl = PQsslStruct(session->conn, "OpenSSL");
+
+	if (ssl != NULL)
+		SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
+	SaasPostgresBoundsSignIn(session);
+}
+
 static void
 follow_phase(PostgresSession *session)
 {
@@ -250,6 +271,8 @@ follow_phase(PostgresSession *session)
 			SaasPostgresStageReach(session, SAAS_STAGE_TLS);
 			break;
 		default:
+			if (session->phase != POSTGRES_SIGN_IN)
+				begin_sign_in(session);
 			session->phase = POSTGRES_SIGN_IN;
 			SaasPostgresStageReach(session, SAAS_STAGE_AUTHENTICATE);
 			break;
@@ -289,7 +312,7 @@ SaasPostgresConnectStep(PostgresSession *session)
 	{
 		if (!SaasPostgresCheckBytes(session) ||
 			(PQstatus(session->conn) == CONNECTION_AWAITING_RESPONSE &&
-			 !SaasPostgresSignInCheck(session)))
+			 SaasPostgresSignInCheck(session) != POSTGRES_SIGN_IN_GO))
 			return;
 		status = poll_connection(session);
 		if (status == PGRES_POLLING_FAILED)
@@ -298,6 +321,8 @@ SaasPostgresConnectStep(PostgresSession *session)
 			return;
 		}
 		follow_phase(session);
+		if (!SaasPostgresCheckWork(session))
+			return;
 		if (status == PGRES_POLLING_OK)
 		{
 			SaasPostgresQueryBegin(session);

@@ -8,6 +8,7 @@
  *	  postgres_trust.c	  certificates that a session brings of its own
  *	  postgres_sign_in.c  what a server may ask for at the sign-in
  *	  postgres_query.c	  statements and their rows
+ *	  postgres_bounds.c	  how much a server may send, and how much work it may make
  *	  postgres_failure.c  what went wrong, in words
  *	  postgres_stage.c	  how long each stage took, and which one failed
  *
@@ -85,6 +86,9 @@ typedef struct PostgresSession
 	long		verdict;		/* why OpenSSL refused the certificate; X509_V_OK: it has not */
 	SaasStage	stage;			/* where it is */
 	int64		stage_began;
+	uint64		max_sign_in;	/* bytes that it may have received when it is signed in */
+	int64		work;			/* processor's time in microseconds, but of the step under way */
+	int64		work_began;		/* of that step */
 
 	/* the query under way */
 	size_t		current;
@@ -147,11 +151,15 @@ extern void SaasPostgresConnectStep(PostgresSession *session);
 
 /* postgres_sign_in.c */
 
-/*
- * Looks at what the server asks for before libpq does.  False with the
- * problem set when it is none that we answer.
- */
-extern bool SaasPostgresSignInCheck(PostgresSession *session);
+typedef enum PostgresSignIn
+{
+	POSTGRES_SIGN_IN_GO,		/* it is for libpq */
+	POSTGRES_SIGN_IN_WAIT,		/* there is nothing yet */
+	POSTGRES_SIGN_IN_FAILED		/* it is none that we answer; the session has failed */
+} PostgresSignIn;
+
+/* Looks at what the server asks for before libpq does. */
+extern PostgresSignIn SaasPostgresSignInCheck(PostgresSession *session);
 
 /* postgres_trust.c */
 
@@ -183,8 +191,18 @@ extern void SaasPostgresStageEnd(PostgresSession *session);
 extern void SaasPostgresQueryBegin(PostgresSession *session);
 extern void SaasPostgresQueryStep(PostgresSession *session);
 
-/* False, and the session has failed, when it has received more than it may. */
+/* postgres_bounds.c */
+
+/* TLS stands, or is not used: from now on the server may send little until it has let us in. */
+extern void SaasPostgresBoundsSignIn(PostgresSession *session);
+
+/* Around each step of the session. */
+extern void SaasPostgresWorkBegin(PostgresSession *session);
+extern void SaasPostgresWorkEnd(PostgresSession *session);
+
+/* False, and the session has failed, when it has received more than it may, or cost more. */
 extern bool SaasPostgresCheckBytes(PostgresSession *session);
+extern bool SaasPostgresCheckWork(PostgresSession *session);
 
 /* postgres_failure.c */
 extern void SaasPostgresFail(PostgresSession *session, bool transient, const char *sqlstate,

@@ -232,6 +232,17 @@ serve_lookups(SaasPostgresLoop *loop)
 }
 
 static void
+serve_session(PostgresSession *session)
+{
+	SaasPostgresWorkBegin(session);
+	if (session->phase == POSTGRES_BEGIN || session->phase == POSTGRES_QUERY)
+		SaasPostgresQueryStep(session);
+	else
+		SaasPostgresConnectStep(session);
+	SaasPostgresWorkEnd(session);
+}
+
+static void
 serve_sockets(SaasPostgresLoop *loop)
 {
 	struct epoll_event events[EVENTS_PER_STEP];
@@ -244,10 +255,8 @@ serve_sockets(SaasPostgresLoop *loop)
 
 		if (session == NULL)
 			serve_lookups(loop);
-		else if (session->phase == POSTGRES_BEGIN || session->phase == POSTGRES_QUERY)
-			SaasPostgresQueryStep(session);
 		else if (session->phase != POSTGRES_FINISHED)
-			SaasPostgresConnectStep(session);
+			serve_session(session);
 	}
 }
 

@@ -277,8 +277,16 @@ my %harm   = (
 	'pieces'      => qr/^error: localhost asks for something malformed at the sign-in/,
 	'gss'         => qr/^error: localhost asks for a kind of authentication other than a password at the sign-in/,
 	'twice'       => qr/^error: localhost asks for several things at once at the sign-in/,
-	'notices'     => qr/^error: (?:localhost:\d+ timed out during the sign-in|the answer is larger than 1048576 bytes)$/,
-	'parameters'  => qr/^error: (?:localhost:\d+ timed out during the sign-in|the answer is larger than 1048576 bytes)$/,
+	'notices'     => qr/^error: localhost sends too much at the sign-in$/,
+	'parameters'  => qr/^error: localhost sends too much at the sign-in$/,
+	'flood'       => qr/^error: localhost sends too much at the sign-in$/,
+	'drown'       => qr/^error: what localhost sends takes too much work$/,
+	'names'       => qr/^error: (?:what localhost sends takes too much work|query "server" gives too many rows)$/,
+	'columns'     => qr/^error: query "server" gives too many columns$/,
+	'both'        => qr/^error: localhost answers with something other than rows$/,
+	'copyout'     => qr/^error: localhost answers with something other than rows$/,
+	'notify'      => qr/^error: (?:what localhost sends takes too much work|the answer is larger than 1048576 bytes)$/,
+	'nostate'     => qr/^error: localhost:\d+ broke the session off: /,
 	'chatter'     => qr/^error: the answer is larger than 1048576 bytes$/,
 	'copy'        => qr/^error: localhost answers with something other than rows$/,
 	'deaf'        => qr/^error: localhost:\d+ timed out during query "server"$/,
@@ -301,6 +309,10 @@ like(try_out(port => $double->port + 0, sslmode => 'disable', dbname => 'clearte
 unlike($double->log, qr/password/, 'does not get it');
 like(try_out(port => $double->port + 0, dbname => 'silent'),
 	qr/^error: the TLS handshake with localhost:\d+ failed: server does not support SSL/, 'one without TLS');
+my $eager = SaasPostgresDouble->start(certificate => 'good', tickets => 20000);
+is(try_out(port => $eager->port + 0, dbname => 'deaf'), 'error: localhost sends too much at the sign-in',
+	'one that gives session tickets without end');
+is($eager->log, '', 'which are not all taken');
 ok($node->safe_psql('postgres', q{select count(*) = 1 from pg_stat_activity where backend_type = 'pg_saas poller'}),
 	'the poller lives');
 
