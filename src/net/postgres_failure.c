@@ -152,7 +152,14 @@ fail_client_certificate(PostgresSession *session, const char *reason)
 	if (request->client_certificate != NULL)
 		SaasPostgresFail(session, false, CANNOT_CONNECT, "%s:%d refuses the client certificate: %s",
 						 request->host, request->port, reason);
-	else if (strstr(reason, "certificate required") != NULL || strstr(reason, "handshake failure") != NULL)
+	else if (strstr(reason, "handshake failure") != NULL)
+	{
+		SaasPostgresFail(session, false, CANNOT_CONNECT, "the TLS handshake with %s:%d failed: %s",
+						 request->host, request->port, reason);
+		SaasProblemHint(&session->result.problem, "The server may ask for a client certificate: "
+						"the secrets client_certificate and client_key.");
+	}
+	else if (strstr(reason, "certificate required") != NULL)
 	{
 		SaasPostgresFail(session, false, CANNOT_CONNECT, "%s:%d asks for a client certificate",
 						 request->host, request->port);

@@ -313,6 +313,20 @@ my $eager = SaasPostgresDouble->start(certificate => 'good', tickets => 20000);
 is(try_out(port => $eager->port + 0, dbname => 'deaf'), 'error: localhost sends too much at the sign-in',
 	'one that gives session tickets without end');
 is($eager->log, '', 'which are not all taken');
+my $dear = PostgreSQL::Test::Utils::tempdir();
+foreach my $call (
+	[ 'genpkey', '-algorithm', 'RSA', '-out', "$certificates/rsa.key" ],
+	[ 'req', '-new', '-key', "$certificates/rsa.key", '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-out', "$dear/csr" ],
+	[ 'x509', '-req', '-in', "$dear/csr", '-days', 30, '-CA', "$certificates/ca.pem", '-CAkey', "$certificates/ca.key", '-CAcreateserial',
+		'-copy_extensions', 'copy', '-out', "$certificates/rsa.pem" ],
+	[ 'dhparam', '-dsaparam', '-out', "$dear/dh", 2048 ])
+{
+	system_or_bail('sh', '-c', 'exec openssl "$@" 2>/dev/null', 'sh', @$call);
+}
+$eager = SaasPostgresDouble->start(certificate => 'rsa', dh => "$dear/dh");
+like(try_out(port => $eager->port + 0, dbname => 'deaf'), qr/^error: the TLS handshake with localhost:\d+ failed: .*handshake failure$/,
+	'one that wants to make up the numbers of Diffie-Hellman');
+is($eager->log, '', 'finds no cipher');
 ok($node->safe_psql('postgres', q{select count(*) = 1 from pg_stat_activity where backend_type = 'pg_saas poller'}),
 	'the poller lives');
 

@@ -229,6 +229,12 @@ $test = test_of({ %good, %$weak }, dbname => 'certs');
 like($test->{error}, qr/^the connection's client_certificate and client_key cannot be used: .*key too small$/,
 	'a key that OpenSSL does not take');
 is(outcome(\%good), 'ok', 'others go on');
+$target->append_conf('postgresql.conf', "ssl_max_protocol_version = 'TLSv1.2'");
+$target->reload;
+$target->poll_query_until('postgres', "select current_setting('ssl_max_protocol_version') = 'TLSv1.2'");
+is(outcome({ %good, %$known }, dbname => 'twofold'), 'ok', 'the same with TLS 1.2');
+is(outcome({ password => $password, ca_certificate => $ca{theirs} }), $untrusted, 'where trust is the same');
+is(steps(test_of({ %good, %$foreign }, dbname => 'certs')), 'resolve connect tls!', 'and a certificate that is not known');
 
 unlike($node->log_since(0), qr/PRIVATE KEY|terminated by signal|PANIC|could not store/, 'none of it is in the log');
 
