@@ -245,7 +245,8 @@ SaasPostgresConnect(PostgresSession *session, const PostgresAddresses *addresses
 
 /*
  * OpenSSL would read on, as long as something comes, through records that hold
- * no data: tickets and new keys without end.  One a call is enough for us.
+ * no data: tickets and new keys without end.  One a call is enough for us, and
+ * so is one handshake a session.
  */
 static void
 begin_sign_in(PostgresSession *session)
@@ -253,7 +254,10 @@ begin_sign_in(PostgresSession *session)
 	SSL		   *ssl = PQsslStruct(session->conn, "OpenSSL");
 
 	if (ssl != NULL)
+	{
 		SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
+		SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
+	}
 	SaasPostgresBoundsSignIn(session);
 }
 

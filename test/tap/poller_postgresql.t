@@ -211,6 +211,20 @@ is_deeply(
 	decode_json($refused->sql("select saas_api.test_connection('$denied')"))->{details}{partial},
 	[ { query => 'hidden', sqlstate => '42501', error => 'permission denied for table hidden' } ],
 	'test_connection names the query and the reason');
+my $lifted = connect_to($partly, 'lifted', $password, dbname => 'postgres', queries => [
+		{ name => 'lifted', query => q{select set_config('statement_timeout', '0', false) as t, set_config('lock_timeout', '0', false) as l,
+			set_config('transaction_read_only', 'off', false) as r, pg_sleep(600)::text as s, 1 as n} },
+		{ name => 'kept', query => q{select set_config('search_path', 'elsewhere', false) as s, set_config('statement_timeout', '0', false) as t,
+			set_config('default_transaction_read_only', 'off', false) as r, 1 as n} },
+		{ name => 'role', query => q{select set_config('role', 'postgres', false) as s, 1 as n} },
+		{ name => 'with', query => 'with x as (insert into public.t values (1) returning 1 as n) select n from x' },
+		{ name => 'seen', query => q{select current_setting('search_path') as path, current_setting('statement_timeout') as bound,
+			current_setting('transaction_read_only') as read_only, current_user::text as role, 1 as value} } ]);
+is(poll($lifted, $partly), 'ok', 'queries that try to lift their bounds');
+is(value_of($lifted, 'postgresql_query_ok', qq({"query": "$_->[0]"}), $partly), $_->[1], "query $_->[0]: $_->[1]")
+  foreach [ lifted => 0 ], [ kept => 1 ], [ role => 0 ], [ with => 0 ];
+is(value_of($lifted, 'seen', '{"path": "\"$user\", public", "role": "watcher", "bound": "2s", "read_only": "on"}', $partly), 1,
+	'what a query sets is gone with it');
 my $large = q{select 1 as n, repeat('x', 20000000) as text};
 my $long  = q{select n, repeat('x', 1000000) as text from generate_series(1, 100) as n};
 is( try_out(queries => [ { name => 'large', query => $large } ]),
@@ -261,6 +275,12 @@ is(try_out(host => 'hangs.hangs.example', port => 5432),
 is(try_out(host => 'inside.example'), 'error: the address 127.0.0.2 of host inside.example is loopback',
 	'a name that leads inside');
 is(try_out(host => '127.0.0.3'), 'error: the address 127.0.0.3 is loopback', 'an address inside');
+is(try_out(host => $_), "error: the address 127.0.0.2 of host $_ is loopback", "the same, written as $_")
+  foreach '127.2', '0x7f.2', '2130706434', '0177.0.0.2';
+is(try_out(host => '::ffff:127.0.0.2'), 'error: the address ::ffff:127.0.0.2 is loopback', 'or for IPv6');
+like(try_out(dbname => $_), qr/^error: the server refused the session: database "\Q$_\E" does not exist$/,
+	"a database called $_ is one that is not there")
+  foreach 'host=127.0.0.2 sslmode=disable', 'postgresql://127.0.0.2/shop', 'shop replication=database';
 my $closed = PostgreSQL::Test::Cluster::get_free_port();
 like(try_out(port => $closed + 0), qr/^error: could not connect to localhost:$closed: .*Connection refused/, 'a closed port');
 
