@@ -69,6 +69,22 @@ check_port(SaasConfig *config)
 	return (int) port;
 }
 
+/* Without TLS they would be kept for nothing, and be taken for a protection. */
+static void
+check_certificates(SaasConfig *config, const char *mode)
+{
+	static const char *const names[] = {"ca_certificate", "client_certificate", "client_key"};
+
+	if (mode != NULL && strcmp(mode, "disable") == 0)
+	{
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			SaasConfigRefuseSecret(config, names[i], "with sslmode disable");
+	}
+	SaasConfigCheckCertificates(config);
+	if (SaasConfigSecret(config, "client_certificate") == NULL)
+		SaasConfigNeedSecret(config, "password", "to sign in");
+}
+
 static void
 check_sslmode(SaasConfig *config)
 {
@@ -218,7 +234,7 @@ SaasPostgresqlValidate(SaasValidation *validation)
 	(void) SaasConfigText(&config, config.object, "user", "user", MAX_NAME, true);
 	check_sslmode(&config);
 	check_queries(&config);
-	SaasConfigNeedSecret(&config, "password", "to sign in");
+	check_certificates(&config, json_string_value(SaasConfigGet(config.object, "sslmode")));
 	if (host != NULL && dbname != NULL)
 	{
 		shown = strchr(host, ':') == NULL ? host : SaasArenaPrintf(validation->arena, "[%s]", host);

@@ -363,13 +363,14 @@ take_answer(SaasEngine *engine, const SaasPostgresResult *result)
 {
 	SaasJob    *job = result->tag;
 
+	job->stages = result->stages;
 	if (!result->ok)
 	{
 		job->poll.problem = result->problem;
 		fail(engine, job, result->transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR);
 		return;
 	}
-	follow(engine, job, job->connector->read_rows(&job->poll, &result->answer));
+	follow(engine, job, SaasEngineReadRows(job, &result->answer));
 }
 
 /* Serves the sessions with databases. */
@@ -633,7 +634,8 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	until_database = SaasPostgresTimeout(engine->databases);
 	if (until_database >= 0)
 		timeout_ms = shorter(timeout_ms, until_database);
-	latch_set = SaasTransferWait(engine->loop, timeout_ms, SaasWaitEventNetwork());
+	latch_set = SaasTransferWait(engine->loop, timeout_ms,
+								 engine->count > 0 ? SaasWaitEventNetwork() : SaasWaitEventIdle());
 	CHECK_FOR_INTERRUPTS();
 	while (SaasTransferTake(engine->loop, &result))
 		take_result(engine, &result);

@@ -90,6 +90,7 @@ extern void SaasEngineLookElsewhere(SaasEngine *engine);
 /* engine_stages.c: notes how the transfer went, and lets the connector read the answer. */
 extern void SaasEngineNoteTransfer(SaasJob *job, const SaasTransferResult *result);
 extern SaasStep SaasEngineRead(SaasJob *job, const SaasResponse *response);
+extern SaasStep SaasEngineReadRows(SaasJob *job, const SaasDatabaseAnswer *answer);
 
 /* Tells everyone who waits for the job how it went. */
 extern void SaasEngineAnswer(SaasJob *job);

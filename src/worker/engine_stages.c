@@ -39,20 +39,54 @@ refused_at(const SaasJob *job)
 	return SAAS_STAGE_PARSE;
 }
 
-SaasStep
-SaasEngineRead(SaasJob *job, const SaasResponse *response)
+/* The verdict of an answer, whose reader began at that time. */
+static void
+note_reading(SaasJob *job, instr_time begun)
 {
-	instr_time	begun;
 	instr_time	took;
-	SaasStep	step;
 
-	INSTR_TIME_SET_CURRENT(begun);
-	step = job->connector->read(&job->poll, response);
 	INSTR_TIME_SET_CURRENT(took);
 	INSTR_TIME_SUBTRACT(took, begun);
 	add(&job->stages, SAAS_STAGE_AUTHORIZE, 0);
 	add(&job->stages, SAAS_STAGE_PARSE, (int) INSTR_TIME_GET_MILLISEC(took));
+}
+
+SaasStep
+SaasEngineRead(SaasJob *job, const SaasResponse *response)
+{
+	instr_time	begun;
+	SaasStep	step;
+
+	INSTR_TIME_SET_CURRENT(begun);
+	step = job->connector->read(&job->poll, response);
+	note_reading(job, begun);
 	if (step == SAAS_STEP_DONE && job->poll.verdict != SAAS_VERDICT_OK)
 		job->stages.failed = refused_at(job);
+	return step;
+}
+
+/* Where the server's SQLSTATE says that it stopped; "" is none: its rows are no samples. */
+static SaasStage
+stopped_at(const char *sqlstate)
+{
+	if (strncmp(sqlstate, "28", 2) == 0)
+		return SAAS_STAGE_AUTHENTICATE;
+	if (strcmp(sqlstate, "42501") == 0 || strcmp(sqlstate, "3D000") == 0)
+		return SAAS_STAGE_AUTHORIZE;
+	return sqlstate[0] != '\0' ? SAAS_STAGE_READ : SAAS_STAGE_PARSE;
+}
+
+SaasStep
+SaasEngineReadRows(SaasJob *job, const SaasDatabaseAnswer *answer)
+{
+	const char *sqlstate = answer->refusal[0] != '\0' ? answer->refusal : answer->results[0].sqlstate;
+	instr_time	begun;
+	SaasStep	step;
+
+	INSTR_TIME_SET_CURRENT(begun);
+	step = job->connector->read_rows(&job->poll, answer);
+	note_reading(job, begun);
+	if (step == SAAS_STEP_DONE && job->poll.verdict != SAAS_VERDICT_OK)
+		job->stages.failed = stopped_at(sqlstate);
 	return step;
 }

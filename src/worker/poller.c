@@ -45,6 +45,9 @@ static bool keep_running = true;
 /* The number of this poller among those of the database. */
 static int	worker_number = 0;
 
+/* What pg_stat_activity shows between transactions. */
+static const char *waits_for = "pg_saas poller: starts";
+
 static void
 give_up_slot(int code, Datum database)
 {
@@ -57,7 +60,7 @@ begin(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "pg_saas poller");
+	pgstat_report_activity(STATE_RUNNING, "pg_saas poller: reads and writes tables");
 }
 
 static void
@@ -66,7 +69,7 @@ commit(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	pgstat_report_activity(STATE_IDLE, waits_for);
 }
 
 static const char *
@@ -181,6 +184,26 @@ typedef struct Outlook
 	TimestampTz sweep_started_at;
 } Outlook;
 
+/* Before 17 the wait event has no name of its own, so the text says what is waited for. */
+static void
+show(SaasPollerState state)
+{
+	static const char *const texts[] = {
+		[SAAS_POLLER_NOT_INSTALLED] = "pg_saas poller: waits for saas.install()",
+		[SAAS_POLLER_COPY] = "pg_saas poller: waits for saas.adopt()",
+		[SAAS_POLLER_OTHER_VERSION] = "pg_saas poller: waits for library and extension of one version",
+		[SAAS_POLLER_NOT_MIGRATED] = "pg_saas poller: waits for saas.migrate()",
+		[SAAS_POLLER_DISABLED] = "pg_saas poller: waits for saas.poller_enabled",
+		[SAAS_POLLER_IDLE] = "pg_saas poller: waits until a connection is due",
+		[SAAS_POLLER_POLLING] = "pg_saas poller: waits for upstreams"
+	};
+
+	if (waits_for == texts[state])
+		return;
+	waits_for = texts[state];
+	pgstat_report_activity(STATE_IDLE, waits_for);
+}
+
 static void
 report(const SaasEngine *engine, Outlook *outlook)
 {
@@ -198,6 +221,7 @@ report(const SaasEngine *engine, Outlook *outlook)
 		outlook->sweep_started_at = GetCurrentTimestamp();
 	report.sweep_started_at = outlook->sweep_started_at;
 	SaasSharedReport(MyDatabaseId, worker_number, &report);
+	show(report.state);
 }
 
 /* The pollers but the first end when they are not needed; the launcher starts them again. */
