@@ -52,6 +52,7 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	engine->watched_fd = -1;
 	engine->workers = 1;
 	engine->flush_batch = FLUSH_BATCH / 4;
+	dlist_init(&engine->all);
 	SaasEngineQueueInit(engine);
 	SaasUuidv7(&engine->lease_id);
 	return engine;
@@ -282,8 +283,7 @@ adopt(SaasEngine *engine, SaasJob *jobs, bool is_urgent)
 
 	while ((job = pop(&jobs)) != NULL)
 	{
-		job->all_next = engine->all;
-		engine->all = job;
+		dlist_push_head(&engine->all, &job->all_node);
 		SaasEngineQueueAdd(engine, job, is_urgent);
 		engine->count++;
 	}
@@ -467,8 +467,7 @@ ingest(void *arg)
 {
 	IngestArgument *argument = arg;
 
-	for (SaasJob *job = argument->jobs; job; job = job->next)
-		SaasIngestJob(job, &argument->engine->lease_id);
+	SaasIngestJobs(argument->jobs, &argument->engine->lease_id);
 	SaasIngestHistory(argument->jobs);
 }
 
@@ -478,7 +477,7 @@ ingest_first(void *arg)
 	IngestArgument *argument = arg;
 
 	SaasIngestHoldStatus(argument->jobs, &argument->engine->lease_id);
-	SaasIngestJob(argument->jobs, &argument->engine->lease_id);
+	SaasIngestJobs(argument->jobs, &argument->engine->lease_id);
 	SaasIngestHistory(argument->jobs);
 }
 
@@ -508,11 +507,7 @@ ingest_alone(SaasEngine *engine, SaasJob *job, TimestampTz now)
 static void
 release(SaasEngine *engine, SaasJob *job)
 {
-	SaasJob   **link = &engine->all;
-
-	while (*link != job)
-		link = &(*link)->all_next;
-	*link = job->all_next;
+	dlist_delete(&job->all_node);
 	SaasEngineAnswer(job);
 	engine->next_due_at = Min(engine->next_due_at, job->next_at);
 	if (!job->is_test && !job->is_lost && !job->is_closed)

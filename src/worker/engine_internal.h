@@ -43,7 +43,7 @@ struct SaasEngine
 	int			flush_batch;	/* jobs that a flush stores in FLUSH_MS, as the last ones took */
 	TimestampTz first_finished_at;
 	TimestampTz next_due_at;	/* of what was stored since it was last taken */
-	SaasJob    *all;
+	dlist_head	all;			/* jobs */
 	HTAB	   *orgs;			/* of SaasEngineOrg */
 	dlist_head	turns;			/* organizations that may start one of their waiting jobs */
 	int			waiting_count;
