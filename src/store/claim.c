@@ -451,6 +451,7 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 	uint64		rows;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	rows = SaasStatementRun(statement, values, NULL);
 	for (uint64 row = 0; row < rows; row++)
 	{
@@ -570,6 +571,7 @@ SaasClaimNextMs(const SaasClaimTerms *terms)
 	int64		next_ms = -1;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) SaasStatementRun(&read_backlog, values, NULL);
 	next = SaasStatementColumn(0, 1, &is_null);
 	if (!is_null)
@@ -590,6 +592,7 @@ SaasClaimBacklog(SaasBacklog *backlog)
 	Datum		late;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) SaasStatementRun(&count_backlog, NULL, NULL);
 	backlog->due = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
 	late = SaasStatementColumn(0, 2, &is_null);

@@ -315,8 +315,10 @@ store_secrets(SaasJob *job)
 
 /* One tenant's open transaction must not hold up the others. */
 static void
-limit_lock_waits(void)
+begin_ingest(SaasRunAs *state)
 {
+	SaasRunAsBegin(state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) set_config_option("lock_timeout", "50ms", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }
@@ -369,8 +371,7 @@ SaasIngestJobs(SaasJob *jobs, const pg_uuid_t *lease_id)
 	int			count = 0;
 	SaasRunAs	state;
 
-	SaasRunAsBegin(&state, "saas_poller");
-	limit_lock_waits();
+	begin_ingest(&state);
 	for (SaasJob *job = jobs; job; job = job->next)
 	{
 		stored[count] = (SaasStoredSamples) {.job = job};
@@ -434,8 +435,7 @@ SaasIngestHistory(SaasJob *jobs)
 			add_poll(&columns, job);
 	if (columns.rows == 0)
 		return;
-	SaasRunAsBegin(&state, "saas_poller");
-	limit_lock_waits();
+	begin_ingest(&state);
 	columns_arrays(&columns, values);
 	(void) SaasStatementRun(&add_history, values, NULL);
 	SaasRunAsEnd(&state);
@@ -473,8 +473,7 @@ SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id)
 	if (job->is_lost)
 		return;
 
-	SaasRunAsBegin(&state, "saas_poller");
-	limit_lock_waits();
+	begin_ingest(&state);
 	store_secrets(job);
 	if (job->poll.token_expires_ms != 0)
 		(void) SaasStatementRun(&put_expiry, expiry, NULL);

@@ -24,7 +24,8 @@
 #define REQUESTS_PER_LEASE	3	/* of full length: token, data, data again */
 #define LEASE_MARGIN_MS		10000
 #define FLUSH_BATCH			100
-#define FLUSH_DELAY_MS		20
+#define FLUSH_DELAY_MS		20	/* while somebody waits for it */
+#define LAZY_FLUSH_DELAY_MS	200
 #define FLUSH_MS			50		/* of one transaction: transfers under way wait for it */
 #define RETRY_INGEST_MS		200
 #define LOOK_AGAIN_MS		100
@@ -48,7 +49,7 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	 * loop lets go of the jobs' requests before the jobs go.
 	 */
 	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
-	engine->next_due_at = DT_NOEND;
+	engine->next_due_at = engine->flush_at = DT_NOEND;
 	engine->watched_fd = -1;
 	engine->workers = 1;
 	engine->flush_batch = FLUSH_BATCH / 4;
@@ -184,8 +185,8 @@ finish(SaasEngine *engine, SaasJob *job)
 
 	job->duration_ms = (int) ((now - job->polled_at) / 1000);
 	SaasEngineQueueEnd(engine, job);
-	if (engine->finished == NULL)
-		engine->first_finished_at = now;
+	engine->flush_at = Min(engine->flush_at, TimestampTzPlusMilliseconds(now, job->waiters ? FLUSH_DELAY_MS :
+																		  LAZY_FLUSH_DELAY_MS));
 	push(&engine->finished, job);
 	engine->finished_count++;
 }
@@ -575,7 +576,8 @@ flush_batch(SaasEngine *engine)
 	engine->host.commit();
 	adapt_batch(engine, stored, GetCurrentTimestamp() - now);
 	release_all(engine, batch);
-	engine->first_finished_at = now;
+	if (engine->finished == NULL)
+		engine->flush_at = DT_NOEND;
 }
 
 /* Not with the others: a lock that is still held would cost them a wait each time. */
@@ -601,7 +603,7 @@ flush_is_due(const SaasEngine *engine)
 	return engine->finished &&
 		(engine->finished_count >= engine->flush_batch ||
 		 engine->finished_count + engine->postponed_count == engine->count ||
-		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
+		 GetCurrentTimestamp() >= engine->flush_at);
 }
 
 static long
@@ -620,8 +622,10 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	start_waiting(engine);
 	if (engine->postponed || engine->elsewhere)
 		timeout_ms = shorter(timeout_ms, LOOK_AGAIN_MS);
-	if (engine->finished || engine->waiting_count > 0)
+	if (engine->waiting_count > 0)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
+	if (engine->finished)
+		timeout_ms = shorter(timeout_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), engine->flush_at));
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
 	(void) loop_is_ready(engine);
