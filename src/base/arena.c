@@ -18,6 +18,7 @@
 #include "base/arena.h"
 
 #define ALIGNMENT		16
+#define FIRST_BLOCK_SIZE	(2 * 1024)	/* thousands of arenas hold no more than a request */
 #define BLOCK_SIZE		(16 * 1024)
 #define LARGE_SIZE		(BLOCK_SIZE / 4)
 
@@ -26,7 +27,8 @@ typedef struct ArenaBlock
 	struct ArenaBlock *next;
 	size_t		size;			/* bytes of data */
 	size_t		used;
-	_Alignas(ALIGNMENT) unsigned char data[];
+	unsigned char *data;		/* what follows the block, or memory that was adopted */
+	_Alignas(ALIGNMENT) unsigned char own[];
 } ArenaBlock;
 
 struct SaasArena
@@ -60,6 +62,8 @@ SaasArenaDestroy(SaasArena *arena)
 		ArenaBlock *next = block->next;
 
 		OPENSSL_cleanse(block->data, block->used);
+		if (block->data != block->own)
+			free(block->data);
 		free(block);
 		block = next;
 	}
@@ -74,6 +78,7 @@ add_block(SaasArena *arena, size_t size)
 	if (block == NULL)
 		return NULL;
 	block->size = size;
+	block->data = block->own;
 	block->next = arena->blocks;
 	arena->blocks = block;
 	return block;
@@ -95,6 +100,8 @@ SaasArenaAlloc(SaasArena *arena, size_t size)
 	block = arena->current;
 	if (size > LARGE_SIZE)
 		block = add_block(arena, size);
+	else if (block == NULL && size <= FIRST_BLOCK_SIZE)
+		block = arena->current = add_block(arena, FIRST_BLOCK_SIZE);
 	else if (block == NULL || size > block->size - block->used)
 		block = arena->current = add_block(arena, BLOCK_SIZE);
 	if (block == NULL)
@@ -104,6 +111,22 @@ SaasArenaAlloc(SaasArena *arena, size_t size)
 	block->used += size;
 	arena->used += size;
 	return memory;
+}
+
+bool
+SaasArenaAdopt(SaasArena *arena, void *memory, size_t size)
+{
+	ArenaBlock *block;
+
+	if (size > arena->max_bytes - arena->used)
+		return false;
+	block = add_block(arena, 0);
+	if (block == NULL)
+		return false;
+	block->data = memory;
+	block->size = block->used = size;
+	arena->used += size;
+	return true;
 }
 
 char *

@@ -7,7 +7,10 @@
  */
 #include "net/transfer_internal.h"
 
-#define FIRST_CAPACITY		4096
+#define FIRST_CAPACITY		1024
+
+/* As much as an answer announces is reserved at once, but not any lie. */
+#define MAX_RESERVED		(256 * 1024)
 
 static void
 free_buffer(TransferBuffer *buffer)
@@ -18,28 +21,34 @@ free_buffer(TransferBuffer *buffer)
 	memset(buffer, 0, sizeof(*buffer));
 }
 
-/* Not realloc, which would leave a copy behind unwiped. */
+/* Makes room, and for a NUL besides.  Not realloc, which would leave a copy behind unwiped. */
+static bool
+reserve(TransferBuffer *buffer, size_t capacity)
+{
+	TransferBuffer grown = {malloc(capacity + 1), buffer->length, capacity};
+
+	if (grown.data == NULL)
+		return false;
+	if (buffer->length > 0)
+		memcpy(grown.data, buffer->data, buffer->length);
+	free_buffer(buffer);
+	*buffer = grown;
+	return true;
+}
+
 static bool
 append(TransferBuffer *buffer, const char *bytes, size_t length)
 {
-	if (length > buffer->capacity - buffer->length)
-	{
-		TransferBuffer grown = {NULL, buffer->length, Max(buffer->capacity, FIRST_CAPACITY)};
+	size_t		capacity = Max(buffer->capacity, FIRST_CAPACITY);
 
-		while (length > grown.capacity - grown.length)
-		{
-			if (grown.capacity > SIZE_MAX / 2)
-				return false;
-			grown.capacity *= 2;
-		}
-		grown.data = malloc(grown.capacity);
-		if (grown.data == NULL)
+	while (length > capacity - buffer->length)
+	{
+		if (capacity > SIZE_MAX / 4)
 			return false;
-		if (buffer->length > 0)
-			memcpy(grown.data, buffer->data, buffer->length);
-		free_buffer(buffer);
-		*buffer = grown;
+		capacity *= 2;
 	}
+	if ((capacity > buffer->capacity || buffer->data == NULL) && !reserve(buffer, capacity))
+		return false;
 	memcpy(buffer->data + buffer->length, bytes, length);
 	buffer->length += length;
 	return true;
@@ -110,6 +119,17 @@ receive_header(char *line, size_t size, size_t count, void *data)
 	return given;
 }
 
+/* Without this a long body would be copied each time that it has doubled. */
+static void
+expect_body(SaasTransfer *transfer)
+{
+	curl_off_t	announced = -1;
+
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
+	if (announced > 0)
+		(void) reserve(&transfer->body, (size_t) Min(announced, Min(transfer->max_body, MAX_RESERVED)));
+}
+
 static size_t
 receive_body(char *bytes, size_t size, size_t count, void *data)
 {
@@ -121,6 +141,8 @@ receive_body(char *bytes, size_t size, size_t count, void *data)
 		give_up(transfer, TRANSFER_FAULT_BODY);
 		return 0;
 	}
+	if (transfer->body.data == NULL)
+		expect_body(transfer);
 	if (!append(&transfer->body, bytes, length))
 	{
 		give_up(transfer, TRANSFER_FAULT_MEMORY);
@@ -208,7 +230,7 @@ bool
 SaasTransferAnswerFinish(SaasTransfer *transfer)
 {
 	SaasResponse *response = &transfer->result.response;
-	char	   *body;
+	TransferBuffer *body = &transfer->body;
 	long		status = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -219,13 +241,14 @@ SaasTransferAnswerFinish(SaasTransfer *transfer)
 	if (response->content_type == NULL)
 		response->content_type = "";
 
-	body = SaasArenaAlloc(transfer->arena, transfer->body.length + 1);
-	if (body == NULL)
+	if (body->data == NULL && !reserve(body, 0))
 		return give_up(transfer, TRANSFER_FAULT_MEMORY);
-	if (transfer->body.length > 0)
-		memcpy(body, transfer->body.data, transfer->body.length);
-	response->body = body;
-	response->body_length = transfer->body.length;
+	body->data[body->length] = '\0';
+	if (!SaasArenaAdopt(transfer->arena, body->data, body->length + 1))
+		return give_up(transfer, TRANSFER_FAULT_MEMORY);
+	response->body = body->data;
+	response->body_length = body->length;
+	memset(body, 0, sizeof(*body));
 	return true;
 }
 

@@ -46,6 +46,9 @@
 #define SAAS_TRANSFER_HOST_BUCKETS	1024
 #define SAAS_TRANSFER_MAX_REDIRECTS 3
 
+/* Handles that wait for their next request; each has some 30 KB. */
+#define SAAS_TRANSFER_MAX_IDLE		128
+
 /* Threads that libcurl may have in getaddrinfo for one loop. */
 #define SAAS_TRANSFER_MAX_LOOKUPS	64
 
@@ -165,6 +168,8 @@ struct SaasTransferLoop
 	WaitEventSet *wait_set;
 	int			reserved_fds;	/* taken from PostgreSQL's share */
 
+	int			idle_count;		/* handles of earlier requests, to be used again */
+	CURL	   *idle[SAAS_TRANSFER_MAX_IDLE];
 	int			shard_count;
 	TransferShard shards[SAAS_TRANSFER_MAX_SHARDS];
 
@@ -283,6 +288,9 @@ extern bool SaasTransferRequestOpen(SaasTransfer *transfer);
 /* Gives the handle its URL and the time that is left. */
 extern bool SaasTransferRequestAim(SaasTransfer *transfer);
 extern void SaasTransferRequestClose(SaasTransfer *transfer);
+
+/* Frees the handles that wait for their next request. */
+extern void SaasTransferRequestCloseIdle(SaasTransferLoop *loop);
 
 /* transfer_trust.c: what a request brings of its own for TLS. */
 extern bool SaasTransferTrustAttach(SaasTransfer *transfer);

@@ -15,9 +15,9 @@
 #include "utils/memutils.h"
 
 /* Transfers for which another shard pays. */
-#define TRANSFERS_PER_SHARD		64
+#define TRANSFERS_PER_SHARD		1024
 
-/* Idle connections that a shard keeps at least. */
+/* Network connections that a shard keeps at least. */
 #define CONNECTIONS_PER_SHARD	4
 
 void
@@ -54,7 +54,8 @@ compare_due(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 static void
 open_shards(SaasTransferLoop *loop)
 {
-	long		max_connections = Max(CONNECTIONS_PER_SHARD, loop->max_active / loop->shard_count);
+	/* Those in use are among them, and where hosts are spread unevenly a shard has more of these. */
+	long		max_connections = Max(CONNECTIONS_PER_SHARD, 2L * loop->max_active / loop->shard_count);
 	bool		done = true;
 	sigset_t	saved;
 
@@ -141,6 +142,7 @@ close_loop(void *data)
 	SaasTransferBlockSignals(&saved);
 	dlist_foreach_modify(iter, &loop->transfers)
 		drop(dlist_container(SaasTransfer, all_node, iter.cur));
+	SaasTransferRequestCloseIdle(loop);
 	for (int i = 0; i < loop->shard_count; i++)
 		if (loop->shards[i].multi != NULL)
 			curl_multi_cleanup(loop->shards[i].multi);

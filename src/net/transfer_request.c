@@ -205,18 +205,43 @@ set_tls(SaasTransfer *transfer)
 	return done && SaasTransferTrustAttach(transfer);
 }
 
+/*
+ * Whether the handle may serve others later: what it was made with then holds
+ * for all of them, and what is the request's own is set anew for each.
+ */
+static bool
+is_plain(const SaasTransfer *transfer)
+{
+	const SaasRequest *request = transfer->request;
+
+	return transfer->is_get && request->body == NULL && !request->is_fresh &&
+		request->ca_certificate == NULL && request->client_certificate == NULL;
+}
+
+static bool
+make_handle(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+
+	if (is_plain(transfer) && loop->idle_count > 0)
+	{
+		transfer->easy = loop->idle[--loop->idle_count];
+		return true;
+	}
+	transfer->easy = curl_easy_init();
+	return transfer->easy != NULL && set_connection(transfer) && set_tls(transfer) &&
+		set_method(transfer);
+}
+
 bool
 SaasTransferRequestOpen(SaasTransfer *transfer)
 {
-	CURL	   *easy = transfer->easy = curl_easy_init();
-	bool		done = easy != NULL;
+	bool		done = make_handle(transfer);
+	CURL	   *easy = transfer->easy;
 
-	if (!done)
-		return false;
 	SET(CURLOPT_PRIVATE, transfer);
 	SET(CURLOPT_ERRORBUFFER, transfer->curl_error);
-	return done && set_connection(transfer) && set_tls(transfer) && set_method(transfer) &&
-		write_headers(transfer) && SaasTransferGuardAttach(transfer) &&
+	return done && write_headers(transfer) && SaasTransferGuardAttach(transfer) &&
 		SaasTransferAnswerAttach(transfer);
 }
 
@@ -237,11 +262,31 @@ SaasTransferRequestAim(SaasTransfer *transfer)
 	return done;
 }
 
+/* After a failure nobody knows what a handle still remembers. */
+static bool
+keep_handle(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+
+	if (!transfer->result.ok || !is_plain(transfer) || loop->idle_count == SAAS_TRANSFER_MAX_IDLE ||
+		curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL) != CURLE_OK)
+		return false;
+	loop->idle[loop->idle_count++] = transfer->easy;
+	return true;
+}
+
+void
+SaasTransferRequestCloseIdle(SaasTransferLoop *loop)
+{
+	while (loop->idle_count > 0)
+		curl_easy_cleanup(loop->idle[--loop->idle_count]);
+}
+
 void
 SaasTransferRequestClose(SaasTransfer *transfer)
 {
-	/* The handle goes first: it points to the lines. */
-	if (transfer->easy != NULL)
+	/* The handle lets go of the lines first. */
+	if (transfer->easy != NULL && !keep_handle(transfer))
 		curl_easy_cleanup(transfer->easy);
 	transfer->easy = NULL;
 	for (struct curl_slist *line = transfer->header_lines; line != NULL; line = line->next)

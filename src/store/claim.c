@@ -265,16 +265,24 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	return job;
 }
 
-static SaasJob *
-find_job(SaasJob *jobs, const pg_uuid_t *org_id, const pg_uuid_t *connection_id)
+static int
+compare_connections(const void *a, const void *b)
 {
-	for (SaasJob *job = jobs; job; job = job->next)
-	{
-		if (memcmp(&job->connection_id, connection_id, sizeof(*connection_id)) == 0 &&
-			memcmp(&job->org_id, org_id, sizeof(*org_id)) == 0)
-			return job;
-	}
-	return NULL;
+	const SaasJob *left = *(SaasJob *const *) a;
+	const SaasJob *right = *(SaasJob *const *) b;
+
+	return memcmp(&left->connection_id, &right->connection_id, sizeof(pg_uuid_t));
+}
+
+/* Of jobs sorted by connection; NULL when it is of another organization. */
+static SaasJob *
+find_job(SaasJob **sorted, int count, const pg_uuid_t *org_id, const pg_uuid_t *connection_id)
+{
+	SaasJob		sought = {.connection_id = *connection_id};
+	SaasJob    *key = &sought;
+	SaasJob   **found = bsearch(&key, sorted, count, sizeof(SaasJob *), compare_connections);
+
+	return found && memcmp(&(*found)->org_id, org_id, sizeof(*org_id)) == 0 ? *found : NULL;
 }
 
 /*
@@ -345,14 +353,16 @@ open_secrets(SaasJob *jobs, int count)
 	Datum		values[2];
 	uint64		rows;
 	SPITupleTable *table;
-	SaasJob    *last = NULL;
+	SaasJob   **sorted = palloc(sizeof(SaasJob *) * count);
 	int			i = 0;
 
 	for (SaasJob *job = jobs; job; job = job->next, i++)
 	{
 		orgs[i] = job->org_id;
 		connections[i] = job->connection_id;
+		sorted[i] = job;
 	}
+	qsort(sorted, count, sizeof(SaasJob *), compare_connections);
 	values[0] = SaasUuidArray(orgs, count);
 	values[1] = SaasUuidArray(connections, count);
 	rows = SaasStatementRun(&read_secrets, values, NULL);
@@ -363,14 +373,12 @@ open_secrets(SaasJob *jobs, int count)
 		bool		is_null;
 		pg_uuid_t  *org_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 1, &is_null));
 		pg_uuid_t  *connection_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 2, &is_null));
+		SaasJob    *job = find_job(sorted, count, org_id, connection_id);
 		bool		is_own;
 		Datum		origin = SPI_getbinval(tuple, table->tupdesc, 5, &is_own);
 
-		/* The secrets of one connection come together mostly. */
-		if (last == NULL || find_job(last, org_id, connection_id) != last)
-			last = find_job(jobs, org_id, connection_id);
-		if (last && last->poll.problem.sqlstate[0] == '\0')
-			open_secret_guarded(last, TextDatumGetCString(SPI_getbinval(tuple, table->tupdesc, 3, &is_null)),
+		if (job && job->poll.problem.sqlstate[0] == '\0')
+			open_secret_guarded(job, TextDatumGetCString(SPI_getbinval(tuple, table->tupdesc, 3, &is_null)),
 								PG_DETOAST_DATUM(SPI_getbinval(tuple, table->tupdesc, 4, &is_null)),
 								is_own ? NULL : TextDatumGetCString(origin));
 	}
@@ -443,6 +451,7 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 	uint64		rows;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	rows = SaasStatementRun(statement, values, NULL);
 	for (uint64 row = 0; row < rows; row++)
 	{
@@ -562,6 +571,7 @@ SaasClaimNextMs(const SaasClaimTerms *terms)
 	int64		next_ms = -1;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) SaasStatementRun(&read_backlog, values, NULL);
 	next = SaasStatementColumn(0, 1, &is_null);
 	if (!is_null)
@@ -582,6 +592,7 @@ SaasClaimBacklog(SaasBacklog *backlog)
 	Datum		late;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) SaasStatementRun(&count_backlog, NULL, NULL);
 	backlog->due = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
 	late = SaasStatementColumn(0, 2, &is_null);

@@ -10,6 +10,7 @@
 #include "base/stage.h"
 #include "connector/connector.h"
 #include "datatype/timestamp.h"
+#include "lib/ilist.h"
 #include "utils/uuid.h"
 
 /* What asked for the poll and waits for its end; the engine's own. */
@@ -41,7 +42,7 @@ typedef struct SaasJob
 	SaasPoll	poll;
 	struct SaasWaiter *waiters;
 	struct SaasJob *next;		/* in the list of its present place */
-	struct SaasJob *all_next;	/* in the list of all jobs */
+	dlist_node	all_node;		/* among all jobs of the engine */
 } SaasJob;
 
 #endif							/* SAAS_JOB_H */

@@ -24,7 +24,8 @@
 #define REQUESTS_PER_LEASE	3	/* of full length: token, data, data again */
 #define LEASE_MARGIN_MS		10000
 #define FLUSH_BATCH			100
-#define FLUSH_DELAY_MS		20
+#define FLUSH_DELAY_MS		20	/* while somebody waits for it */
+#define LAZY_FLUSH_DELAY_MS	200
 #define FLUSH_MS			50		/* of one transaction: transfers under way wait for it */
 #define RETRY_INGEST_MS		200
 #define LOOK_AGAIN_MS		100
@@ -48,10 +49,11 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	 * loop lets go of the jobs' requests before the jobs go.
 	 */
 	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
-	engine->next_due_at = DT_NOEND;
+	engine->next_due_at = engine->flush_at = DT_NOEND;
 	engine->watched_fd = -1;
 	engine->workers = 1;
 	engine->flush_batch = FLUSH_BATCH / 4;
+	dlist_init(&engine->all);
 	SaasEngineQueueInit(engine);
 	SaasUuidv7(&engine->lease_id);
 	return engine;
@@ -183,8 +185,8 @@ finish(SaasEngine *engine, SaasJob *job)
 
 	job->duration_ms = (int) ((now - job->polled_at) / 1000);
 	SaasEngineQueueEnd(engine, job);
-	if (engine->finished == NULL)
-		engine->first_finished_at = now;
+	engine->flush_at = Min(engine->flush_at, TimestampTzPlusMilliseconds(now, job->waiters ? FLUSH_DELAY_MS :
+																		  LAZY_FLUSH_DELAY_MS));
 	push(&engine->finished, job);
 	engine->finished_count++;
 }
@@ -282,8 +284,7 @@ adopt(SaasEngine *engine, SaasJob *jobs, bool is_urgent)
 
 	while ((job = pop(&jobs)) != NULL)
 	{
-		job->all_next = engine->all;
-		engine->all = job;
+		dlist_push_head(&engine->all, &job->all_node);
 		SaasEngineQueueAdd(engine, job, is_urgent);
 		engine->count++;
 	}
@@ -468,8 +469,7 @@ ingest(void *arg)
 {
 	IngestArgument *argument = arg;
 
-	for (SaasJob *job = argument->jobs; job; job = job->next)
-		SaasIngestJob(job, &argument->engine->lease_id);
+	SaasIngestJobs(argument->jobs, &argument->engine->lease_id);
 	SaasIngestHistory(argument->jobs);
 }
 
@@ -479,7 +479,7 @@ ingest_first(void *arg)
 	IngestArgument *argument = arg;
 
 	SaasIngestHoldStatus(argument->jobs, &argument->engine->lease_id);
-	SaasIngestJob(argument->jobs, &argument->engine->lease_id);
+	SaasIngestJobs(argument->jobs, &argument->engine->lease_id);
 	SaasIngestHistory(argument->jobs);
 }
 
@@ -509,11 +509,7 @@ ingest_alone(SaasEngine *engine, SaasJob *job, TimestampTz now)
 static void
 release(SaasEngine *engine, SaasJob *job)
 {
-	SaasJob   **link = &engine->all;
-
-	while (*link != job)
-		link = &(*link)->all_next;
-	*link = job->all_next;
+	dlist_delete(&job->all_node);
 	SaasEngineAnswer(job);
 	engine->next_due_at = Min(engine->next_due_at, job->next_at);
 	if (!job->is_test && !job->is_lost && !job->is_closed)
@@ -581,7 +577,8 @@ flush_batch(SaasEngine *engine)
 	engine->host.commit();
 	adapt_batch(engine, stored, GetCurrentTimestamp() - now);
 	release_all(engine, batch);
-	engine->first_finished_at = now;
+	if (engine->finished == NULL)
+		engine->flush_at = DT_NOEND;
 }
 
 /* Not with the others: a lock that is still held would cost them a wait each time. */
@@ -607,7 +604,7 @@ flush_is_due(const SaasEngine *engine)
 	return engine->finished &&
 		(engine->finished_count >= engine->flush_batch ||
 		 engine->finished_count + engine->postponed_count == engine->count ||
-		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
+		 GetCurrentTimestamp() >= engine->flush_at);
 }
 
 static long
@@ -626,8 +623,10 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	start_waiting(engine);
 	if (engine->postponed || engine->elsewhere)
 		timeout_ms = shorter(timeout_ms, LOOK_AGAIN_MS);
-	if (engine->finished || engine->waiting_count > 0)
+	if (engine->waiting_count > 0)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
+	if (engine->finished)
+		timeout_ms = shorter(timeout_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), engine->flush_at));
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
 	(void) loop_is_ready(engine);

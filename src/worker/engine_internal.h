@@ -41,9 +41,9 @@ struct SaasEngine
 	int			postponed_count;
 	int			storing_count;	/* keep their place among the transfers */
 	int			flush_batch;	/* jobs that a flush stores in FLUSH_MS, as the last ones took */
-	TimestampTz first_finished_at;
+	TimestampTz flush_at;		/* the finished are stored then, if not before */
 	TimestampTz next_due_at;	/* of what was stored since it was last taken */
-	SaasJob    *all;
+	dlist_head	all;			/* jobs */
 	HTAB	   *orgs;			/* of SaasEngineOrg */
 	dlist_head	turns;			/* organizations that may start one of their waiting jobs */
 	int			waiting_count;

@@ -35,6 +35,7 @@
 
 #define CLAIM_BATCH			500
 #define LONGEST_SLEEP_MS	60000L
+#define LOOK_PAUSE_MS		100	/* one look for all that becomes due meanwhile */
 #define COUNT_BACKLOG_MS	1000
 #define LONG_BACKLOG		1000
 #define CLAIMS_PER_LOOK		8
@@ -387,6 +388,7 @@ run(void)
 													   ALLOCSET_DEFAULT_SIZES);
 	Outlook		outlook = {SAAS_STORE_NOT_INSTALLED, SAAS_STORE_READY};
 	TimestampTz look_at = 0;
+	TimestampTz may_look_at = 0;
 	TimestampTz drain_at = 0;
 
 	SaasEngineWatch(engine, SaasMailerDescriptor(mailer));
@@ -402,6 +404,7 @@ run(void)
 			TimestampTz now = GetCurrentTimestamp();
 
 			look_at = TimestampTzPlusMilliseconds(now, look(engine, mailer, &outlook));
+			may_look_at = TimestampTzPlusMilliseconds(now, LOOK_PAUSE_MS);
 			drain_at = 0;
 			/* Who asked meanwhile is seen after a step that does not sleep. */
 			SetLatch(MyLatch);
@@ -412,7 +415,7 @@ run(void)
 		if (SaasMailerStep(mailer) && worker_number == 0 && outlook.readiness == SAAS_STORE_READY)
 			look_at = Min(look_at, next_mail_at(mailer));
 		next_due_at = SaasEngineTakeNextDue(engine);
-		look_at = Min(look_at, next_due_at);
+		look_at = Max(Min(look_at, next_due_at), may_look_at);
 		if (SaasEngineCount(engine) != busy)
 			report(engine, &outlook);
 	}
