@@ -3,9 +3,13 @@
  *	  What comes back, within its bounds.
  *
  * Sizes are counted as bytes arrive, after decompression: a Content-Length
- * may lie and a small gzip stream may unfold without end.
+ * may lie and a small gzip stream may unfold without end.  What unfolds into
+ * another compressed stream is refused: libcurl goes through all of the inner
+ * one before it hands out a byte, and a few KB of it take hours.
  */
 #include "net/transfer_internal.h"
+
+#include <strings.h>
 
 #define FIRST_CAPACITY		4096
 
@@ -73,6 +77,72 @@ take_header_line(SaasTransfer *transfer, const char *line, size_t length)
 	return true;
 }
 
+/* The value of the line when it is the header of that name; NULL when it is another. */
+static const char *
+value_of(const char *line, size_t length, const char *name)
+{
+	size_t		name_length = strlen(name);
+
+	if (length < name_length || strncasecmp(line, name, name_length) != 0)
+		return NULL;
+	for (const char *p = line + name_length; p < line + length; p++)
+	{
+		if (*p == ':')
+			return p + 1;
+		if (*p != ' ' && *p != '\t')
+			break;
+	}
+	return NULL;
+}
+
+static bool
+is_word(const char *text, size_t length, const char *word)
+{
+	return strlen(word) == length && strncasecmp(text, word, length) == 0;
+}
+
+/* Whether the list of codings holds none but those that were asked for; *count of them compress. */
+static bool
+are_acceptable(const char *list, const char *end, bool is_framing, int *count)
+{
+	while (list < end)
+	{
+		const char *comma = memchr(list, ',', (size_t) (end - list));
+		const char *stop = comma == NULL ? end : comma;
+		size_t		length;
+
+		while (list < stop && (*list == ' ' || *list == '\t'))
+			list++;
+		length = (size_t) (stop - list);
+		while (length > 0 && (list[length - 1] == ' ' || list[length - 1] == '\t'))
+			length--;
+		if (length == 0 || is_word(list, length, "identity") ||
+			(is_framing && is_word(list, length, "chunked")))
+			 /* nothing to unfold */ ;
+		else if (!is_framing && (is_word(list, length, "gzip") || is_word(list, length, "x-gzip") ||
+								 is_word(list, length, "deflate")))
+			(*count)++;
+		else
+			return false;
+		list = comma == NULL ? end : comma + 1;
+	}
+	return true;
+}
+
+/* libcurl heeds these lines in interim answers too, and adds up what they list. */
+static bool
+check_codings(SaasTransfer *transfer, const char *line, size_t length)
+{
+	const char *content = value_of(line, length, "content-encoding");
+	const char *framing = value_of(line, length, "transfer-encoding");
+
+	if ((content == NULL || are_acceptable(content, line + length, false, &transfer->codings)) &&
+		(framing == NULL || are_acceptable(framing, line + length, true, &transfer->codings)) &&
+		transfer->codings <= 1)
+		return true;
+	return give_up(transfer, TRANSFER_FAULT_ENCODING);
+}
+
 static size_t
 receive_header(char *line, size_t size, size_t count, void *data)
 {
@@ -88,6 +158,8 @@ receive_header(char *line, size_t size, size_t count, void *data)
 	}
 	while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
 		length--;
+	if (!check_codings(transfer, line, length))
+		return 0;
 
 	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0 &&
 		(transfer->answering_at == 0 || (transfer->interim && transfer->headers_done)))
@@ -242,4 +314,5 @@ SaasTransferAnswerReset(SaasTransfer *transfer)
 	transfer->headers_done = false;
 	transfer->header_bytes = 0;
 	transfer->header_count = 0;
+	transfer->codings = 0;
 }

@@ -42,6 +42,12 @@ fail_fault(SaasTransfer *transfer)
 							  url->origin, SAAS_TRANSFER_MAX_HEADERS,
 							  SAAS_TRANSFER_MAX_HEADER_BYTES);
 			break;
+		case TRANSFER_FAULT_ENCODING:
+			SaasProblemSet(problem, CONNECTION_FAILED,
+						   "the answer of %s is compressed more than once or in an unknown way",
+						   url->origin);
+			SaasProblemHint(problem, "Answers may be compressed once, with gzip or deflate.");
+			break;
 		case TRANSFER_FAULT_DESCRIPTOR:
 			SaasProblemSet(problem, "53000", "no connection to %s could be opened: %s",
 						   url->origin, strerror(transfer->fault_errno));
@@ -251,8 +257,8 @@ SaasTransferFail(SaasTransfer *transfer, CURLcode code)
 	transfer->result.transient = false;
 	transfer->code = code;
 
-	/* What libcurl says when one header line outgrows its buffer. */
-	if (code == CURLE_OUT_OF_MEMORY && transfer->answering_at != 0 && !transfer->headers_done)
+	/* What libcurl says when one header line, or a trailer, outgrows its buffer. */
+	if (code == CURLE_OUT_OF_MEMORY && transfer->answering_at != 0)
 		transfer->fault = TRANSFER_FAULT_HEADERS;
 
 	if (transfer->fault != TRANSFER_FAULT_NONE || code == CURLE_OUT_OF_MEMORY)

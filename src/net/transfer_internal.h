@@ -90,6 +90,7 @@ typedef enum TransferFault
 	TRANSFER_FAULT_ADDRESS,		/* the guard refused blocked_address */
 	TRANSFER_FAULT_BODY,		/* larger than max_response */
 	TRANSFER_FAULT_HEADERS,		/* too many or too large */
+	TRANSFER_FAULT_ENCODING,	/* compressed twice, or in a way not asked for */
 	TRANSFER_FAULT_MEMORY,		/* the system's, or the arena's bound */
 	TRANSFER_FAULT_DESCRIPTOR	/* no socket, or epoll refused it */
 } TransferFault;
@@ -142,6 +143,7 @@ typedef struct SaasTransfer
 	bool		headers_done;
 	size_t		header_bytes;	/* with those of interim answers */
 	int			header_count;
+	int			codings;		/* compressions that the headers name */
 	TransferBuffer headers;		/* lines that end in '\n' */
 	TransferBuffer body;
 	size_t		max_body;
