@@ -13,6 +13,9 @@
 
 #define FIRST_CAPACITY		4096
 
+/* What the bodies of all transfers may take, or eight of the largest. */
+#define MAX_BUFFERED		((size_t) 256 * 1024 * 1024)
+
 static void
 free_buffer(TransferBuffer *buffer)
 {
@@ -182,23 +185,81 @@ receive_header(char *line, size_t size, size_t count, void *data)
 	return given;
 }
 
+static void
+free_body(SaasTransfer *transfer, TransferBuffer *body)
+{
+	transfer->loop->buffered -= body->capacity;
+	free_buffer(body);
+}
+
+static SaasTransfer *
+largest_of(SaasTransferLoop *loop)
+{
+	SaasTransfer *largest = NULL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &loop->transfers)
+	{
+		SaasTransfer *transfer = dlist_container(SaasTransfer, all_node, iter.cur);
+
+		if (transfer->state == TRANSFER_ACTIVE &&
+			(largest == NULL || transfer->body.capacity > largest->body.capacity))
+			largest = transfer;
+	}
+	return largest;
+}
+
+/*
+ * Finds room for another growth bytes of a body.  Where there is none, the
+ * largest goes, so that who lets many large answers arrive slowly pays before
+ * others do; libcurl is told later, since this runs inside of it.
+ */
+static bool
+make_room(SaasTransfer *transfer, size_t growth)
+{
+	SaasTransferLoop *loop = transfer->loop;
+
+	while (loop->buffered + growth > Max(MAX_BUFFERED, 8 * loop->options.max_response))
+	{
+		SaasTransfer *largest = largest_of(loop);
+
+		if (largest == NULL || largest->body.capacity <= transfer->body.capacity)
+			return give_up(transfer, TRANSFER_FAULT_CROWD);
+		free_body(largest, &largest->body);
+		largest->fault = TRANSFER_FAULT_CROWD;
+		loop->has_fault = true;
+	}
+	return true;
+}
+
+static bool
+append_body(SaasTransfer *transfer, const char *bytes, size_t length)
+{
+	TransferBuffer *body = &transfer->body;
+	size_t		before = body->capacity;
+
+	if (length > before - body->length && !make_room(transfer, Max(length, before)))
+		return false;
+	if (!append(body, bytes, length))
+		return give_up(transfer, TRANSFER_FAULT_MEMORY);
+	transfer->loop->buffered += body->capacity - before;
+	return true;
+}
+
 static size_t
 receive_body(char *bytes, size_t size, size_t count, void *data)
 {
 	SaasTransfer *transfer = data;
 	size_t		length = size * count;
 
+	if (transfer->fault != TRANSFER_FAULT_NONE)
+		return 0;
 	if (length > transfer->max_body - transfer->body.length)
 	{
 		give_up(transfer, TRANSFER_FAULT_BODY);
 		return 0;
 	}
-	if (!append(&transfer->body, bytes, length))
-	{
-		give_up(transfer, TRANSFER_FAULT_MEMORY);
-		return 0;
-	}
-	return length;
+	return append_body(transfer, bytes, length) ? length : 0;
 }
 
 bool
@@ -280,7 +341,6 @@ bool
 SaasTransferAnswerFinish(SaasTransfer *transfer)
 {
 	SaasResponse *response = &transfer->result.response;
-	char	   *body;
 	long		status = 0;
 
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -291,21 +351,27 @@ SaasTransferAnswerFinish(SaasTransfer *transfer)
 	if (response->content_type == NULL)
 		response->content_type = "";
 
-	body = SaasArenaAlloc(transfer->arena, transfer->body.length + 1);
-	if (body == NULL)
-		return give_up(transfer, TRANSFER_FAULT_MEMORY);
-	if (transfer->body.length > 0)
-		memcpy(body, transfer->body.data, transfer->body.length);
-	response->body = body;
+	/* A NUL behind it, for whoever looks one byte too far. */
 	response->body_length = transfer->body.length;
+	if (!append_body(transfer, "", 1))
+		return false;
+	response->body = transfer->body.data;
+	transfer->kept_body = transfer->body;
+	memset(&transfer->body, 0, sizeof(transfer->body));
 	return true;
+}
+
+void
+SaasTransferAnswerForget(SaasTransfer *transfer)
+{
+	free_body(transfer, &transfer->kept_body);
 }
 
 void
 SaasTransferAnswerReset(SaasTransfer *transfer)
 {
 	free_buffer(&transfer->headers);
-	free_buffer(&transfer->body);
+	free_body(transfer, &transfer->body);
 	transfer->connecting_at = 0;
 	transfer->connected_at = 0;
 	transfer->requesting_at = 0;

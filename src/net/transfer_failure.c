@@ -36,6 +36,11 @@ fail_fault(SaasTransfer *transfer)
 						   transfer->max_body);
 			SaasProblemDetail(problem, "It came from %s.", url->origin);
 			break;
+		case TRANSFER_FAULT_CROWD:
+			SaasProblemSet(problem, "53200", "too many large answers arrived at the same time");
+			SaasProblemDetail(problem, "That of %s was the largest.", url->origin);
+			transfer->result.transient = true;
+			break;
 		case TRANSFER_FAULT_HEADERS:
 			SaasProblemSet(problem, "54000", "the answer's headers are too large");
 			SaasProblemDetail(problem, "%s sent more than %d headers or %d bytes of them.",

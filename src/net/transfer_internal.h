@@ -89,6 +89,7 @@ typedef enum TransferFault
 	TRANSFER_FAULT_NONE,
 	TRANSFER_FAULT_ADDRESS,		/* the guard refused blocked_address */
 	TRANSFER_FAULT_BODY,		/* larger than max_response */
+	TRANSFER_FAULT_CROWD,		/* the largest when all answers together were too large */
 	TRANSFER_FAULT_HEADERS,		/* too many or too large */
 	TRANSFER_FAULT_ENCODING,	/* compressed twice, or in a way not asked for */
 	TRANSFER_FAULT_MEMORY,		/* the system's, or the arena's bound */
@@ -146,6 +147,7 @@ typedef struct SaasTransfer
 	int			codings;		/* compressions that the headers name */
 	TransferBuffer headers;		/* lines that end in '\n' */
 	TransferBuffer body;
+	TransferBuffer kept_body;	/* the result's */
 	size_t		max_body;
 	CURLcode	code;			/* when it has failed */
 	TransferFault fault;
@@ -172,6 +174,7 @@ struct SaasTransferLoop
 
 	int			max_active;		/* what the descriptors allow */
 	int			max_lookups;
+	size_t		buffered;		/* bytes that all bodies take */
 	int			count;			/* transfers in all */
 	int			unfinished;
 	int			active;
@@ -182,6 +185,7 @@ struct SaasTransferLoop
 
 	dlist_head	transfers;
 	dlist_head	finished;
+	dlist_head	taken;			/* the one whose result the caller has, if any */
 	dlist_head	crowd;			/* hosts where transfers wait, in turn */
 	pairingheap *due;			/* unfinished transfers, by that */
 	dlist_head	hosts[SAAS_TRANSFER_HOST_BUCKETS];
@@ -301,8 +305,11 @@ extern bool SaasTransferGuardAttach(SaasTransfer *transfer);
 /* transfer_answer.c */
 extern bool SaasTransferAnswerAttach(SaasTransfer *transfer);
 
-/* Moves the answer into the arena and the result; false with fault set. */
+/* Moves the answer into the result, all but the body into the arena too; false with fault set. */
 extern bool SaasTransferAnswerFinish(SaasTransfer *transfer);
+
+/* Frees the result's body. */
+extern void SaasTransferAnswerForget(SaasTransfer *transfer);
 
 /* Forgets what arrived, before a redirect is followed or at the end. */
 extern void SaasTransferAnswerReset(SaasTransfer *transfer);

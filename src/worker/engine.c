@@ -25,6 +25,7 @@
 #define LEASE_MARGIN_MS		10000
 #define FLUSH_BATCH			100
 #define FLUSH_DELAY_MS		20
+#define FLUSH_BYTES			((size_t) 32 * 1024 * 1024)	/* large answers do not pile up */
 #define FLUSH_MS			50		/* of one transaction: transfers under way wait for it */
 #define RETRY_INGEST_MS		200
 #define LOOK_AGAIN_MS		100
@@ -187,6 +188,7 @@ finish(SaasEngine *engine, SaasJob *job)
 		engine->first_finished_at = now;
 	push(&engine->finished, job);
 	engine->finished_count++;
+	engine->finished_bytes += SaasArenaUsed(job->poll.arena);
 }
 
 static void
@@ -450,6 +452,7 @@ take_batch(SaasEngine *engine)
 	{
 		push(&batch, pop(&engine->finished));
 		engine->finished_count--;
+		engine->finished_bytes -= SaasArenaUsed(batch->poll.arena);
 	}
 	return batch;
 }
@@ -604,7 +607,7 @@ static bool
 flush_is_due(const SaasEngine *engine)
 {
 	return engine->finished &&
-		(engine->finished_count >= engine->flush_batch ||
+		(engine->finished_count >= engine->flush_batch || engine->finished_bytes >= FLUSH_BYTES ||
 		 engine->finished_count + engine->postponed_count == engine->count ||
 		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
 }
@@ -636,7 +639,11 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	latch_set = SaasTransferWait(engine->loop, timeout_ms, SaasWaitEventNetwork());
 	CHECK_FOR_INTERRUPTS();
 	while (SaasTransferTake(engine->loop, &result))
+	{
 		take_result(engine, &result);
+		while (engine->finished_bytes >= FLUSH_BYTES)
+			flush_batch(engine);
+	}
 	step_databases(engine);
 	store_pending_tokens(engine);
 	if (flush_is_due(engine))

@@ -48,6 +48,20 @@ async def held(connection, request, genuine, params):
     return request.keep_alive
 
 
+async def heavy(connection, request, genuine, params):
+    """A JSON object of `bytes` bytes that ends once the rule has been deleted; it holds what http_json asks for."""
+    opening, closing = b'{"padding":"', b'","served":1}'
+    size = params.number("bytes", 1000000, len(opening) + len(closing), 1 << 30)
+    await connection.send(status_line(200) + date_line() + JSON + b"Content-Length: %d\r\n\r\n" % size + opening)
+    left = size - len(opening) - len(closing)
+    while left > 0:
+        await connection.send(b"a" * min(left, PIECE))
+        left -= PIECE
+    await params.released.wait()
+    await connection.send(closing)
+    return request.keep_alive
+
+
 async def stall(connection, request, genuine, params):
     if params.flag("after_header"):
         payload = encode(Response(200, genuine.body, genuine.headers), request)
@@ -205,7 +219,7 @@ async def endless_headers(connection, request, genuine, params):
 
 
 WIRE_FAULTS = {
-    "slow-header": slow_header, "slow-body": slow_body, "held": held, "stall": stall, "endless": endless,
+    "slow-header": slow_header, "slow-body": slow_body, "held": held, "heavy": heavy, "stall": stall, "endless": endless,
     "huge": huge, "gzip-bomb": gzip_bomb, "reset": reset, "truncated": truncated, "close": close, "drop": drop,
     "not-http": not_http, "endless-headers": endless_headers, "nested-gzip": nested_gzip, "coded": coded,
     "endless-interim": endless_interim, "endless-trailers": endless_trailers,
