@@ -136,6 +136,7 @@ typedef struct SaasTransfer
 
 	/* recorded by callbacks */
 	bool		holds_lookup;	/* counted in loop->lookups */
+	uint64		lookup_owner;	/* on whose share */
 	int64		connecting_at;	/* a socket was opened, so a look-up is over; 0: not yet */
 	int64		connected_at;	/* TLS has begun, or the answer is awaited */
 	int64		requesting_at;	/* the connection stands, TLS included */
@@ -180,6 +181,8 @@ struct SaasTransferLoop
 	int			active;
 	int			lookups;
 	int			abandoned;		/* look-ups that nobody waits for, still in their thread */
+	uint64		lookup_owners[SAAS_TRANSFER_MAX_LOOKUPS];
+	uint64		abandoned_owners[SAAS_TRANSFER_MAX_LOOKUPS];
 	int64		abandoned_until[SAAS_TRANSFER_MAX_LOOKUPS];
 	bool		has_fault;		/* a callback recorded one that libcurl was not told */
 

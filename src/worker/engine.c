@@ -220,6 +220,8 @@ perform(SaasEngine *engine, SaasJob *job, SaasStep step)
 		return;
 	}
 	job->poll.request.is_fresh = job->is_test;
+	/* The second half of its organization's id is random. */
+	memcpy(&job->poll.request.owner, job->org_id.data + UUID_LEN / 2, sizeof(uint64));
 	if (step == SAAS_STEP_ASK)
 		is_started = SaasPostgresStart(engine->databases, job->poll.arena, &job->poll.database,
 									   timeout_ms, job, &job->poll.problem);
