@@ -542,6 +542,13 @@ set_up('saas.ca_file' => "$certificates/ca.pem");
 ok($node->poll_query_until('postgres', "select current_setting('saas.ca_file') = '$certificates/ca.pem'"),
 	'with the authority in saas.ca_file');
 is(outcome('tls'), 'ok', 'it is accepted');
+my %exchange = map { $_ => SaasUpstream->start(certificate => 'rsa', ciphers => "$_:\@SECLEVEL=0") } 'DHE', 'ECDHE';
+$tenant->connect('prometheus', "exchange $_", { url => $exchange{$_}->url . '/metrics' }, {}, '1 hour')
+  foreach sort keys %exchange;
+is(outcome('exchange ECDHE'), 'ok', 'a key exchange of elliptic curves is good with TLS 1.2');
+like(outcome('exchange DHE'), qr/^the TLS handshake with \S+ failed$/,
+	'one whose cost is the other side\'s choice is not offered');
+$_->stop foreach values %exchange;
 is(outcome('expired certificate'), 'the certificate of localhost has expired', 'an expired certificate is not');
 is( outcome('wrong host certificate'),
 	'the certificate of localhost is for another host name',
