@@ -27,8 +27,7 @@ typedef struct ArenaBlock
 	struct ArenaBlock *next;
 	size_t		size;			/* bytes of data */
 	size_t		used;
-	unsigned char *data;		/* what follows the block, or memory that was adopted */
-	_Alignas(ALIGNMENT) unsigned char own[];
+	_Alignas(ALIGNMENT) unsigned char data[];
 } ArenaBlock;
 
 struct SaasArena
@@ -62,8 +61,6 @@ SaasArenaDestroy(SaasArena *arena)
 		ArenaBlock *next = block->next;
 
 		OPENSSL_cleanse(block->data, block->used);
-		if (block->data != block->own)
-			free(block->data);
 		free(block);
 		block = next;
 	}
@@ -78,7 +75,6 @@ add_block(SaasArena *arena, size_t size)
 	if (block == NULL)
 		return NULL;
 	block->size = size;
-	block->data = block->own;
 	block->next = arena->blocks;
 	arena->blocks = block;
 	return block;
@@ -111,22 +107,6 @@ SaasArenaAlloc(SaasArena *arena, size_t size)
 	block->used += size;
 	arena->used += size;
 	return memory;
-}
-
-bool
-SaasArenaAdopt(SaasArena *arena, void *memory, size_t size)
-{
-	ArenaBlock *block;
-
-	if (size > arena->max_bytes - arena->used)
-		return false;
-	block = add_block(arena, 0);
-	if (block == NULL)
-		return false;
-	block->data = memory;
-	block->size = block->used = size;
-	arena->used += size;
-	return true;
 }
 
 char *

@@ -10,7 +10,6 @@
 #ifndef SAAS_ARENA_H
 #define SAAS_ARENA_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct SaasArena SaasArena;
@@ -37,13 +36,6 @@ extern char *SaasArenaStrndup(SaasArena *arena, const char *text, size_t length)
 /* printf into the arena; NULL when exhausted. */
 extern char *SaasArenaPrintf(SaasArena *arena, const char *format,...)
 			__attribute__((format(printf, 2, 3)));
-
-/*
- * Makes memory from malloc the arena's, as if it had been handed out: it is
- * wiped and freed with the rest.  False, and nothing changed, when the bound or
- * the system's memory is exhausted.
- */
-extern bool SaasArenaAdopt(SaasArena *arena, void *memory, size_t size);
 
 /* Bytes handed out so far. */
 extern size_t SaasArenaUsed(const SaasArena *arena);

@@ -92,7 +92,9 @@ typedef enum TransferFault
 	TRANSFER_FAULT_NONE,
 	TRANSFER_FAULT_ADDRESS,		/* the guard refused blocked_address */
 	TRANSFER_FAULT_BODY,		/* larger than max_response */
+	TRANSFER_FAULT_CROWD,		/* the largest when all answers together were too large */
 	TRANSFER_FAULT_HEADERS,		/* too many or too large */
+	TRANSFER_FAULT_ENCODING,	/* compressed twice, or in a way not asked for */
 	TRANSFER_FAULT_MEMORY,		/* the system's, or the arena's bound */
 	TRANSFER_FAULT_DESCRIPTOR	/* no socket, or epoll refused it */
 } TransferFault;
@@ -137,6 +139,7 @@ typedef struct SaasTransfer
 
 	/* recorded by callbacks */
 	bool		holds_lookup;	/* counted in loop->lookups */
+	uint64		lookup_owner;	/* on whose share */
 	int64		connecting_at;	/* a socket was opened, so a look-up is over; 0: not yet */
 	int64		connected_at;	/* TLS has begun, or the answer is awaited */
 	int64		requesting_at;	/* the connection stands, TLS included */
@@ -145,8 +148,10 @@ typedef struct SaasTransfer
 	bool		headers_done;
 	size_t		header_bytes;	/* with those of interim answers */
 	int			header_count;
+	int			codings;		/* compressions that the headers name */
 	TransferBuffer headers;		/* lines that end in '\n' */
 	TransferBuffer body;
+	TransferBuffer kept_body;	/* the result's */
 	size_t		max_body;
 	CURLcode	code;			/* when it has failed */
 	TransferFault fault;
@@ -175,16 +180,20 @@ struct SaasTransferLoop
 
 	int			max_active;		/* what the descriptors allow */
 	int			max_lookups;
+	size_t		buffered;		/* bytes that all bodies take */
 	int			count;			/* transfers in all */
 	int			unfinished;
 	int			active;
 	int			lookups;
 	int			abandoned;		/* look-ups that nobody waits for, still in their thread */
+	uint64		lookup_owners[SAAS_TRANSFER_MAX_LOOKUPS];
+	uint64		abandoned_owners[SAAS_TRANSFER_MAX_LOOKUPS];
 	int64		abandoned_until[SAAS_TRANSFER_MAX_LOOKUPS];
 	bool		has_fault;		/* a callback recorded one that libcurl was not told */
 
 	dlist_head	transfers;
 	dlist_head	finished;
+	dlist_head	taken;			/* the one whose result the caller has, if any */
 	dlist_head	crowd;			/* hosts where transfers wait, in turn */
 	pairingheap *due;			/* unfinished transfers, by that */
 	dlist_head	hosts[SAAS_TRANSFER_HOST_BUCKETS];
@@ -307,8 +316,11 @@ extern bool SaasTransferGuardAttach(SaasTransfer *transfer);
 /* transfer_answer.c */
 extern bool SaasTransferAnswerAttach(SaasTransfer *transfer);
 
-/* Moves the answer into the arena and the result; false with fault set. */
+/* Moves the answer into the result, all but the body into the arena too; false with fault set. */
 extern bool SaasTransferAnswerFinish(SaasTransfer *transfer);
+
+/* Frees the result's body. */
+extern void SaasTransferAnswerForget(SaasTransfer *transfer);
 
 /* Forgets what arrived, before a redirect is followed or at the end. */
 extern void SaasTransferAnswerReset(SaasTransfer *transfer);

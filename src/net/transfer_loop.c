@@ -115,6 +115,7 @@ drop(SaasTransfer *transfer)
 	else
 		detach(transfer);
 	dlist_delete(&transfer->all_node);
+	SaasTransferAnswerForget(transfer);
 	loop->count--;
 	free(transfer);
 }
@@ -180,6 +181,7 @@ open_loop(MemoryContext context, const SaasTransferOptions *options)
 	loop->epoll_fd = -1;
 	dlist_init(&loop->transfers);
 	dlist_init(&loop->finished);
+	dlist_init(&loop->taken);
 	dlist_init(&loop->crowd);
 	for (int i = 0; i < SAAS_TRANSFER_HOST_BUCKETS; i++)
 		dlist_init(&loop->hosts[i]);
@@ -347,10 +349,12 @@ SaasTransferTake(SaasTransferLoop *loop, SaasTransferResult *result)
 {
 	SaasTransfer *transfer;
 
+	if (!dlist_is_empty(&loop->taken))
+		drop(dlist_container(SaasTransfer, state_node, dlist_head_node(&loop->taken)));
 	if (dlist_is_empty(&loop->finished))
 		return false;
-	transfer = dlist_container(SaasTransfer, state_node, dlist_head_node(&loop->finished));
+	transfer = dlist_container(SaasTransfer, state_node, dlist_pop_head_node(&loop->finished));
+	dlist_push_head(&loop->taken, &transfer->state_node);
 	*result = transfer->result;
-	drop(transfer);
 	return true;
 }

@@ -24,6 +24,13 @@
  */
 #define ABANDONED_FOR_US		INT64CONST(30000000)
 
+/*
+ * An owner has no more look-ups than one in so many at a time, those that were
+ * given up included: whose names hang does not keep the others' from being
+ * looked up.
+ */
+#define LOOKUP_SHARE			4
+
 /* With less time left than this, a transfer that has waited is not begun any more. */
 #define WORTH_A_START_US		INT64CONST(10000)
 
@@ -91,7 +98,10 @@ forget_ended_lookups(SaasTransferLoop *loop, int64 now)
 	for (int i = 0; i < loop->abandoned;)
 	{
 		if (loop->abandoned_until[i] <= now)
+		{
 			loop->abandoned_until[i] = loop->abandoned_until[--loop->abandoned];
+			loop->abandoned_owners[i] = loop->abandoned_owners[loop->abandoned];
+		}
 		else
 			i++;
 	}
@@ -101,6 +111,52 @@ static bool
 needs_lookup(const TransferHost *host, int64 now)
 {
 	return !host->is_literal && host->resolved_until <= now;
+}
+
+static bool
+has_share(const SaasTransferLoop *loop, uint64 owner)
+{
+	int			left = Max(1, loop->max_lookups / LOOKUP_SHARE);
+
+	for (int i = 0; i < loop->lookups; i++)
+		left -= loop->lookup_owners[i] == owner;
+	for (int i = 0; i < loop->abandoned; i++)
+		left -= loop->abandoned_owners[i] == owner;
+	return left > 0;
+}
+
+/* The first who waits at the host and has a look-up left pays for all of them; NULL: nobody. */
+static const SaasTransfer *
+payer_of(const SaasTransferLoop *loop, TransferHost *host)
+{
+	const SaasTransfer *last = NULL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &host->waiting)
+	{
+		const SaasTransfer *transfer = dlist_container(SaasTransfer, state_node, iter.cur);
+
+		if (last != NULL && last->request->owner == transfer->request->owner)
+			continue;
+		if (has_share(loop, transfer->request->owner))
+			return transfer;
+		last = transfer;
+	}
+	return NULL;
+}
+
+/* A look-up has ended or was given up: it is not counted among those under way any more. */
+static void
+end_lookup(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+	int			i = 0;
+
+	while (i < loop->lookups - 1 && loop->lookup_owners[i] != transfer->lookup_owner)
+		i++;
+	loop->lookup_owners[i] = loop->lookup_owners[--loop->lookups];
+	transfer->holds_lookup = false;
+	transfer->host->looking_up = false;
 }
 
 static bool
@@ -115,7 +171,8 @@ may_start(const SaasTransferLoop *loop, TransferHost *host, int64 now)
 		return false;
 	if (!needs_lookup(host, now))
 		return true;
-	return !host->looking_up && loop->lookups + loop->abandoned < loop->max_lookups;
+	return !host->looking_up && loop->lookups + loop->abandoned < loop->max_lookups &&
+		payer_of(loop, host) != NULL;
 }
 
 static void
@@ -141,17 +198,19 @@ start(SaasTransfer *transfer, int64 now)
 {
 	SaasTransferLoop *loop = transfer->loop;
 	TransferHost *host = transfer->host;
+	const SaasTransfer *payer = needs_lookup(host, now) ? payer_of(loop, host) : NULL;
 
 	stop_waiting(transfer);
 	transfer->state = TRANSFER_ACTIVE;
 	transfer->admitted_at = now;
 	host->active++;
 	loop->active++;
-	if (needs_lookup(host, now))
+	if (payer != NULL)
 	{
 		transfer->holds_lookup = true;
+		transfer->lookup_owner = payer->request->owner;
 		host->looking_up = true;
-		loop->lookups++;
+		loop->lookup_owners[loop->lookups++] = transfer->lookup_owner;
 	}
 
 	if (!SaasTransferRequestOpen(transfer) || !SaasTransferRequestAim(transfer) ||
@@ -201,9 +260,7 @@ SaasTransferQueueLookupDone(SaasTransfer *transfer)
 {
 	if (!transfer->holds_lookup)
 		return;
-	transfer->holds_lookup = false;
-	transfer->loop->lookups--;
-	transfer->host->looking_up = false;
+	end_lookup(transfer);
 	transfer->host->resolved_until = SaasTransferNow() + RESOLVED_FOR_US;
 }
 
@@ -228,11 +285,12 @@ abandon_lookup(SaasTransfer *transfer)
 {
 	SaasTransferLoop *loop = transfer->loop;
 
-	transfer->holds_lookup = false;
-	transfer->host->looking_up = false;
-	loop->lookups--;
+	end_lookup(transfer);
 	if (loop->abandoned < SAAS_TRANSFER_MAX_LOOKUPS)
+	{
+		loop->abandoned_owners[loop->abandoned] = transfer->lookup_owner;
 		loop->abandoned_until[loop->abandoned++] = SaasTransferNow() + ABANDONED_FOR_US;
+	}
 }
 
 void

@@ -26,6 +26,7 @@
 #define FLUSH_BATCH			100
 #define FLUSH_DELAY_MS		20	/* while somebody waits for it */
 #define LAZY_FLUSH_DELAY_MS	200
+#define FLUSH_BYTES			((size_t) 32 * 1024 * 1024)	/* large answers do not pile up */
 #define FLUSH_MS			50		/* of one transaction: transfers under way wait for it */
 #define RETRY_INGEST_MS		200
 #define LOOK_AGAIN_MS		100
@@ -189,6 +190,7 @@ finish(SaasEngine *engine, SaasJob *job)
 																		  LAZY_FLUSH_DELAY_MS));
 	push(&engine->finished, job);
 	engine->finished_count++;
+	engine->finished_bytes += SaasArenaUsed(job->poll.arena);
 }
 
 static void
@@ -220,6 +222,8 @@ perform(SaasEngine *engine, SaasJob *job, SaasStep step)
 		return;
 	}
 	job->poll.request.is_fresh = job->is_test;
+	/* The second half of its organization's id is random. */
+	memcpy(&job->poll.request.owner, job->org_id.data + UUID_LEN / 2, sizeof(uint64));
 	if (step == SAAS_STEP_ASK)
 		is_started = SaasPostgresStart(engine->databases, job->poll.arena, &job->poll.database,
 									   timeout_ms, job, &job->poll.problem);
@@ -452,6 +456,7 @@ take_batch(SaasEngine *engine)
 	{
 		push(&batch, pop(&engine->finished));
 		engine->finished_count--;
+		engine->finished_bytes -= SaasArenaUsed(batch->poll.arena);
 	}
 	return batch;
 }
@@ -602,7 +607,7 @@ static bool
 flush_is_due(const SaasEngine *engine)
 {
 	return engine->finished &&
-		(engine->finished_count >= engine->flush_batch ||
+		(engine->finished_count >= engine->flush_batch || engine->finished_bytes >= FLUSH_BYTES ||
 		 engine->finished_count + engine->postponed_count == engine->count ||
 		 GetCurrentTimestamp() >= engine->flush_at);
 }
@@ -637,7 +642,11 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 								 engine->count > 0 ? SaasWaitEventNetwork() : SaasWaitEventIdle());
 	CHECK_FOR_INTERRUPTS();
 	while (SaasTransferTake(engine->loop, &result))
+	{
 		take_result(engine, &result);
+		while (engine->finished_bytes >= FLUSH_BYTES)
+			flush_batch(engine);
+	}
 	step_databases(engine);
 	store_pending_tokens(engine);
 	if (flush_is_due(engine))

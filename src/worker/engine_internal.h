@@ -38,6 +38,7 @@ struct SaasEngine
 	pg_uuid_t	lease_id;
 	int			count;			/* jobs in all */
 	int			finished_count;
+	size_t		finished_bytes; /* of their arenas */
 	int			postponed_count;
 	int			storing_count;	/* keep their place among the transfers */
 	int			flush_batch;	/* jobs that a flush stores in FLUSH_MS, as the last ones took */
