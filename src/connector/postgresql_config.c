@@ -217,6 +217,16 @@ check_queries(SaasConfig *config)
 	}
 }
 
+/* A password that was given for a verified server does not go to one that is less. */
+static const char *
+origin_of(SaasArena *arena, const char *host, int port, const char *mode)
+{
+	bool		is_full = mode == NULL || strcmp(mode, "verify-full") == 0;
+
+	return SaasArenaPrintf(arena, "postgresql://%s:%d%s%s", host, port, is_full ? "" : "?sslmode=",
+						   is_full ? "" : mode);
+}
+
 bool
 SaasPostgresqlValidate(SaasValidation *validation)
 {
@@ -224,6 +234,7 @@ SaasPostgresqlValidate(SaasValidation *validation)
 	const char *host;
 	const char *dbname;
 	const char *shown;
+	const char *mode;
 	int			port;
 
 	if (!SaasConfigOpen(&config, validation, &SaasPostgresqlConnector, config_keys))
@@ -234,11 +245,12 @@ SaasPostgresqlValidate(SaasValidation *validation)
 	(void) SaasConfigText(&config, config.object, "user", "user", MAX_NAME, true);
 	check_sslmode(&config);
 	check_queries(&config);
-	check_certificates(&config, json_string_value(SaasConfigGet(config.object, "sslmode")));
+	mode = json_string_value(SaasConfigGet(config.object, "sslmode"));
+	check_certificates(&config, mode);
 	if (host != NULL && dbname != NULL)
 	{
 		shown = strchr(host, ':') == NULL ? host : SaasArenaPrintf(validation->arena, "[%s]", host);
-		validation->origin = SaasArenaPrintf(validation->arena, "postgresql://%s:%d", shown, port);
+		validation->origin = origin_of(validation->arena, shown, port, mode);
 		validation->account_key = SaasArenaPrintf(validation->arena, "%s:%d/%s", shown, port, dbname);
 	}
 	return SaasConfigClose(&config);

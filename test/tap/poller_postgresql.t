@@ -46,7 +46,7 @@ my $target = SaasCluster->create('target', preload => '', settings => {
 		'ssl_cert_file'       => "$certificates/good.pem",
 		'ssl_key_file'        => "$certificates/good.key",
 		'password_encryption' => 'scram-sha-256',
-		'max_prepared_transactions' => '1' });
+		'max_prepared_transactions' => '2' });
 unlink $target->data_dir . '/pg_hba.conf';
 $target->append_conf('pg_hba.conf', <<'HBA');
 local   all all trust
@@ -78,6 +78,7 @@ $target->safe_psql('shop', q{
 	create function public.write() returns integer language sql security definer as
 		'insert into public.written values (1) returning n'});
 $target->safe_psql('shop', q{begin; lock table public.locked; prepare transaction 'held'});
+$target->safe_psql('postgres', q{begin; select pg_advisory_xact_lock(1); prepare transaction 'advised'});
 
 #
 # The poller, whose environment would lead libpq astray
@@ -213,7 +214,7 @@ is_deeply(
 	'test_connection names the query and the reason');
 my $lifted = connect_to($partly, 'lifted', $password, dbname => 'postgres', queries => [
 		{ name => 'lifted', query => q{select set_config('statement_timeout', '0', false) as t, set_config('lock_timeout', '0', false) as l,
-			set_config('transaction_read_only', 'off', false) as r, pg_sleep(600)::text as s, 1 as n} },
+			set_config('transaction_read_only', 'off', false) as r, pg_advisory_lock(1)::text as s, 1 as n} },
 		{ name => 'kept', query => q{select set_config('search_path', 'elsewhere', false) as s, set_config('statement_timeout', '0', false) as t,
 			set_config('default_transaction_read_only', 'off', false) as r, 1 as n} },
 		{ name => 'role', query => q{select set_config('role', 'postgres', false) as s, 1 as n} },

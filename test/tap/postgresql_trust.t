@@ -256,6 +256,17 @@ like(refusal({ %good, %$known, client_key => slurp_file("$client/locked.key") })
 like(refusal({ ca_certificate => $ca{ours} }), qr/secrets\.password.*is required/, 'nothing to sign in with');
 like(refusal(\%good, sslmode => 'disable'), qr/secrets\.ca_certificate.*is not used with sslmode disable/, 'an authority without TLS');
 
+# Who may change a connection need not know its password, and cannot have it sent with less verification.
+my $kept = $beta->connect('postgresql', 'kept', config(dbname => 'certs', user => 'kept'), \%good, '1 day');
+sub change_of
+{
+	my (%config) = @_;
+	my $patch = JSON::PP->new->canonical->encode({ config => config(dbname => 'certs', user => 'kept', %config) });
+	return $beta->error_of("select saas_api.update_connection('$kept', \$json\$$patch\$json\$)");
+}
+like(change_of(sslmode => $_), qr/secrets\.password.*is required/, "sslmode $_ needs the secrets again") foreach qw(verify-ca disable);
+is(change_of(user => 'another'), '', 'another user does not');
+
 #
 # Nothing is left, and nothing is shown
 #

@@ -102,6 +102,8 @@ test_config(void)
 					  "{\"password\":\"p\",\"client_key\":\"k\"}", true) && complains_of("secrets.client_key"),
 	   "certificates without TLS");
 	ok(validate_with(KIND, "{" BASE ",\"sslmode\":\"disable\"}", SECRET, true), "no TLS where it is allowed");
+	is_text(validation.origin, "postgresql://db.example.com:5432?sslmode=disable",
+			"where a password goes that is given for it");
 	ok(!validate_with(KIND, "{" BASE ",\"sslmode\":\"require\"}", SECRET, true), "but never an unverified one");
 }
 
