@@ -33,11 +33,12 @@ static SaasStatement update_status = {
 	"       last_error = $8, last_error_code = $9, last_duration_ms = $10,"
 	"       last_sample_count = case when $7 then $11 else s.last_sample_count end,"
 	"       consecutive_failures = $12, token_expires_at = coalesce($13, s.token_expires_at),"
-	"       last_tested_at = case when $14 then $6 else s.last_tested_at end"
+	"       last_tested_at = case when $14 then $6 else s.last_tested_at end,"
+	"       last_warning = $16"
 	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $15"
 	IS_OPEN,
-	15, {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID,
-	TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID}
+	16, {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID,
+	TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID, TEXTOID}
 };
 
 /* A test tells its asker what it found and leaves the schedule alone. */
@@ -242,8 +243,9 @@ static bool
 store_status(SaasJob *job, const pg_uuid_t *lease_id)
 {
 	bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
-	Datum		values[15];
-	char		nulls[16] = "               ";
+	bool		is_partial = ok && job->poll.warning.sqlstate[0] != '\0';
+	Datum		values[16];
+	char		nulls[17] = "                ";
 
 	job->next_at = SaasScheduleNext(job, GetCurrentTimestamp());
 	values[0] = UUIDPGetDatum(&job->org_id);
@@ -262,6 +264,7 @@ store_status(SaasJob *job, const pg_uuid_t *lease_id)
 	nulls[12] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
 	values[13] = BoolGetDatum(job->is_test);
 	values[14] = TimestampTzGetDatum(job->lease_until);
+	set_text(values, nulls, 15, is_partial ? to_server(job->poll.warning.message) : NULL);
 	return SaasStatementRun(&update_status, values, nulls) == 1;
 }
 
