@@ -315,7 +315,9 @@ open_lane(SaasPoll *poll, AwsRegion *region)
 		return false;
 	region->next_token = NULL;
 	lane->state = region;
-	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s", state->account_id, region->name);
+	/* What answers elsewhere must not make others wait who ask Amazon for the same account. */
+	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s %s", state->account_id, region->name,
+									  state->endpoints.cloudwatch != NULL ? state->endpoints.cloudwatch : state->domain);
 	lane->meter.per_second = poll->aws_requests_per_second;
 	if (lane->meter.key == NULL)
 		return false;

@@ -594,7 +594,7 @@ test_throttling(void)
 		prepare(CONFIG, KEYS);
 		pass_role();
 		ok(poll.lanes[0].meter.pause_s == 0, "nothing is paused");
-		is_text(poll.lanes[0].meter.key, "aws 123456789012 eu-west-1", "requests count for the account in the region");
+		is_text(poll.lanes[0].meter.key, "aws 123456789012 eu-west-1 amazonaws.com", "requests count for the account in the region");
 		ok(poll.lanes[0].meter.per_second == 25, "by the operator's rate");
 		ok(reply(cases[i].status, cases[i].body) == SAAS_STEP_REQUEST && poll.lanes[0].meter.pause_s == 2 &&
 		   asks(METRICS_URL, "\"MetricName\":\"Send\""), "%s: asked again after a pause for all", cases[i].part);
@@ -633,7 +633,7 @@ test_regions(void)
 	pass_role();
 	ok(poll.lane_count == 2 && strstr(poll.lanes[0].request.url, "eu-west-1") && strstr(poll.lanes[1].request.url, "us-east-1"),
 	   "all regions are asked at once");
-	is_text(poll.lanes[1].meter.key, "aws 123456789012 us-east-1", "each is counted for itself");
+	is_text(poll.lanes[1].meter.key, "aws 123456789012 us-east-1 amazonaws.com", "each is counted for itself");
 	ok(reply_from("us-east-1", 403, DENIED) == SAAS_STEP_REQUEST, "one that fails does not end the poll");
 	ok(reply_from("eu-west-1", 200, MET_WEST) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK && poll.samples.count == 1,
 	   "nor hides the other's metrics");
@@ -807,6 +807,10 @@ test_operator(void)
 	ok(reply(403, "<Code>InvalidClientTokenId</Code>") == SAAS_STEP_DONE &&
 	   ended(SAAS_VERDICT_ERROR, "operator's access key"), "its trouble is not the owner's");
 	endpoints = "https://allowed.example";
+	prepare("{" ROLE ",\"regions\":[\"eu-west-1\"],\"cloudwatch_endpoint\":\"https://allowed.example\"}", KEYS);
+	pass_role();
+	is_text(poll.lanes[0].meter.key, "aws 123456789012 eu-west-1 https://allowed.example",
+			"what another endpoint says holds up nobody who asks Amazon");
 	prepare("{" ROLE ",\"regions\":[\"eu-west-1\"],\"cloudwatch_endpoint\":\"https://allowed.example\"}", NULL);
 	add_secret("operator_access_key_id", "AKIDOPERATOR");
 	add_secret("operator_secret_access_key", "operator-secret");
