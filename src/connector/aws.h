@@ -66,7 +66,6 @@ typedef struct AwsRegion
 	size_t		call_count;
 	size_t		call;			/* the one under way */
 	const char *next_token;
-	bool		has_begun;
 	int64_t		signed_skew_s;	/* of its last request */
 	bool		is_partial;		/* AWS has more than it gave */
 	int			throttled;		/* times in a row */

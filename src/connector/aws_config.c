@@ -428,14 +428,15 @@ SaasAwsValidate(SaasValidation *validation)
 	return SaasConfigClose(&config);
 }
 
-/* The region among those of the poll, added when it is new. */
+/* The region among those of the poll, added when it is new; NULL when it cannot be one. */
 static const char *
 find_region(AwsState *state, const char *name, SaasArena *arena)
 {
 	for (size_t i = 0; name != NULL && i < state->region_count; i++)
 		if (strcmp(state->regions[i].name, name) == 0)
 			return state->regions[i].name;
-	if (name == NULL || state->region_count == AWS_MAX_REGIONS)
+	/* It becomes part of a host's name. */
+	if (name == NULL || !is_region(name) || state->region_count == AWS_MAX_REGIONS)
 		return NULL;
 	state->regions[state->region_count].number = state->region_count;
 	state->regions[state->region_count].name = SaasArenaStrdup(arena, name);

@@ -65,35 +65,45 @@ request_page(SaasPoll *poll, SaasLane *lane)
 		return poll->problem.sqlstate[0] == '\0' ? SaasPollFailMemory(poll) :
 			SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01", "the role's session cannot sign: %s", poll->problem.message);
 	lane->request = poll->request;
-	region->has_begun = true;
 	region->signed_skew_s = state->skew_s;
 	state->requests++;
 	return SAAS_STEP_REQUEST;
 }
 
-/* Requests that regions which have not had any yet are sure to get. */
-static int
-reserved(const AwsState *state)
+/*
+ * Whether the poll may make one more request that it could do without, now at
+ * least: what the other regions need for what is new is kept for them.
+ */
+static bool
+has_spare_request(const AwsState *state, const AwsRegion *region)
 {
-	int			count = 0;
+	int			needed = 0;
 
 	for (size_t i = 0; i < state->region_count; i++)
-		count += state->regions[i].state == AWS_REGION_OPEN && !state->regions[i].has_begun;
-	return count;
+	{
+		const AwsRegion *other = &state->regions[i];
+
+		for (size_t call = other->call + 1; other != region && other->state == AWS_REGION_OPEN && call < other->call_count; call++)
+			needed += !other->calls[call].is_backfill;
+	}
+	return state->requests + needed < SAAS_POLL_MAX_REQUESTS;
 }
 
 /* The next call; one for the past can wait for another poll. */
 static SaasStep
 next_call(SaasPoll *poll, SaasLane *lane)
 {
-	AwsState   *state = poll->state;
+	const AwsState *state = poll->state;
 	AwsRegion  *region = lane->state;
+	bool		is_backfill;
 
 	if (region->call >= region->call_count)
 		return SaasPollDone(poll);
-	if (!region->has_begun || state->requests + reserved(state) < SAAS_POLL_MAX_REQUESTS)
+	is_backfill = region->calls[region->call].is_backfill;
+	if (is_backfill || region->next_token != NULL ? has_spare_request(state, region) :
+		state->requests < SAAS_POLL_MAX_REQUESTS)
 		return request_page(poll, lane);
-	if (!region->calls[region->call].is_backfill)
+	if (!is_backfill)
 		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "54000",
 							"the metrics need more requests than one poll may make: %d", SAAS_POLL_MAX_REQUESTS);
 	region->next.from_s = region->reach.from_s;
@@ -231,8 +241,7 @@ read_throttled(SaasPoll *poll, SaasLane *lane, const SaasResponse *response)
 	int			wait_s = asked_s > 0 ? asked_s : THROTTLE_WAIT_S << region->throttled;
 
 	lane->meter.pause_s = wait_s < THROTTLE_MOST_S ? wait_s : THROTTLE_MOST_S;
-	if (region->throttled == THROTTLE_TRIES || wait_s > THROTTLE_MOST_S ||
-		state->requests + reserved(state) >= SAAS_POLL_MAX_REQUESTS)
+	if (region->throttled == THROTTLE_TRIES || wait_s > THROTTLE_MOST_S || !has_spare_request(state, region))
 		return SaasAwsFail(poll, response, WHO);
 	region->throttled++;
 	return request_page(poll, lane);

@@ -79,13 +79,12 @@ extern void SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int 
 extern void SaasEngineQueueFreeTerms(SaasClaimTerms *terms);
 
 /*
- * A job that has begun takes a place of its organization's share, or gives one
- * back; none more than it has to have is lent while others wait for their turn.
- * Hold takes one whatever the share is.
+ * A job that has begun takes a further place of its organization's share, which
+ * End gives back; none more than it has to have is lent while others wait for
+ * their turn.  Hold takes one whatever the share is.
  */
 extern bool SaasEngineQueueLend(SaasEngine *engine, SaasJob *job, bool is_more);
 extern void SaasEngineQueueHold(SaasEngine *engine, SaasJob *job);
-extern void SaasEngineQueueGiveBack(SaasEngine *engine, SaasJob *job);
 
 /* engine.c: moves a job on that has its place in the organization's share. */
 extern void SaasEngineFollow(SaasEngine *engine, SaasJob *job, SaasStep step);

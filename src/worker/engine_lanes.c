@@ -155,7 +155,7 @@ give_back(SaasEngine *engine, SaasJob *job)
 	int			needed = job->open_flights == 0 ? 1 : job->active_flights;
 
 	for (; job->places > needed; job->places--)
-		SaasEngineQueueGiveBack(engine, job);
+		SaasEngineQueueEnd(engine, job);
 }
 
 static void

@@ -114,12 +114,6 @@ SaasEngineQueueHold(SaasEngine *engine, SaasJob *job)
 }
 
 void
-SaasEngineQueueGiveBack(SaasEngine *engine, SaasJob *job)
-{
-	SaasEngineQueueEnd(engine, job);
-}
-
-void
 SaasEngineQueueRemove(SaasEngine *engine, SaasJob *job)
 {
 	SaasEngineOrg *org = org_of(engine, job);

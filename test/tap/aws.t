@@ -61,6 +61,15 @@ sub set
 	return;
 }
 
+sub use_workers
+{
+	my ($count) = @_;
+	set('saas.poller_workers' => $count);
+	$node->poll_query_until('postgres', "select count(*) = $count from saas.poller_status() where pid is not null")
+	  or die "there are not $count pollers";
+	return;
+}
+
 sub role { return "arn:aws:iam::$_[0]:role/reader"; }
 
 # A connection that its own first poll has found untrusted, so that nothing polls it but the test.
@@ -120,12 +129,15 @@ is(outcome($acme, $id), 'ok', 'two regions are polled');
 is(regions_of($id), 'eu-west-1 us-east-1', 'with metrics of both');
 $upstream->control(POST => 'faults', { path => '/', fault => 'held', together => 2 });
 is(outcome($acme, $id), 'ok', 'both are asked before either has answered');
+is(health($acme, $id), 'ok: ', 'and answer, as neither would alone');
 $upstream->control(DELETE => 'faults');
 
 set('saas.poller_max_per_org' => 1);
+$upstream->control(POST => 'settings', { latency_ms => 300 });
 $upstream->control(DELETE => 'stats');
 is(outcome($acme, $id), 'ok', 'where an organization may have one request under way');
 is($upstream->control(GET => 'stats')->{in_flight_peak}, 1, 'its regions are asked in turn');
+$upstream->control(POST => 'settings', { latency_ms => 0 });
 $node->safe_psql('postgres', 'alter system reset saas.poller_max_per_org');
 $node->reload;
 
@@ -200,6 +212,7 @@ sub readings { return sql("select count(*) from saas.reading where connection_id
 is(outcome($acme, $shared[0]), 'ok', 'the one that it trusts is polled');
 trust($upstream, '444444444444' => "pg-saas-$shared[1]");
 is(outcome($other, $shared[1]), 'ok', 'and, when it trusts the other, that');
+use_workers(2);
 $upstream->control(DELETE => 'aws');
 my @ends = map { $_->[0]->start_sql("select saas_api.refresh_connections(array['$_->[1]']::uuid[], 50000)") }
   [ $acme, $shared[0] ], [ $other, $shared[1] ];
@@ -207,6 +220,7 @@ like($_->(), qr/"ok": true/, 'what waits for its turn does not fail') foreach @e
 my @times = map { $_->[1] } @{ $upstream->control(GET => 'aws')->{times} };
 is(scalar @times, 4, 'each asks for what is new and a piece of the past');
 cmp_ok($times[3] - $times[0], '>', 1.5, 'four requests, one a second, over both') or diag("@times");
+use_workers(1);
 
 #
 # Throttled: the poll waits without a place, others of the organization go on

@@ -471,7 +471,19 @@ test_values(void)
 	   poll.samples.items[0].time_ms == (END_S - 300) * 1000 &&
 	   has_value("aws_ses_bounce_sum", "{\"region\":\"eu-west-1\"}", 9), "with their times and labels");
 	ok(kept(0, 0), "partial data are asked for again");
+	ok(kept_of("us-east-1", (NOW_S - 300) / 60 * 60, (NOW_S - 300) / 60 * 60 - 86400), "in their region");
 	ok(strstr(poll.details, "\"messages\":1") != NULL, "%s", poll.details);
+}
+
+/* Partial data with a page behind them are only the first part. */
+static void
+test_parts(void)
+{
+	prepare(CONFIG, KEYS);
+	pass_role();
+	reply(200, "{\"MetricDataResults\":[{\"Id\":\"m0\",\"StatusCode\":\"PartialData\",\"Timestamps\":[],\"Values\":[]}],\"NextToken\":\"t\"}");
+	ok(reply(200, "{\"MetricDataResults\":[{\"Id\":\"m0\",\"StatusCode\":\"Complete\",\"Timestamps\":[],\"Values\":[]}]}") == SAAS_STEP_DONE &&
+	   kept((NOW_S - 300) / 60 * 60, (NOW_S - 300) / 60 * 60 - 86400), "what the next page completes is whole");
 }
 
 static void
@@ -682,7 +694,8 @@ test_regions(void)
 static void
 test_endless_region(void)
 {
-	static const char three[] = "{" ROLE ",\"regions\":[\"eu-west-1\",\"us-east-1\",\"ap-south-1\"]}";
+	static const char three[] = "{" ROLE ",\"regions\":[\"eu-west-1\",\"us-east-1\",\"ap-south-1\"],\"metrics\":["
+		"{\"namespace\":\"N\",\"name\":\"n\",\"period\":300},{\"namespace\":\"N\",\"name\":\"m\",\"period\":3600}]}";
 	char		body[128];
 	int			pages = 0;
 
@@ -695,8 +708,10 @@ test_endless_region(void)
 	}
 	ok(pages < SAAS_POLL_MAX_REQUESTS, "it ends after %d", pages);
 	reply_from("us-east-1", 200, EMPTY);
+	reply_from("ap-south-1", 200, EMPTY);
+	reply_from("us-east-1", 200, EMPTY);
 	ok(reply_from("ap-south-1", 200, EMPTY) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK &&
-	   strstr(poll.warning.message, "eu-west-1 is missing: the metrics need more requests") != NULL,
+	   strncmp(poll.warning.message, "eu-west-1 is missing: the metrics need more requests", 52) == 0,
 	   "the others are read: %s", poll.warning.message);
 }
 
@@ -825,6 +840,24 @@ test_operator(void)
 	ok(begin() == SAAS_STEP_DONE && ended(SAAS_VERDICT_ERROR, "service's own"), "an account that has become the operator's");
 }
 
+/* What was stored is not believed where it would choose the host. */
+static void
+test_stored_config(void)
+{
+	static const char *const bad[] = {
+		"{" ROLE ",\"regions\":[\"evil.example/\"],\"metrics\":[]}",
+		"{" ROLE ",\"regions\":[\"a-1\"],\"metrics\":[{\"namespace\":\"N\",\"name\":\"n\",\"stat\":\"Sum\",\"period\":300,\"dimensions\":{},\"region\":\"a-1.evil.example\"}]}",
+		"{\"account_id\":\"123456789012\",\"role_arn\":\"arn:aws:iam::210987654321:role/r\",\"regions\":[\"a-1\"],\"metrics\":[]}"
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		prepare(CONFIG, KEYS);
+		poll.config = bad[i];
+		ok(begin() == SAAS_STEP_DONE && ended(SAAS_VERDICT_ERROR, "stored config"), "%s", poll.problem.message);
+	}
+}
+
 static void
 test_exhausted(void)
 {
@@ -860,6 +893,7 @@ main(void)
 	test_sessions();
 	test_windows();
 	test_values();
+	test_parts();
 	test_batches();
 	test_bad_answers();
 	test_errors();
@@ -870,6 +904,7 @@ main(void)
 	test_skew();
 	test_corrected_clock();
 	test_operator();
+	test_stored_config();
 	test_exhausted();
 	SaasArenaDestroy(arena);
 	return tap_done();
