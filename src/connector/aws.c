@@ -67,7 +67,8 @@ SaasAwsSign(SaasPoll *poll, const SaasAwsSession *who, const char *region, const
 {
 	const AwsState *state = poll->state;
 	SaasSigv4Signer signer = {
-		who->access_key_id, who->secret_access_key, who->session_token, region, service, poll->now_ms / 1000 + state->skew_s
+		who->access_key_id, who->secret_access_key, who->session_token, region, service,
+		poll->now_ms / 1000 + state->skew_s
 	};
 	SaasHeader	host = {"Host", NULL, poll->request.headers};
 	SaasSigv4Request request = {

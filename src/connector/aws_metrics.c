@@ -83,7 +83,9 @@ has_spare_request(const AwsState *state, const AwsRegion *region)
 	{
 		const AwsRegion *other = &state->regions[i];
 
-		for (size_t call = other->call + 1; other != region && other->state == AWS_REGION_OPEN && call < other->call_count; call++)
+		if (other == region || other->state != AWS_REGION_OPEN)
+			continue;
+		for (size_t call = other->call + 1; call < other->call_count; call++)
 			needed += !other->calls[call].is_backfill;
 	}
 	return state->requests + needed < SAAS_POLL_MAX_REQUESTS;
@@ -128,7 +130,8 @@ metric_of(const AwsState *state, const AwsRegion *region, const char *id)
 }
 
 static bool
-add_points(SaasPoll *poll, const AwsRegion *region, const AwsMetric *metric, const json_t *times, const json_t *numbers)
+add_points(SaasPoll *poll, const AwsRegion *region, const AwsMetric *metric, const json_t *times,
+		   const json_t *numbers)
 {
 	const AwsCall *call = &region->calls[region->call];
 
@@ -316,6 +319,7 @@ static bool
 open_lane(SaasPoll *poll, AwsRegion *region)
 {
 	const AwsState *state = poll->state;
+	const char *where = state->endpoints.cloudwatch != NULL ? state->endpoints.cloudwatch : state->domain;
 	SaasLane   *lane = &poll->lanes[poll->lane_count];
 	SaasStep	step;
 
@@ -325,8 +329,7 @@ open_lane(SaasPoll *poll, AwsRegion *region)
 	region->next_token = NULL;
 	lane->state = region;
 	/* What answers elsewhere must not make others wait who ask Amazon for the same account. */
-	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s %s", state->account_id, region->name,
-									  state->endpoints.cloudwatch != NULL ? state->endpoints.cloudwatch : state->domain);
+	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s %s", state->account_id, region->name, where);
 	lane->meter.per_second = poll->aws_requests_per_second;
 	if (lane->meter.key == NULL)
 		return false;

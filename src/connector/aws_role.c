@@ -129,7 +129,8 @@ SaasAwsReadRole(SaasPoll *poll, const SaasResponse *response)
 	AwsState   *state = poll->state;
 	SaasAwsFault fault;
 
-	if (response->status != 200 && SaasAwsFaultOf(SaasAwsErrorCode(response, poll->arena)) == SAAS_AWS_SIGNATURE &&
+	if (response->status != 200 &&
+		SaasAwsFaultOf(SaasAwsErrorCode(response, poll->arena)) == SAAS_AWS_SIGNATURE &&
 		SaasAwsCorrectClock(poll, response, state->signed_skew_s))
 		return SaasAwsAssumeRole(poll);
 	if (state->phase == AWS_ASSUME)

@@ -35,7 +35,8 @@ bool
 SaasAwsIsAsked(const AwsState *state, const AwsMetric *metric, size_t region, int period_s)
 {
 	return metric->period_s == period_s &&
-		(metric->region != NULL ? metric->region == state->regions[region].name : region < state->given_regions);
+		(metric->region != NULL ? metric->region == state->regions[region].name :
+		 region < state->given_regions);
 }
 
 /* Seconds that one piece may span. */

@@ -236,7 +236,8 @@ SaasEngineLanesTimeout(const SaasEngine *engine, long timeout_ms)
 			const SaasFlight *flight = &job->flights[i];
 			long		wait_ms;
 
-			if (flight->state != SAAS_FLIGHT_WAITING)
+			/* What comes back from the network wakes those that wait for their own poll. */
+			if (flight->state != SAAS_FLIGHT_WAITING || job->active_flights >= SAAS_POLL_PARALLEL)
 				continue;
 			wait_ms = (long) ((flight->start_at - now) / 1000) + 1;
 			wait_ms = Max(wait_ms, LOOK_FOR_PLACE_MS);

@@ -113,6 +113,6 @@ connect(int fd, const struct sockaddr *address, socklen_t length)
 		return real(fd, address, length);
 	memcpy(&other, address, sizeof(other));
 	if (other.sin_port == htons(443) && other.sin_addr.s_addr == htonl(INADDR_LOOPBACK))
-		other.sin_port = htons((in_port_t) atoi(port));
+		other.sin_port = htons((in_port_t) strtol(port, NULL, 10));
 	return real(fd, (struct sockaddr *) &other, sizeof(other));
 }

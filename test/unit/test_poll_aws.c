@@ -611,13 +611,15 @@ test_throttling(void)
 		ok(reply(cases[i].status, cases[i].body) == SAAS_STEP_REQUEST && poll.lanes[0].meter.pause_s == 2 &&
 		   asks(METRICS_URL, "\"MetricName\":\"Send\""), "%s: asked again after a pause for all", cases[i].part);
 		ok(reply(cases[i].status, cases[i].body) == SAAS_STEP_REQUEST && poll.lanes[0].meter.pause_s == 4, "a longer one");
-		ok(reply(cases[i].status, cases[i].body) == SAAS_STEP_DONE && ended(SAAS_VERDICT_RETRY, cases[i].part) &&
+		ok(reply(cases[i].status, cases[i].body) == SAAS_STEP_DONE &&
+		   ended(SAAS_VERDICT_RETRY, cases[i].part) &&
 		   poll.lanes[0].meter.pause_s == 8, "then by another poll: %s", poll.problem.message);
 	}
 	prepare(CONFIG, KEYS);
 	pass_role();
 	reply(400, cases[0].body);
-	ok(reply(200, EMPTY) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK && poll.lanes[0].meter.pause_s == 0 &&
+	ok(reply(200, EMPTY) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK &&
+	   poll.lanes[0].meter.pause_s == 0 &&
 	   kept(((NOW_S - 300) / 60 * 60), ((NOW_S - 300) / 60 * 60) - 86400), "what was throttled ends well");
 	prepare(CONFIG, KEYS);
 	pass_role();
@@ -774,7 +776,8 @@ test_skew(void)
 			ok(step == SAAS_STEP_REQUEST && asks(STS_URL, "Action=AssumeRole") && strstr(poll.request.body, "ExternalId") == NULL,
 			   "asked again, in the same phase");
 			is_text(sent_header("X-Amz-Date"), cases[i].corrected, "with AWS's time");
-			ok(reply(403, body) == SAAS_STEP_DONE && ended(j == 0 ? SAAS_VERDICT_REAUTH : SAAS_VERDICT_ERROR, cases[i].clock) &&
+			ok(reply(403, body) == SAAS_STEP_DONE &&
+			   ended(j == 0 ? SAAS_VERDICT_REAUTH : SAAS_VERDICT_ERROR, cases[i].clock) &&
 			   (j != 0 || strstr(poll.problem.message, "secret access key is wrong") != NULL), "once: %s", poll.problem.message);
 		}
 }
