@@ -132,14 +132,18 @@ is(outcome($acme, $id), 'ok', 'both are asked before either has answered');
 is(health($acme, $id), 'ok: ', 'and answer, as neither would alone');
 $upstream->control(DELETE => 'faults');
 
-set('saas.poller_max_per_org' => 1);
 $upstream->control(POST => 'settings', { latency_ms => 300 });
-$upstream->control(DELETE => 'stats');
-is(outcome($acme, $id), 'ok', 'where an organization may have one request under way');
-is($upstream->control(GET => 'stats')->{in_flight_peak}, 1, 'its regions are asked in turn');
-$upstream->control(POST => 'settings', { latency_ms => 0 });
-$node->safe_psql('postgres', 'alter system reset saas.poller_max_per_org');
+foreach my $limit ('saas.poller_max_per_org', 'saas.poller_max_in_flight')
+{
+	set($limit => 1);
+	$upstream->control(DELETE => 'stats');
+	is(outcome($acme, $id), 'ok', "with $limit of one");
+	is($upstream->control(GET => 'stats')->{in_flight_peak}, 1, 'regions are asked in turn');
+	is(health($acme, $id), 'ok: ', 'all of them');
+	$node->safe_psql('postgres', "alter system reset $limit");
+}
 $node->reload;
+$upstream->control(POST => 'settings', { latency_ms => 0 });
 
 #
 # One region fails
