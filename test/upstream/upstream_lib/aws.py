@@ -54,7 +54,9 @@ class Aws:
                 "windows": self.windows, "times": self.times}
 
     def answer(self, request):
-        """POST /."""
+        """POST /; anything else is not there."""
+        if request.method != "POST":
+            return NOT_FOUND
         match = SCOPE.match(request.header(b"authorization"))
         service = match[4] if match else "sts"
         try:
@@ -134,4 +136,5 @@ def signature_of(request, secret, scope, names, stamp):
     return hmac.new(key, text.encode(), "sha256").hexdigest()
 
 
+NOT_FOUND = Response(404, b"", JSON)
 AWS = Aws()
