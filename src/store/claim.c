@@ -31,7 +31,9 @@
 #define CLAIM_RETURNING \
 	" returning s.org_id, s.connection_id, c.kind, c.config::text, c.origin," \
 	"           s.consecutive_failures, extract(epoch from c.poll_interval)::float8," \
-	"           claimed.due_at, s.token_expires_at"
+	"           claimed.due_at, s.token_expires_at," \
+	"           (select p.retention_days from saas.organization o join saas.plan p on p.name = o.plan" \
+	"             where o.id = s.org_id)"
 
 /*
  * Which of several pollers takes what: each its share by the connection's id,
@@ -241,6 +243,7 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	SaasJob    *job = MemoryContextAllocZero(own, sizeof(SaasJob));
 	bool		is_null;
 	Datum		expires;
+	Datum		retention_days;
 
 	job->context = own;
 	job->stages = (SaasStages) SAAS_STAGES_NONE;
@@ -259,9 +262,12 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	job->poll.connection_id = uuid_text(arena, &job->connection_id);
 	job->poll.aws_endpoints = SaasArenaStrdup(arena, saas_aws_endpoints);
 	job->poll.aws_accounts = SaasArenaStrdup(arena, saas_aws_accounts);
+	job->poll.aws_requests_per_second = saas_aws_requests_per_second;
 	expires = SaasStatementColumn(row, 9, &is_null);
 	if (!is_null && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(expires)))
 		job->poll.token_expires_ms = (DatumGetTimestampTz(expires) - SetEpochTimestamp()) / 1000;
+	retention_days = SaasStatementColumn(row, 10, &is_null);
+	job->poll.retention_days = is_null ? 0 : DatumGetInt32(retention_days);
 	return job;
 }
 

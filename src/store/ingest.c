@@ -34,17 +34,18 @@ static SaasStatement update_statuses = {
 	"       last_success_at = case when p.error_code is null then p.polled_at else s.last_success_at end,"
 	"       last_error = p.error, last_error_code = p.error_code, last_duration_ms = p.duration_ms,"
 	"       last_sample_count = coalesce(p.samples, s.last_sample_count),"
-	"       consecutive_failures = p.failures, token_expires_at = coalesce(p.token_expires_at, s.token_expires_at)"
-	"  from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) with ordinality as p"
+	"       consecutive_failures = p.failures, token_expires_at = coalesce(p.token_expires_at, s.token_expires_at),"
+	"       last_warning = p.warning"
+	"  from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) with ordinality as p"
 	"       (org_id, connection_id, lease_until, status, next_at, polled_at, error, error_code, duration_ms,"
-	"        samples, failures, token_expires_at, number)"
+	"        samples, failures, token_expires_at, warning, number)"
 	" where s.org_id = p.org_id and s.connection_id = p.connection_id"
 	"   and s.lease_id = $1 and s.lease_until = p.lease_until"
 	IS_OPEN
 	" returning p.number::integer",
-	13, {UUIDOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	14, {UUIDOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
 	TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-	TIMESTAMPTZARRAYOID}
+	TIMESTAMPTZARRAYOID, TEXTARRAYOID}
 };
 
 /* A test tells its asker what it found and leaves the schedule alone. */
@@ -242,13 +243,14 @@ columns_arrays(const Columns *columns, Datum *values)
 
 static const Oid status_types[] = {
 	UUIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID,
-	INT4OID, INT4OID, TIMESTAMPTZOID
+	INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID
 };
 
 static void
 add_status(Columns *columns, SaasJob *job)
 {
 	bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
+	bool		is_partial = ok && job->poll.warning.sqlstate[0] != '\0';
 
 	job->next_at = SaasScheduleNext(job, GetCurrentTimestamp());
 	columns_set(columns, 0, UUIDPGetDatum(&job->org_id));
@@ -264,6 +266,8 @@ add_status(Columns *columns, SaasJob *job)
 	columns_set(columns, 10, Int32GetDatum(ok ? 0 : job->failures + 1));
 	columns_set_or_null(columns, 11, job->poll.token_expires_ms != 0,
 						TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms)));
+	columns_set_or_null(columns, 12, is_partial,
+						is_partial ? CStringGetTextDatum(to_server(job->poll.warning.message)) : (Datum) 0);
 	columns->rows++;
 }
 

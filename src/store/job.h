@@ -16,6 +16,26 @@
 /* What asked for the poll and waits for its end; the engine's own. */
 struct SaasWaiter;
 
+struct SaasJob;
+
+typedef enum SaasFlightState
+{
+	SAAS_FLIGHT_WAITING,		/* for its time, and for a place */
+	SAAS_FLIGHT_ACTIVE,
+	SAAS_FLIGHT_ENDED
+} SaasFlightState;
+
+/* What a job's transfer is tagged with. */
+typedef struct SaasFlight
+{
+	struct SaasJob *job;
+	SaasLane   *lane;			/* NULL: the job's only request */
+	SaasFlightState state;
+	TimestampTz start_at;		/* while it waits: not before */
+	SaasStages	stages;
+	int			http_status;
+} SaasFlight;
+
 typedef struct SaasJob
 {
 	MemoryContext context;		/* holds the job, its arena and all it made */
@@ -40,6 +60,13 @@ typedef struct SaasJob
 	SaasStages	stages;			/* of all its requests together */
 	int			http_status;	/* of the last answer; 0: none yet */
 	SaasPoll	poll;
+	SaasFlight	flight;			/* of poll.request */
+	SaasFlight *flights;		/* of poll.lanes */
+	int			flight_count;
+	int			open_flights;	/* of them not ended */
+	int			active_flights;
+	bool		is_among_lanes; /* in the engine's list of those with flights that wait */
+	int			places;			/* of its organization's share that its flights hold */
 	struct SaasWaiter *waiters;
 	struct SaasJob *next;		/* in the list of its present place */
 	dlist_node	all_node;		/* among all jobs of the engine */

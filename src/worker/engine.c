@@ -3,9 +3,10 @@
  *	  The poller's four steps: claim, transfer, read, ingest.
  *
  * A job is in one of five places: waiting for its turn (engine_queue.c), in
- * flight (known to the transfer loop by its tag), storing (new tokens must be
- * committed before they are used), finished (to be ingested), or postponed
- * (finished, but somebody held a lock).
+ * flight (known to the transfer loop by its tag; with several requests at once
+ * also engine_lanes.c's), storing (new tokens must be committed before they are
+ * used), finished (to be ingested), or postponed (finished, but somebody held a
+ * lock).
  */
 #include "postgres.h"
 
@@ -200,13 +201,17 @@ fail(SaasEngine *engine, SaasJob *job, SaasVerdict verdict)
 	finish(engine, job);
 }
 
+int64
+SaasEngineTimeLeft(const SaasJob *job)
+{
+	return (job->lease_until - GetCurrentTimestamp()) / 1000 - LEASE_MARGIN_MS;
+}
+
 /* Time left for one more request before the lease is in danger. */
 static int
 request_timeout_of(const SaasJob *job)
 {
-	int64		left_ms = (job->lease_until - GetCurrentTimestamp()) / 1000 - LEASE_MARGIN_MS;
-
-	return (int) Min((int64) saas_poller_request_timeout, left_ms);
+	return (int) Min((int64) saas_poller_request_timeout, SaasEngineTimeLeft(job));
 }
 
 static void
@@ -224,12 +229,13 @@ perform(SaasEngine *engine, SaasJob *job, SaasStep step)
 	job->poll.request.is_fresh = job->is_test;
 	/* The second half of its organization's id is random. */
 	memcpy(&job->poll.request.owner, job->org_id.data + UUID_LEN / 2, sizeof(uint64));
+	job->flight.job = job;
 	if (step == SAAS_STEP_ASK)
 		is_started = SaasPostgresStart(engine->databases, job->poll.arena, &job->poll.database,
 									   timeout_ms, job, &job->poll.problem);
 	else
 		is_started = SaasTransferStart(engine->loop, job->poll.arena, &job->poll.request,
-									   timeout_ms, job, &job->poll.problem);
+									   timeout_ms, &job->flight, &job->poll.problem);
 	if (!is_started)
 		fail(engine, job, SAAS_VERDICT_ERROR);
 }
@@ -247,10 +253,26 @@ follow(SaasEngine *engine, SaasJob *job, SaasStep step)
 			push(&engine->storing, job);
 			engine->storing_count++;
 			break;
+		case SAAS_STEP_PARALLEL:
+			SaasEngineLanesStart(engine, job);
+			break;
 		case SAAS_STEP_DONE:
 			finish(engine, job);
 			break;
 	}
+}
+
+void
+SaasEngineFollow(SaasEngine *engine, SaasJob *job, SaasStep step)
+{
+	follow(engine, job, step);
+}
+
+bool
+SaasEngineHasRoom(SaasEngine *engine)
+{
+	return SaasTransferCount(engine->loop) + SaasPostgresCount(engine->databases) +
+		engine->storing_count < engine->options.max_in_flight;
 }
 
 static void
@@ -274,9 +296,7 @@ start_waiting(SaasEngine *engine)
 {
 	SaasJob    *job;
 
-	while (engine->waiting_count > 0 && loop_is_ready(engine) &&
-		   SaasTransferCount(engine->loop) + SaasPostgresCount(engine->databases) +
-		   engine->storing_count < engine->options.max_in_flight &&
+	while (engine->waiting_count > 0 && loop_is_ready(engine) && SaasEngineHasRoom(engine) &&
 		   (job = SaasEngineQueueTake(engine)) != NULL)
 		start(engine, job);
 }
@@ -351,8 +371,14 @@ SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs)
 static void
 take_result(SaasEngine *engine, const SaasTransferResult *result)
 {
-	SaasJob    *job = result->tag;
+	SaasFlight *flight = result->tag;
+	SaasJob    *job = flight->job;
 
+	if (flight->lane)
+	{
+		SaasEngineLanesTake(engine, flight, result);
+		return;
+	}
 	SaasEngineNoteTransfer(job, result);
 	if (!result->ok)
 	{
@@ -632,6 +658,7 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
 	if (engine->finished)
 		timeout_ms = shorter(timeout_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), engine->flush_at));
+	timeout_ms = SaasEngineLanesTimeout(engine, timeout_ms);
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
 	(void) loop_is_ready(engine);
@@ -653,6 +680,7 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 		flush_batch(engine);
 	retry_postponed(engine);
 	SaasEngineLookElsewhere(engine);
+	SaasEngineLanesStep(engine);
 	start_waiting(engine);
 	return latch_set;
 }

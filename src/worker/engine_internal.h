@@ -1,6 +1,6 @@
 /*
  * engine_internal.h
- *	  What engine.c, engine_queue.c and engine_request.c share.
+ *	  What engine.c and the engine_*.c share.
  */
 #ifndef SAAS_ENGINE_INTERNAL_H
 #define SAAS_ENGINE_INTERNAL_H
@@ -55,6 +55,7 @@ struct SaasEngine
 	int			watched_fd;		/* given to SaasEngineWatch; -1: none */
 	struct PendingRequest *elsewhere;	/* wait for polls of other processes */
 	TimestampTz look_elsewhere_at;
+	SaasJob    *lanes;			/* have lanes that wait for their time or for a place */
 	int			worker;			/* given to SaasEngineShare: number among workers */
 	int			workers;
 };
@@ -78,6 +79,34 @@ extern void SaasEngineQueueRemove(SaasEngine *engine, SaasJob *job);
 extern void SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room);
 extern void SaasEngineQueueFreeTerms(SaasClaimTerms *terms);
 
+/*
+ * A job that has begun takes a further place of its organization's share, which
+ * End gives back; none more than it has to have is lent while others wait for
+ * their turn.  Hold takes one whatever the share is.
+ */
+extern bool SaasEngineQueueLend(SaasEngine *engine, SaasJob *job, bool is_more);
+extern void SaasEngineQueueHold(SaasEngine *engine, SaasJob *job);
+
+/* engine.c: moves a job on that has its place in the organization's share. */
+extern void SaasEngineFollow(SaasEngine *engine, SaasJob *job, SaasStep step);
+
+/* engine.c: milliseconds until the job's lease is in danger. */
+extern int64 SaasEngineTimeLeft(const SaasJob *job);
+
+/* engine.c: whether one more transfer may be started, by saas.poller_max_in_flight. */
+extern bool SaasEngineHasRoom(SaasEngine *engine);
+
+/*
+ * engine_lanes.c: several requests of one poll at once.
+ *
+ * Begins those of a job that has its place, takes what came, looks again after
+ * lanes that wait, and says until when at most to sleep (-1: for ever).
+ */
+extern void SaasEngineLanesStart(SaasEngine *engine, SaasJob *job);
+extern void SaasEngineLanesTake(SaasEngine *engine, SaasFlight *flight, const SaasTransferResult *result);
+extern void SaasEngineLanesStep(SaasEngine *engine);
+extern long SaasEngineLanesTimeout(const SaasEngine *engine, long timeout_ms);
+
 /* Claims given connections; inside a transaction.  SaasEngineAdopt starts them. */
 extern SaasJob *SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id,
 									 const pg_uuid_t *connection_ids, int count, bool is_test);
@@ -92,6 +121,11 @@ extern void SaasEngineLookElsewhere(SaasEngine *engine);
 extern void SaasEngineNoteTransfer(SaasJob *job, const SaasTransferResult *result);
 extern SaasStep SaasEngineRead(SaasJob *job, const SaasResponse *response);
 extern SaasStep SaasEngineReadRows(SaasJob *job, const SaasDatabaseAnswer *answer);
+
+/* engine_stages.c: the same for a lane, and what all lanes come to once they are joined. */
+extern void SaasEngineNoteLane(SaasFlight *flight, const SaasTransferResult *result);
+extern SaasStep SaasEngineReadLane(SaasFlight *flight, const SaasResponse *response);
+extern void SaasEngineNoteJoin(SaasJob *job, SaasStep step);
 
 /* Tells everyone who waits for the job how it went. */
 extern void SaasEngineAnswer(SaasJob *job);

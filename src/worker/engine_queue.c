@@ -94,6 +94,25 @@ SaasEngineQueueEnd(SaasEngine *engine, SaasJob *job)
 	set_turn(engine, org);
 }
 
+bool
+SaasEngineQueueLend(SaasEngine *engine, SaasJob *job, bool is_more)
+{
+	if (org_of(engine, job)->started >= saas_poller_max_per_org ||
+		(is_more && !dlist_is_empty(&engine->turns)))
+		return false;
+	SaasEngineQueueHold(engine, job);
+	return true;
+}
+
+void
+SaasEngineQueueHold(SaasEngine *engine, SaasJob *job)
+{
+	SaasEngineOrg *org = org_of(engine, job);
+
+	org->started++;
+	set_turn(engine, org);
+}
+
 void
 SaasEngineQueueRemove(SaasEngine *engine, SaasJob *job)
 {

@@ -45,7 +45,7 @@ my (%certificates, %running);
 
 =item SaasUpstream->start(latency_ms => N, certificate => NAME, port => N, ciphers => LIST)
 
-Returns once it listens.  With a certificate (good, rsa, expired, wrong-host,
+Returns once it listens.  With a certificate (good, rsa, amazon, expired, wrong-host,
 self-signed) it serves https.
 
 =cut

@@ -42,7 +42,7 @@ async def slow_body(connection, request, genuine, params):
 
 
 async def held(connection, request, genuine, params):
-    """The genuine answer, once the rule has been deleted: never without one."""
+    """The genuine answer, once the rule has been deleted or has held `together` requests: never without one."""
     await params.released.wait()
     await connection.send(encode(genuine, request))
     return request.keep_alive
