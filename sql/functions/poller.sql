@@ -19,6 +19,110 @@ as 'MODULE_PATHNAME', 'pg_saas_poller_status';
 comment on function saas.poller_status() is
 'One row per poller: saas.poller_workers of each database, numbered from 0, or the first alone while none runs. Its process and state (stopped, starting, not installed, copy, other version, not migrated, disabled, idle, polling; docs/install.md); polls in_flight and waiting for a limit''s sake; polls and failures since the poller''s start, polls_per_second of the last minute, and the SQLSTATE of the last failure, whose text is the tenant''s, in saas_api.connections. Worker 0 also looks, once a second at most, at what all have before them: due (counted to 100,000) and lag, how late the oldest is. sweep_*: since when something was due without a break, this poller''s polls since, what is left, and how long that will take at this pace; NULL while nothing is due. For saas_operator.';
 
+-- After the row that they repeat was written, and by its new content alone.
+create function saas_private.repeat_connection_activity() returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update saas.connection_status s
+       set is_active = new.is_active
+     where s.org_id = new.org_id and s.connection_id = new.id;
+    return null;
+end
+$$;
+alter function saas_private.repeat_connection_activity() owner to saas_service;
+comment on function saas_private.repeat_connection_activity() is
+'Trigger of saas.connection: writes is_active into the connection''s status, whose indexes leave out what is turned off.';
+
+create function saas_private.take_over_connection_activity() returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update saas.connection_status s
+       set is_active = false
+      from saas.connection c
+     where c.org_id = new.org_id and c.id = new.connection_id and not c.is_active
+       and s.org_id = new.org_id and s.connection_id = new.connection_id;
+    return null;
+end
+$$;
+alter function saas_private.take_over_connection_activity() owner to saas_service;
+comment on function saas_private.take_over_connection_activity() is
+'Trigger of saas.connection_status: the same for a connection that is made turned off.';
+
+create function saas_private.repeat_organization_status() returns trigger
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update saas.connection_status s
+       set is_open = new.status = 'active'
+     where s.org_id = new.id and s.is_open <> (new.status = 'active');
+    return null;
+end
+$$;
+alter function saas_private.repeat_organization_status() owner to saas_service;
+comment on function saas_private.repeat_organization_status() is
+'Trigger of saas.organization: writes into the status of its connections whether it is active; of one that is not, none is in an index that the poller looks through.';
+
+create function saas_private.require_weight(weight integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if require_weight.weight not between 1 and 100 then
+        perform saas_private.raise_fields('invalid input', 'weight', 'must be between 1 and 100');
+    end if;
+end
+$$;
+comment on function saas_private.require_weight(integer) is
+'22023 for a weight that is not 1 to 100; NULL is none.';
+
+create function saas.set_plan_weight(plan text, weight integer) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wanted text := saas_private.require_plan(set_plan_weight.plan);
+    old integer;
+begin
+    perform saas_private.require_weight(coalesce(set_plan_weight.weight, 0));
+    select p.poll_weight into old from saas.plan p where p.name = wanted for no key update;
+    update saas.plan p set poll_weight = set_plan_weight.weight where p.name = wanted;
+    perform saas_private.audit('plan.weight_changed', 'plan', wanted, jsonb_build_object('poll_weight', old),
+        jsonb_build_object('poll_weight', set_plan_weight.weight), '00000000-0000-0000-0000-000000000000');
+end
+$$;
+alter function saas.set_plan_weight(text, integer) owner to saas_service;
+comment on function saas.set_plan_weight(text, integer) is
+'Sets how many polls organizations on a plan start in a turn, 1 to 100, from the next claim on. Errors: 22023 with the field plan or weight. For saas_operator.';
+
+create function saas.set_organization_weight(org_id uuid, weight integer) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    old integer;
+begin
+    perform saas_private.require_weight(set_organization_weight.weight);
+    select o.poll_weight into old from saas.organization o
+     where o.id = set_organization_weight.org_id for no key update;
+    if not found then
+        perform saas_private.raise_error('PT404', 'organization not found');
+    end if;
+    update saas.organization o set poll_weight = set_organization_weight.weight, updated_at = now()
+     where o.id = set_organization_weight.org_id;
+    perform saas_private.audit('organization.weight_changed', 'organization', set_organization_weight.org_id::text,
+        jsonb_build_object('poll_weight', old), jsonb_build_object('poll_weight', set_organization_weight.weight),
+        set_organization_weight.org_id);
+end
+$$;
+alter function saas.set_organization_weight(uuid, integer) owner to saas_service;
+comment on function saas.set_organization_weight(uuid, integer) is
+'Sets how many polls one organization starts in a turn, 1 to 100, from the next claim on; NULL: as many as its plan says. Errors: 22023 with the field weight, PT404. For saas_operator.';
+
 create function saas_private.prune_poller_history() returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

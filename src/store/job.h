@@ -25,6 +25,9 @@ typedef struct SaasJob
 	bool		is_test;		/* stores no samples */
 	bool		is_asked;		/* a session asked for it, due or not */
 	int			failures;		/* in a row, before this poll */
+	int			weight;			/* polls that its organization starts in a turn */
+	int64		place;			/* among its organization's that were claimed with it, from its turn's
+								 * beginning on; 0: claimed for who asked */
 	int64		interval_ms;
 	TimestampTz due_at;
 	TimestampTz next_at;		/* when it is due again; set by ingest */

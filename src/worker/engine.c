@@ -300,8 +300,12 @@ SaasEngineClaimDue(SaasEngine *engine, int limit)
 	limit = Min(limit, room);
 	if (limit > 0 && loop_is_ready(engine))
 	{
+		SaasJob    *jobs;
+
 		engine->host.begin();
-		adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms), false);
+		jobs = SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms);
+		SaasEngineQueueNoteTurns(engine, jobs);
+		adopt(engine, jobs, false);
 		engine->host.commit();
 		start_waiting(engine);
 	}

@@ -20,6 +20,8 @@ typedef struct SaasEngineOrg
 	pg_uuid_t	org_id;			/* hash key */
 	int			count;			/* its jobs */
 	int			started;		/* of them under way: requests, or tokens to store */
+	int			weight;			/* jobs that it may start in a turn */
+	int			in_turn;		/* started in this one */
 	SaasJob    *first;			/* of them waiting, in order */
 	SaasJob    *last;
 	bool		has_turn;		/* is among the turns */
@@ -47,6 +49,8 @@ struct SaasEngine
 	HTAB	   *orgs;			/* of SaasEngineOrg */
 	dlist_head	turns;			/* organizations that may start one of their waiting jobs */
 	int			waiting_count;
+	pg_uuid_t	last_org;		/* had the last turn in a claim */
+	int			last_polls;		/* and these many polls in it */
 	SaasJob    *storing;
 	SaasJob    *finished;
 	SaasJob    *postponed;		/* to be stored when a lock is gone */
@@ -76,6 +80,9 @@ extern void SaasEngineQueueRemove(SaasEngine *engine, SaasJob *job);
  */
 extern void SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room);
 extern void SaasEngineQueueFreeTerms(SaasClaimTerms *terms);
+
+/* Remembers from the jobs of a claim whose turn is next. */
+extern void SaasEngineQueueNoteTurns(SaasEngine *engine, const SaasJob *jobs);
 
 /* Claims given connections; inside a transaction.  SaasEngineAdopt starts them. */
 extern SaasJob *SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id,
