@@ -52,20 +52,65 @@ alter function saas_private.take_over_connection_activity() owner to saas_servic
 comment on function saas_private.take_over_connection_activity() is
 'Trigger of saas.connection_status: the same for a connection that is made turned off.';
 
-create function saas_private.repeat_organization_status() returns trigger
+create function saas_private.settle_closed_organizations() returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    reopened integer;
+    closed integer;
 begin
+    -- From one organization to the next, not through all that each has.
+    with recursive closed_org as (
+        select (select s.org_id from saas.connection_status s where not s.is_open order by s.org_id limit 1) as org_id
+         union all
+        select (select s.org_id from saas.connection_status s where not s.is_open and s.org_id > c.org_id
+                 order by s.org_id limit 1)
+          from closed_org c where c.org_id is not null
+    ), open_again as (
+        select s.org_id, s.connection_id
+          from closed_org c
+          join saas.organization o on o.id = c.org_id and o.status = 'active'
+         cross join lateral (select p.org_id, p.connection_id from saas.connection_status p
+                              where p.org_id = c.org_id and not p.is_open limit 2000) as s
+         limit 2000
+    )
     update saas.connection_status s
-       set is_open = new.status = 'active'
-     where s.org_id = new.id and s.is_open <> (new.status = 'active');
-    return null;
+       set is_open = true
+      from (select h.org_id, h.connection_id from open_again a
+              join saas.connection_status h on h.org_id = a.org_id and h.connection_id = a.connection_id
+               for no key update of h skip locked) as held
+     where s.org_id = held.org_id and s.connection_id = held.connection_id;
+    get diagnostics reopened = row_count;
+    with left_due as (
+        select s.org_id, s.connection_id
+          from saas.organization o
+         cross join lateral (select p.org_id, p.connection_id from saas.connection_status p
+                              where p.org_id = o.id and p.is_active and p.is_open and p.next_poll_at <= now()
+                                and (p.lease_until is null or p.lease_until < now())
+                              limit 2000) as s
+         where o.status <> 'active'
+         limit 2000
+    ), closed_org as (
+        -- It stays closed until the end of this transaction, or it is left for the next time.
+        select o.id from saas.organization o
+         where o.id in (select d.org_id from left_due d) and o.status <> 'active'
+           for share skip locked
+    )
+    update saas.connection_status s
+       set is_open = false
+      from (select h.org_id, h.connection_id from left_due d
+              join closed_org c on c.id = d.org_id
+              join saas.connection_status h on h.org_id = d.org_id and h.connection_id = d.connection_id
+               for no key update of h skip locked) as held
+     where s.org_id = held.org_id and s.connection_id = held.connection_id;
+    get diagnostics closed = row_count;
+    return reopened + closed;
 end
 $$;
-alter function saas_private.repeat_organization_status() owner to saas_service;
-comment on function saas_private.repeat_organization_status() is
-'Trigger of saas.organization: writes into the status of its connections whether it is active; of one that is not, none is in an index that the poller looks through.';
+alter function saas_private.settle_closed_organizations() owner to saas_service;
+comment on function saas_private.settle_closed_organizations() is
+'Takes what is due of organizations that are not active out of the poller''s indexes, and puts back what belongs to those that are open again: up to 2000 connections each, none that somebody has locked. Returns how many. For the worker, which calls it before it claims, once a second at most.';
 
 create function saas_private.require_weight(weight integer) returns void
 language plpgsql immutable

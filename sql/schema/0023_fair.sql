@@ -16,37 +16,30 @@ alter table saas.organization add column poll_weight integer check (poll_weight 
 comment on column saas.organization.poll_weight is
 'How many polls it may start in a turn; NULL: as many as its plan says. The operator''s to change, with saas.set_organization_weight().';
 
--- Written with the rows that they repeat, by triggers, so that nobody can
--- forget them.  Each repeats one row and is never worked out of two: of two
--- transactions at once one would not see the other's.
 alter table saas.connection_status add column is_active boolean not null default true;
 alter table saas.connection_status add column is_open boolean not null default true;
 comment on column saas.connection_status.is_active is
 'As in saas.connection, whose trigger keeps it: what is turned off is in no index that the poller looks through.';
 comment on column saas.connection_status.is_open is
-'Whether the organization is active; its trigger keeps it, for the same reason.';
+'False for what is due of an organization that is not active: the poller writes it down when it comes across, and takes it back when the organization is open again. Not with the organization''s status: who locks a connection must not keep an operator from closing its organization.';
 alter table saas.connection_status no force row level security;
 alter table saas.connection no force row level security;
-alter table saas.organization no force row level security;
 update saas.connection_status s
-   set is_active = c.is_active, is_open = o.status = 'active'
+   set is_active = false
   from saas.connection c
-  join saas.organization o on o.id = c.org_id
- where c.org_id = s.org_id and c.id = s.connection_id and (not c.is_active or o.status <> 'active');
+ where c.org_id = s.org_id and c.id = s.connection_id and not c.is_active;
 alter table saas.connection_status force row level security;
 alter table saas.connection force row level security;
-alter table saas.organization force row level security;
 
 create trigger connection_activity_is_repeated after update of is_active on saas.connection
     for each row when (old.is_active <> new.is_active)
     execute function saas_private.repeat_connection_activity();
 create trigger connection_activity_is_taken_over after insert on saas.connection_status
     for each row execute function saas_private.take_over_connection_activity();
-create trigger organization_status_is_repeated after update of status on saas.organization
-    for each row when (old.status <> new.status)
-    execute function saas_private.repeat_organization_status();
 
 -- What may be polled by time, and by organization.
 drop index saas.connection_status_next_poll_at_idx;
 create index connection_status_due_idx on saas.connection_status (next_poll_at) where is_active and is_open;
 create index connection_status_turn_idx on saas.connection_status (org_id, next_poll_at) where is_active and is_open;
+create index connection_status_closed_idx on saas.connection_status (org_id) where not is_open;
+create index organization_closed_idx on saas.organization (id) where status <> 'active';

@@ -22,6 +22,7 @@
 #include "store/claim.h"
 #include "store/statement.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -237,6 +238,11 @@ static SaasStatement read_backlog = {
 	"                    where l.is_active and l.is_open and l.next_poll_at <= now()"
 	"                      and l.lease_until >= now())) - now())::float8 end",
 	2, {INT4OID, INT4OID}
+};
+
+static SaasStatement settle_closed = {
+	"select saas_private.settle_closed_organizations()",
+	0, {0}
 };
 
 /* Counted to a bound: an exact count of a very long backlog would cost more than it tells. */
@@ -511,6 +517,8 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 	uint64		rows;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	/* The planner thinks the walk dear: compiling it would take longer than the walk. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	rows = SaasStatementRun(statement, values, NULL);
 	/* From the last one on, so that they keep their order. */
 	for (uint64 row = rows; row-- > 0;)
@@ -527,6 +535,20 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 	}
 	SaasRunAsEnd(&state);
 	return jobs;
+}
+
+int
+SaasClaimSettle(void)
+{
+	SaasRunAs	state;
+	bool		is_null;
+	int			count;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	(void) SaasStatementRun(&settle_closed, NULL, NULL);
+	count = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
+	SaasRunAsEnd(&state);
+	return count;
 }
 
 SaasJob *

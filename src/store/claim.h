@@ -46,6 +46,13 @@ typedef struct SaasClaimTerms
 extern SaasStoreReadiness SaasClaimReadiness(void);
 
 /*
+ * Takes note of organizations that were closed and opened: what is due of the
+ * closed ones is not looked at again.  Returns how many connections it concerned;
+ * there may be more of them.
+ */
+extern int	SaasClaimSettle(void);
+
+/*
  * Claims at most limit connections that are due, organizations taking turns by
  * weight from the one that had the last turn on, of each its oldest first, and
  * none beyond max_per_org; each is a job in a child of context, in the order of

@@ -36,6 +36,7 @@
 #define CLAIM_BATCH			500
 #define LONGEST_SLEEP_MS	60000L
 #define COUNT_BACKLOG_MS	1000
+#define SETTLE_MS			1000
 #define LONG_BACKLOG		1000
 #define CLAIMS_PER_LOOK		8
 
@@ -178,6 +179,8 @@ typedef struct Outlook
 	SaasStoreReadiness complained;	/* what the log was told */
 	SaasBacklog backlog;
 	TimestampTz counted_at;
+	TimestampTz settled_at;
+	bool		was_woken;		/* somebody has changed something, or asks for something */
 	TimestampTz sweep_started_at;
 } Outlook;
 
@@ -241,6 +244,21 @@ count_backlog(Outlook *outlook, bool is_more_due)
 	outlook->counted_at = now;
 }
 
+/* Who opens an organization wakes the poller; the rest can wait a moment. */
+static void
+settle(Outlook *outlook)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (worker_number > 0 ||
+		(!outlook->was_woken && !TimestampDifferenceExceeds(outlook->settled_at, now, SETTLE_MS)))
+		return;
+	outlook->settled_at = now;
+	begin();
+	(void) SaasClaimSettle();
+	commit();
+}
+
 /*
  * Claims what is due, one organization after the other: who has more than its
  * share is passed over in the next claim.  Returns how long nothing will be
@@ -284,6 +302,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 	take_requests(engine, outlook->readiness);
 	if (outlook->readiness == SAAS_STORE_READY)
 	{
+		settle(outlook);
 		next_ms = claim(engine, outlook);
 		if (worker_number == 0)
 			mail_ms = SaasMailerClaim(mailer);
@@ -306,7 +325,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
  * has reset it.
  */
 static bool
-must_look(TimestampTz look_at)
+must_look(TimestampTz look_at, bool *was_woken)
 {
 	bool		was_asked = SaasSharedTakeWake(MyDatabaseId, worker_number);
 
@@ -316,6 +335,7 @@ must_look(TimestampTz look_at)
 		ProcessConfigFile(PGC_SIGHUP);
 		was_asked = true;
 	}
+	*was_woken = was_asked;
 	return was_asked || GetCurrentTimestamp() >= look_at;
 }
 
@@ -373,7 +393,7 @@ run(void)
 
 		MemoryContextSwitchTo(loop_context);
 		MemoryContextReset(loop_context);
-		if (must_look(look_at))
+		if (must_look(look_at, &outlook.was_woken))
 		{
 			TimestampTz now = GetCurrentTimestamp();
 

@@ -214,5 +214,76 @@ is($first->() . ' ' . $second->(), '20 20', 'all are done');
 $seen = order();
 is($seen, 'ccd' x 10 . 'd' x 10, 'by weight, whoever came first');
 
+#
+# What is not polled is not looked at either
+#
+set_up('saas.poller_max_in_flight' => 20);
+my $idle   = SaasTenant->create($node, 'postgres', 'Idle');
+my $closed = SaasTenant->create($node, 'postgres', 'Closed');
+connect_many($idle,   'i', 50000, '/metrics?instance', q{now() - interval '1 day'});
+connect_many($closed, 'k', 50000, '/metrics?instance', q{now() - interval '1 day'});
+connect_many($small,  's', 5,     '/metrics?instance', 'now()');
+sql(q{update saas.connection set is_active = false where name like 'i %'});
+sql("set role saas_operator; select saas.suspend_organization('" . $closed->org_id . "', 'unpaid')");
+
+# A session's figures are there when it is gone.
+sub reads_so_far
+{
+	$node->poll_query_until('postgres', q{select count(*) = 1 from pg_stat_activity where backend_type = 'client backend'});
+	return sql(q{select seq_tup_read + idx_tup_fetch + (select sum(idx_tup_read) from pg_stat_user_indexes
+			where relid = 'saas.connection_status'::regclass)
+		from pg_stat_user_tables where relid = 'saas.connection_status'::regclass});
+}
+
+# Rows and index entries of the schedule that a statement reads.
+sub reads_of
+{
+	my ($statement) = @_;
+	my $before = reads_so_far();
+	sql($statement);
+	return reads_so_far() - $before;
+}
+
+cmp_ok(reads_of('call saas.poll()'), '>', 50000, 'the first look after an organization was closed puts its connections aside');
+is(count_of('s', 'last_polled_at is not null'), 5, 'others are polled');
+is(count_of('k', 'not is_open'), 50000, 'all of them, whatever is due');
+is(count_of('i', 'not s.is_active'), 50000, 'those that are turned off have been, without a look');
+sql('vacuum saas.connection_status');
+due_at('s', 'now()');
+cmp_ok(my $reads = reads_of('call saas.poll()'), '<', 2000, 'afterwards a poll reads no row of 100,000 that are due and closed or turned off');
+note("$reads rows and entries");
+is(count_of('s', 'next_poll_at > now()'), 5, 'and those that are open are polled');
+is(count_of('i', 'last_polled_at is not null') + count_of('k', 'last_polled_at is not null'), 0, 'and no other');
+
+# Nothing of it is lost.
+due_at('k', q{'infinity'});
+due_at('k 1', q{now()}) if sql(q{update saas.connection set name = 'k 1 ' where name = 'k 1' returning 1});
+sql("set role saas_operator; select saas.activate_organization('" . $closed->org_id . "')");
+sql('call saas.poll()');
+is(count_of('k 1', 'last_polled_at is not null'), 1, 'open again, what is due is polled');
+is(count_of('k', 'is_open'), 50000, 'and the rest has its place again');
+my $one = sql(q{select id from saas.connection where name = 'i 1'});
+is($idle->sql("select saas_api.set_connection_active('$one', true) ->> 'is_active'"), 'true', 'a connection is turned on');
+sql('call saas.poll()');
+is(sql("select is_active and last_polled_at is not null from saas.connection_status where connection_id = '$one'"),
+	't', 'and polled at once');
+$idle->sql("select 1 from saas_api.set_connection_active('$one', false)");
+is(sql("select is_active from saas.connection_status where connection_id = '$one'"), 'f', 'and turned off');
+$idle->sql("select 1 from saas_api.update_connection('$one', '{\"name\": \"i renamed\", \"tags\": {\"a\": \"b\"}}')");
+sql("update saas.connection_status set next_poll_at = now(), last_polled_at = null where connection_id = '$one'");
+sql('call saas.poll()');
+is(sql("select last_polled_at is null from saas.connection_status where connection_id = '$one'"), 't', 'whatever its schedule says');
+
+# Whoever locks a connection does not keep an operator from closing the organization.
+my $locker = $node->background_psql('postgres');
+$locker->query_safe("begin; select from saas.connection_status where org_id = '" . $closed->org_id . "' for update");
+is(sql("set lock_timeout = '5s'; set role saas_operator; select saas.suspend_organization('" . $closed->org_id . "', 'unpaid')"),
+	'', 'an organization is closed while a connection of it is locked');
+due_at('s', 'now()');
+sql('call saas.poll()');
+is(count_of('s', 'next_poll_at > now()'), 5, 'and others are polled');
+$locker->query_safe('rollback');
+$locker->quit;
+
 unlike($node->log_since(0), qr/PANIC|TRAP|exited with exit code [02-9]/, 'nothing crashed');
 done_testing();
