@@ -60,7 +60,8 @@ declare
     reopened integer;
     closed integer;
 begin
-    -- From one organization to the next, not through all that each has.
+    -- From one organization to the next, not through all that each has.  The orders keep to the
+    -- partial indexes: a scan of the table that finds nothing reads all of it.
     with recursive closed_org as (
         select (select s.org_id from saas.connection_status s where not s.is_open order by s.org_id limit 1) as org_id
          union all
@@ -72,7 +73,8 @@ begin
           from closed_org c
           join saas.organization o on o.id = c.org_id and o.status = 'active'
          cross join lateral (select p.org_id, p.connection_id from saas.connection_status p
-                              where p.org_id = c.org_id and not p.is_open limit 2000) as s
+                              where p.org_id = c.org_id and not p.is_open
+                              order by p.connection_id limit 2000) as s
          limit 2000
     )
     update saas.connection_status s
@@ -88,7 +90,7 @@ begin
          cross join lateral (select p.org_id, p.connection_id from saas.connection_status p
                               where p.org_id = o.id and p.is_active and p.is_open and p.next_poll_at <= now()
                                 and (p.lease_until is null or p.lease_until < now())
-                              limit 2000) as s
+                              order by p.next_poll_at limit 2000) as s
          where o.status <> 'active'
          limit 2000
     ), closed_org as (

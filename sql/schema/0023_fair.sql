@@ -41,5 +41,5 @@ create trigger connection_activity_is_taken_over after insert on saas.connection
 drop index saas.connection_status_next_poll_at_idx;
 create index connection_status_due_idx on saas.connection_status (next_poll_at) where is_active and is_open;
 create index connection_status_turn_idx on saas.connection_status (org_id, next_poll_at) where is_active and is_open;
-create index connection_status_closed_idx on saas.connection_status (org_id) where not is_open;
+create index connection_status_closed_idx on saas.connection_status (org_id, connection_id) where not is_open;
 create index organization_closed_idx on saas.organization (id) where status <> 'active';

@@ -112,7 +112,7 @@ settle(const SaasEngineHost *host)
 		host->begin();
 		count = SaasClaimSettle();
 		host->commit();
-	} while (count >= 2000);
+	} while (count >= SAAS_CLAIM_SETTLED);
 }
 
 Datum

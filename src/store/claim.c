@@ -54,14 +54,16 @@
 /*
  * Organizations take turns in the order of their ids, each as many polls in a
  * turn as its weight; $10 had the last turn, and $11 polls in it.  $4 lists
- * organizations that have no place left, $5 the polls under way of the others.
+ * organizations that have no place left, $5 the polls under way of the others;
+ * $12 of the $3 places are for those that have no more under way than a turn's.
  *
  * Where little is due, a window of the oldest holds all of it.  Where more is,
  * the oldest may all be one organization's: then the index by organization
  * leads from one that has something due to the next, and each shows no more
  * than it may get.  So neither what one has waiting nor what is not due yet is
  * read through.  The lateral limits keep the planner from turning the walk
- * into a join of whole tables.
+ * into a join of whole tables, their orders from hoping that a scan of the
+ * table would soon find enough.
  */
 static SaasStatement claim_due = {
 	"with recursive due as materialized ("
@@ -99,7 +101,7 @@ static SaasStatement claim_due = {
 	"     cross join lateral (select from saas.connection_status s"
 	"                          where s.org_id = r.org_id and " IS_DUE
 	SHARE("$8", "$9")
-	"                          limit 1) as has"
+	"                          order by s.next_poll_at limit 1) as has"
 	"     where (select e.is_long from extent e) and r.org_id <> all ($4)"
 	/* One more: the first may have had its turn. */
 	"     limit $3 + 1),"
@@ -123,14 +125,20 @@ static SaasStatement claim_due = {
 	"    select d.org_id, d.connection_id, d.weight,"
 	"           row_number() over (partition by d.org_id order by d.next_poll_at, d.connection_id) as number"
 	"      from candidate d),"
-	" chosen as ("
-	"    select n.org_id, n.connection_id, n.weight,"
-	"           n.number + case when n.org_id = $10 then $11 else 0 end as place"
+	" ranked as ("
+	"    select n.org_id, n.connection_id, n.weight, n.number + coalesce(b.polls, 0) as under_way,"
+	"           n.number + case when n.org_id = $10 then $11 else 0 end as place,"
+	"           row_number() over (order by (n.number + case when n.org_id = $10 then $11 else 0 end - 1) / n.weight,"
+	"                                       n.org_id < $10, n.org_id, n.number) as rank"
 	"      from numbered n"
 	"      left join unnest($5, $6) as b (org_id, polls) on b.org_id = n.org_id"
-	"     where n.number <= $7 - coalesce(b.polls, 0)"
-	"     order by (n.number + case when n.org_id = $10 then $11 else 0 end - 1) / n.weight,"
-	"              n.org_id < $10, n.org_id, n.number"
+	"     where n.number <= $7 - coalesce(b.polls, 0)),"
+	" chosen as ("
+	"    select r.org_id, r.connection_id, r.weight, r.place"
+	"      from ranked r"
+	/* The last places are for organizations that have little under way. */
+	"     where r.rank <= $3 - $12 or r.under_way <= r.weight"
+	"     order by r.rank"
 	"     limit $3),"
 	" claimed as ("
 	"    select s.org_id, s.connection_id, s.next_poll_at as due_at, h.weight, h.place"
@@ -147,8 +155,8 @@ static SaasStatement claim_due = {
 	"     where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id and c.is_active"
 	CLAIM_RETURNING ")"
 	" select m.* from marked m order by (m.place - 1) / m.weight, m.org_id < $10, m.org_id, m.place",
-	11, {UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID,
-	UUIDOID, INT4OID}
+	12, {UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID,
+	UUIDOID, INT4OID, INT4OID}
 };
 
 static SaasStatement claim_given = {
@@ -555,13 +563,13 @@ SaasJob *
 SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int limit,
 			 const SaasClaimTerms *terms)
 {
-	Datum		values[11] = {
+	Datum		values[12] = {
 		UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), Int32GetDatum(limit),
 		SaasUuidArray(terms->full, terms->full_count),
 		SaasUuidArray(terms->busy, terms->busy_count),
 		SaasIntegerArray(terms->busy_polls, terms->busy_count),
 		Int32GetDatum(terms->max_per_org), Int32GetDatum(terms->worker), Int32GetDatum(terms->workers),
-		UUIDPGetDatum(&terms->last_org), Int32GetDatum(terms->last_polls)
+		UUIDPGetDatum(&terms->last_org), Int32GetDatum(terms->last_polls), Int32GetDatum(terms->reserved)
 	};
 
 	return claim(context, &claim_due, values, lease_ms);

@@ -40,6 +40,7 @@ typedef struct SaasClaimTerms
 	int			busy_count;
 	pg_uuid_t	last_org;		/* had the last turn; zeros: nobody yet */
 	int			last_polls;		/* that it got in that turn */
+	int			reserved;		/* of the limit: for organizations with little under way */
 } SaasClaimTerms;
 
 /* Whether there is anything to poll for in this database. */
@@ -47,9 +48,10 @@ extern SaasStoreReadiness SaasClaimReadiness(void);
 
 /*
  * Takes note of organizations that were closed and opened: what is due of the
- * closed ones is not looked at again.  Returns how many connections it concerned;
- * there may be more of them.
+ * closed ones is not looked at again.  Returns how many connections it concerned:
+ * with SAAS_CLAIM_SETTLED or more there may be others.
  */
+#define SAAS_CLAIM_SETTLED	2000
 extern int	SaasClaimSettle(void);
 
 /*

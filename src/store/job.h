@@ -39,6 +39,7 @@ typedef struct SaasJob
 	int			stored_samples;
 	bool		is_lost;		/* connection or lease are gone: nothing to store */
 	bool		is_closed;		/* its organization is not active: only tokens to store */
+	bool		is_returned;	/* not begun: it goes back as if it had not been claimed */
 	SaasStages	stages;			/* of all its requests together */
 	int			http_status;	/* of the last answer; 0: none yet */
 	SaasPoll	poll;

@@ -247,12 +247,35 @@ follow(SaasEngine *engine, SaasJob *job, SaasStep step)
 	}
 }
 
+/*
+ * It has waited for its turn longer than one request may last, as it does when
+ * thousands are asked for at once: what is left of its lease may not suffice,
+ * and its upstream is not to blame.  So it is not begun.
+ */
+static bool
+waited_too_long(const SaasJob *job)
+{
+	int64		waited_ms = (job->polled_at - job->claimed_at) / 1000;
+
+	return waited_ms > saas_poller_request_timeout || request_timeout_of(job) < saas_poller_request_timeout;
+}
+
+static void
+give_back(SaasEngine *engine, SaasJob *job)
+{
+	job->is_returned = job->is_closed = true;
+	SaasProblemSet(&job->poll.problem, "53400", "too many polls were before this one");
+	fail(engine, job, SAAS_VERDICT_RETRY);
+}
+
 static void
 start(SaasEngine *engine, SaasJob *job)
 {
 	job->polled_at = GetCurrentTimestamp();
 	job->poll.now_ms = (job->polled_at - SetEpochTimestamp()) / 1000;
-	if (job->poll.problem.sqlstate[0] != '\0')
+	if (waited_too_long(job))
+		give_back(engine, job);
+	else if (job->poll.problem.sqlstate[0] != '\0')
 		finish(engine, job);
 	else if (job->connector == NULL)
 	{
@@ -297,6 +320,8 @@ SaasEngineClaimDue(SaasEngine *engine, int limit)
 	int			room;
 
 	SaasEngineQueueTerms(engine, &terms, &room);
+	/* A limit that is smaller than the room leaves the kept places free by itself. */
+	terms.reserved = Max(0, terms.reserved - Max(0, room - limit));
 	limit = Min(limit, room);
 	if (limit > 0 && loop_is_ready(engine))
 	{
@@ -321,7 +346,7 @@ SaasEngineIsFull(SaasEngine *engine)
 
 	SaasEngineQueueTerms(engine, &terms, &room);
 	SaasEngineQueueFreeTerms(&terms);
-	return room <= 0 || terms.full_count > 0;
+	return room <= terms.reserved || terms.full_count > 0;
 }
 
 SaasJob *

@@ -13,6 +13,13 @@
 #include "utils/memutils.h"
 #include "worker/engine_internal.h"
 
+/*
+ * One place in so many is kept for organizations that have no more under way
+ * than a turn's polls: two large ones whose upstreams hang, each below its
+ * limit, would otherwise hold all places until they time out.
+ */
+#define RESERVED_PART	8
+
 void
 SaasEngineQueueInit(SaasEngine *engine)
 {
@@ -147,6 +154,7 @@ SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room)
 			polls[terms->busy_count++] = org->count;
 		}
 	}
+	terms->reserved = Min(saas_poller_max_in_flight / RESERVED_PART, Max(*room, 0));
 }
 
 void

@@ -37,6 +37,7 @@
 #define LONGEST_SLEEP_MS	60000L
 #define COUNT_BACKLOG_MS	1000
 #define SETTLE_MS			1000
+#define SETTLE_AGAIN_MS		50
 #define LONG_BACKLOG		1000
 #define CLAIMS_PER_LOOK		8
 
@@ -180,6 +181,7 @@ typedef struct Outlook
 	SaasBacklog backlog;
 	TimestampTz counted_at;
 	TimestampTz settled_at;
+	bool		is_unsettled;	/* more was closed or opened than one step settles */
 	bool		was_woken;		/* somebody has changed something, or asks for something */
 	TimestampTz sweep_started_at;
 } Outlook;
@@ -244,19 +246,25 @@ count_backlog(Outlook *outlook, bool is_more_due)
 	outlook->counted_at = now;
 }
 
-/* Who opens an organization wakes the poller; the rest can wait a moment. */
-static void
+/*
+ * Who opens an organization wakes the poller; the rest can wait a moment.
+ * Returns whether there is more to do.
+ */
+static bool
 settle(Outlook *outlook)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			count;
 
 	if (worker_number > 0 ||
-		(!outlook->was_woken && !TimestampDifferenceExceeds(outlook->settled_at, now, SETTLE_MS)))
-		return;
+		(!outlook->was_woken && !outlook->is_unsettled &&
+		 !TimestampDifferenceExceeds(outlook->settled_at, now, SETTLE_MS)))
+		return false;
 	outlook->settled_at = now;
 	begin();
-	(void) SaasClaimSettle();
+	count = SaasClaimSettle();
 	commit();
+	return count >= SAAS_CLAIM_SETTLED;
 }
 
 /*
@@ -302,7 +310,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 	take_requests(engine, outlook->readiness);
 	if (outlook->readiness == SAAS_STORE_READY)
 	{
-		settle(outlook);
+		outlook->is_unsettled = settle(outlook);
 		next_ms = claim(engine, outlook);
 		if (worker_number == 0)
 			mail_ms = SaasMailerClaim(mailer);
@@ -310,6 +318,8 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 	else
 		outlook->backlog = (SaasBacklog) {0};
 	report(engine, outlook);
+	if (outlook->is_unsettled)
+		longest = Min(longest, SETTLE_AGAIN_MS);
 	if (mail_ms >= 0)
 		longest = (long) Min(mail_ms, (int64) longest);
 	if (next_ms < 0 || !saas_poller_enabled)
