@@ -214,6 +214,9 @@ is(count_of('x', 'lease_id is not null') + count_of('y', 'lease_id is not null')
 is(count_of('x', 'last_polled_at is not null') + count_of('y', 'last_polled_at is not null'), 0, 'all of them');
 set_up('saas.poller_enabled' => 'off');
 sql(q{delete from saas.connection where name ~ '^[xy] '});
+# What hangs is cut off.
+$upstream->restart;
+ok($node->poll_query_until('postgres', q{select sum(in_flight + waiting) = 0 from saas.poller_status()}), 'the polls of those end');
 
 #
 # Turns among what waits in the poller: on demand, more than may be under way
@@ -243,6 +246,7 @@ is( $asker->sql(q{select string_agg(e ->> 'error', ' ' order by e ->> 'error') f
 is(count_of('z', 'consecutive_failures = 1') . ' ' . count_of('z', q{last_polled_at is null and status = 'pending'}),
 	'1 9', 'which counts as no failure');
 is(count_of('z', 'lease_id is null'), 10, 'and all are given back');
+sql(q{delete from saas.connection where name ~ '^z '});
 set_up('saas.poller_request_timeout' => '60s');
 
 #
