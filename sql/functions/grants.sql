@@ -122,6 +122,13 @@ grant execute on function
     saas_private.prune_outbox(), saas_private.prune_poller_history()
     to saas_poller;
 grant execute on function saas.poller_totals(timestamptz) to saas_operator;
+grant execute on function saas.set_plan_weight(text, integer), saas.set_organization_weight(uuid, integer)
+    to saas_operator;
+grant execute on function saas_private.require_weight(integer) to saas_service;
+grant execute on function
+    saas_private.repeat_connection_activity(), saas_private.take_over_connection_activity()
+    to saas_owner;
+grant execute on function saas_private.settle_closed_organizations() to saas_poller;
 grant execute on function
     saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval, text, uuid), saas.set_plan(uuid, text)
     to saas_operator;

@@ -46,6 +46,9 @@ typedef struct SaasJob
 	bool		is_test;		/* stores no samples */
 	bool		is_asked;		/* a session asked for it, due or not */
 	int			failures;		/* in a row, before this poll */
+	int			weight;			/* polls that its organization starts in a turn */
+	int64		place;			/* among its organization's that were claimed with it, from its turn's
+								 * beginning on; 0: claimed for who asked */
 	int64		interval_ms;
 	TimestampTz due_at;
 	TimestampTz next_at;		/* when it is due again; set by ingest */
@@ -57,6 +60,7 @@ typedef struct SaasJob
 	int			stored_samples;
 	bool		is_lost;		/* connection or lease are gone: nothing to store */
 	bool		is_closed;		/* its organization is not active: only tokens to store */
+	bool		is_returned;	/* not begun: it goes back as if it had not been claimed */
 	SaasStages	stages;			/* of all its requests together */
 	int			http_status;	/* of the last answer; 0: none yet */
 	SaasPoll	poll;

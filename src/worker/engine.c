@@ -227,8 +227,7 @@ perform(SaasEngine *engine, SaasJob *job, SaasStep step)
 		return;
 	}
 	job->poll.request.is_fresh = job->is_test;
-	/* The second half of its organization's id is random. */
-	memcpy(&job->poll.request.owner, job->org_id.data + UUID_LEN / 2, sizeof(uint64));
+	job->poll.request.owner = SaasEngineOwner(job);
 	job->flight.job = job;
 	if (step == SAAS_STEP_ASK)
 		is_started = SaasPostgresStart(engine->databases, job->poll.arena, &job->poll.database,
@@ -275,12 +274,35 @@ SaasEngineHasRoom(SaasEngine *engine)
 		engine->storing_count < engine->options.max_in_flight;
 }
 
+/*
+ * It has waited for its turn longer than one request may last, as it does when
+ * thousands are asked for at once: what is left of its lease may not suffice,
+ * and its upstream is not to blame.  So it is not begun.
+ */
+static bool
+waited_too_long(const SaasJob *job)
+{
+	int64		waited_ms = (job->polled_at - job->claimed_at) / 1000;
+
+	return waited_ms > saas_poller_request_timeout || request_timeout_of(job) < saas_poller_request_timeout;
+}
+
+static void
+give_back(SaasEngine *engine, SaasJob *job)
+{
+	job->is_returned = job->is_closed = true;
+	SaasProblemSet(&job->poll.problem, "53400", "too many polls were before this one");
+	fail(engine, job, SAAS_VERDICT_RETRY);
+}
+
 static void
 start(SaasEngine *engine, SaasJob *job)
 {
 	job->polled_at = GetCurrentTimestamp();
 	job->poll.now_ms = (job->polled_at - SetEpochTimestamp()) / 1000;
-	if (job->poll.problem.sqlstate[0] != '\0')
+	if (waited_too_long(job))
+		give_back(engine, job);
+	else if (job->poll.problem.sqlstate[0] != '\0')
 		finish(engine, job);
 	else if (job->connector == NULL)
 	{
@@ -322,11 +344,17 @@ SaasEngineClaimDue(SaasEngine *engine, int limit)
 	int			room;
 
 	SaasEngineQueueTerms(engine, &terms, &room);
+	/* A limit that is smaller than the room leaves the kept places free by itself. */
+	terms.reserved = Max(0, terms.reserved - Max(0, room - limit));
 	limit = Min(limit, room);
 	if (limit > 0 && loop_is_ready(engine))
 	{
+		SaasJob    *jobs;
+
 		engine->host.begin();
-		adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms), false);
+		jobs = SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms);
+		SaasEngineQueueNoteTurns(engine, jobs);
+		adopt(engine, jobs, false);
 		engine->host.commit();
 		start_waiting(engine);
 	}
@@ -342,7 +370,7 @@ SaasEngineIsFull(SaasEngine *engine)
 
 	SaasEngineQueueTerms(engine, &terms, &room);
 	SaasEngineQueueFreeTerms(&terms);
-	return room <= 0 || terms.full_count > 0;
+	return room <= terms.reserved || terms.full_count > 0;
 }
 
 SaasJob *

@@ -20,6 +20,8 @@ typedef struct SaasEngineOrg
 	pg_uuid_t	org_id;			/* hash key */
 	int			count;			/* its jobs */
 	int			started;		/* of them under way: requests, or tokens to store */
+	int			weight;			/* jobs that it may start in a turn */
+	int			in_turn;		/* started in this one */
 	SaasJob    *first;			/* of them waiting, in order */
 	SaasJob    *last;
 	bool		has_turn;		/* is among the turns */
@@ -48,6 +50,8 @@ struct SaasEngine
 	HTAB	   *orgs;			/* of SaasEngineOrg */
 	dlist_head	turns;			/* organizations that may start one of their waiting jobs */
 	int			waiting_count;
+	pg_uuid_t	last_org;		/* had the last turn in a claim */
+	int			last_polls;		/* and these many polls in it */
 	SaasJob    *storing;
 	SaasJob    *finished;
 	SaasJob    *postponed;		/* to be stored when a lock is gone */
@@ -93,6 +97,16 @@ extern void SaasEngineFollow(SaasEngine *engine, SaasJob *job, SaasStep step);
 /* engine.c: milliseconds until the job's lease is in danger. */
 extern int64 SaasEngineTimeLeft(const SaasJob *job);
 
+/* Whom a request's share of what is scarce belongs to: the second half of an organization's id is random. */
+static inline uint64
+SaasEngineOwner(const SaasJob *job)
+{
+	uint64		owner;
+
+	memcpy(&owner, job->org_id.data + UUID_LEN / 2, sizeof(owner));
+	return owner;
+}
+
 /* engine.c: whether one more transfer may be started, by saas.poller_max_in_flight. */
 extern bool SaasEngineHasRoom(SaasEngine *engine);
 
@@ -106,6 +120,9 @@ extern void SaasEngineLanesStart(SaasEngine *engine, SaasJob *job);
 extern void SaasEngineLanesTake(SaasEngine *engine, SaasFlight *flight, const SaasTransferResult *result);
 extern void SaasEngineLanesStep(SaasEngine *engine);
 extern long SaasEngineLanesTimeout(const SaasEngine *engine, long timeout_ms);
+
+/* Remembers from the jobs of a claim whose turn is next. */
+extern void SaasEngineQueueNoteTurns(SaasEngine *engine, const SaasJob *jobs);
 
 /* Claims given connections; inside a transaction.  SaasEngineAdopt starts them. */
 extern SaasJob *SaasEngineClaimGiven(SaasEngine *engine, const pg_uuid_t *org_id,

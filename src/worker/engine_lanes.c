@@ -77,6 +77,7 @@ launch(SaasEngine *engine, SaasFlight *flight, TimestampTz now)
 	SaasLane   *lane = flight->lane;
 
 	lane->request.is_fresh = job->is_test;
+	lane->request.owner = SaasEngineOwner(job);
 	memset(&lane->problem, 0, sizeof(lane->problem));
 	job->requests++;
 	if (!SaasTransferStart(engine->loop, job->poll.arena, &lane->request,

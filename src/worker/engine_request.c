@@ -106,7 +106,7 @@ SaasEngineAnswer(SaasJob *job)
 		if (job->is_lost)
 			strlcpy(outcome->error, "the connection was deleted or taken over meanwhile",
 					sizeof(outcome->error));
-		else if (job->is_closed)
+		else if (job->is_closed && !job->is_returned)
 			strlcpy(outcome->error, "the organization was suspended or deleted meanwhile",
 					sizeof(outcome->error));
 		else if (!outcome->ok)

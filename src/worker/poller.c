@@ -37,6 +37,8 @@
 #define LONGEST_SLEEP_MS	60000L
 #define LOOK_PAUSE_MS		100	/* one look for all that becomes due meanwhile */
 #define COUNT_BACKLOG_MS	1000
+#define SETTLE_MS			1000
+#define SETTLE_AGAIN_MS		50
 #define LONG_BACKLOG		1000
 #define CLAIMS_PER_LOOK		8
 
@@ -182,6 +184,9 @@ typedef struct Outlook
 	SaasStoreReadiness complained;	/* what the log was told */
 	SaasBacklog backlog;
 	TimestampTz counted_at;
+	TimestampTz settled_at;
+	bool		is_unsettled;	/* more was closed or opened than one step settles */
+	bool		was_woken;		/* somebody has changed something, or asks for something */
 	TimestampTz sweep_started_at;
 } Outlook;
 
@@ -267,6 +272,27 @@ count_backlog(Outlook *outlook, bool is_more_due)
 }
 
 /*
+ * Who opens an organization wakes the poller; the rest can wait a moment.
+ * Returns whether there is more to do.
+ */
+static bool
+settle(Outlook *outlook)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			count;
+
+	if (worker_number > 0 ||
+		(!outlook->was_woken && !outlook->is_unsettled &&
+		 !TimestampDifferenceExceeds(outlook->settled_at, now, SETTLE_MS)))
+		return false;
+	outlook->settled_at = now;
+	begin();
+	count = SaasClaimSettle();
+	commit();
+	return count >= SAAS_CLAIM_SETTLED;
+}
+
+/*
  * Claims what is due, one organization after the other: who has more than its
  * share is passed over in the next claim.  Returns how long nothing will be
  * due, -1 when nothing is known to become.
@@ -309,6 +335,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 	take_requests(engine, outlook->readiness);
 	if (outlook->readiness == SAAS_STORE_READY)
 	{
+		outlook->is_unsettled = settle(outlook);
 		next_ms = claim(engine, outlook);
 		if (worker_number == 0)
 			mail_ms = SaasMailerClaim(mailer);
@@ -316,6 +343,8 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 	else
 		outlook->backlog = (SaasBacklog) {0};
 	report(engine, outlook);
+	if (outlook->is_unsettled)
+		longest = Min(longest, SETTLE_AGAIN_MS);
 	if (mail_ms >= 0)
 		longest = (long) Min(mail_ms, (int64) longest);
 	if (next_ms < 0 || !saas_poller_enabled)
@@ -331,7 +360,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
  * has reset it.
  */
 static bool
-must_look(TimestampTz look_at)
+must_look(TimestampTz look_at, bool *was_woken)
 {
 	bool		was_asked = SaasSharedTakeWake(MyDatabaseId, worker_number);
 
@@ -341,6 +370,7 @@ must_look(TimestampTz look_at)
 		ProcessConfigFile(PGC_SIGHUP);
 		was_asked = true;
 	}
+	*was_woken = was_asked;
 	return was_asked || GetCurrentTimestamp() >= look_at;
 }
 
@@ -399,7 +429,7 @@ run(void)
 
 		MemoryContextSwitchTo(loop_context);
 		MemoryContextReset(loop_context);
-		if (must_look(look_at))
+		if (must_look(look_at, &outlook.was_woken))
 		{
 			TimestampTz now = GetCurrentTimestamp();
 

@@ -362,6 +362,7 @@ foreach my $name (sort keys %expected)
 foreach my $name ('429', 'sf 429', 'token 429')
 {
 	cmp_ok($rows->{$name}{wait_s}, '>=', 119.5, "$name: Retry-After in seconds is honoured");
+	# A tenth at random, and the poll's own time.
 	cmp_ok($rows->{$name}{wait_s}, '<=', 150,   "$name: and not more");
 }
 cmp_ok($rows->{$_}{wait_s}, '>=', 295, "$_: Retry-After as a date is honoured") foreach '503', 'sf 503';
