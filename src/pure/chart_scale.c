@@ -52,14 +52,17 @@ prefix_of(double value, double base)
 static double
 choose_step(double least, SaasChartUnit unit)
 {
+	int			prefix;
 	double		factor;
 	double		step;
 
 	if (unit != SAAS_CHART_BYTES || least < 1)
 		return round_step(least);
-	factor = pow(1024, prefix_of(least, 1024));
+	prefix = prefix_of(least, 1024);
+	factor = pow(1024, prefix);
 	step = round_step(least / factor);
-	return factor * (step >= 1000 && step < 1024 ? 1024 : step);
+	/* Half of the next unit, where there is one, and that itself. */
+	return factor * (step < 500 || prefix == MAX_PREFIX ? step : step < 1000 ? 512 : 1024);
 }
 
 void
@@ -236,8 +239,8 @@ ChartFormatTick(char *text, const ChartScale *scale, int i)
 		digits += (int) fmax(0, floor(log10(fabs(value)) + 1e-9) - floor(log10(scale->step) + 1e-9));
 	if (scale->unit == SAAS_CHART_BYTES && scale->step >= 1)
 	{
-		/* In the step's unit, whose multiples are round. */
-		int			prefix = prefix_of(scale->step, 1024);
+		/* In one unit, whose halves or multiples the steps are. */
+		int			prefix = prefix_of(scale->step * 2, 1024);
 
 		format_digits(text, value / pow(1024, prefix), 15);
 		append_unit(text, byte_units[prefix]);
