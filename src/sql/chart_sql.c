@@ -87,7 +87,8 @@ number_option(Jsonb *options, const char *name, double absent)
 		return absent;
 	if (found.type != jbvNumeric)
 		raise_field(name, "must be a number");
-	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(found.val.numeric)));
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+											  NumericGetDatum(found.val.numeric)));
 }
 
 /* Of a number beyond any bound, one beyond any bound. */
