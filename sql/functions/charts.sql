@@ -128,16 +128,16 @@ begin
           from saas_api.query_metric(line_chart.metric, from_time, to_time, line_chart.bucket, line_chart.fn,
                                      line_chart.labels, line_chart.connection_ids, keys) as q
     ), ranked as (
-        select a.grp, row_number() over (order by max(abs(nullif(a.value, 'NaN'))) desc nulls last, a.grp) as n,
-               (saas_private.chart_group(a.grp, keys)).*
+        select a.grp, row_number() over (order by max(abs(nullif(a.value, 'NaN'))) desc nulls last, a.grp) as n
           from answer a
          group by a.grp
     ), shown as (
-        select r.grp, r.environment,
+        select r.grp, g.environment,
                -- Two connections may have one name.
-               r.name || case when row_number() over (partition by r.name order by r.grp) > 1
-                              then format(' (%s)', row_number() over (partition by r.name order by r.grp)) else '' end as name
+               g.name || case when row_number() over (partition by g.name order by r.grp) > 1
+                              then format(' (%s)', row_number() over (partition by g.name order by r.grp)) else '' end as name
           from ranked r
+         cross join lateral saas_private.chart_group(r.grp, keys) as g
          where r.n <= most
     )
     select array_agg(a.bucket_at order by s.name, a.bucket_at) as at,
@@ -210,19 +210,22 @@ begin
           left join counts c on c.bucket_at = a.bucket_at and c.grp = a.grp
          group by a.grp
     ), ranked as (
-        select t.value, row_number() over (order by abs(nullif(t.value, 'NaN')) desc nulls last, t.grp) as n,
-               g.environment,
-               g.name || case when row_number() over (partition by g.name order by t.grp) > 1
-                              then format(' (%s)', row_number() over (partition by g.name order by t.grp)) else '' end as name
+        select t.grp, t.value, row_number() over (order by abs(nullif(t.value, 'NaN')) desc nulls last, t.grp) as n
           from totals t
-         cross join lateral saas_private.chart_group(t.grp, keys) as g
+    ), shown as (
+        select r.n, r.value, g.environment,
+               g.name || case when row_number() over (partition by g.name order by r.grp) > 1
+                              then format(' (%s)', row_number() over (partition by g.name order by r.grp)) else '' end as name
+          from ranked r
+         cross join lateral saas_private.chart_group(r.grp, keys) as g
+         where r.n <= most
     )
-    select array_agg(coalesce(r.name, 'all') order by r.n) filter (where r.n <= most) as label,
-           array_agg(r.value order by r.n) filter (where r.n <= most) as value,
-           jsonb_object_agg(r.name, r.environment) filter (where r.environment is not null) as environments,
-           greatest(count(*) - most, 0) as omitted
+    select array_agg(coalesce(s.name, 'all') order by s.n) as label,
+           array_agg(s.value order by s.n) as value,
+           jsonb_object_agg(s.name, s.environment) filter (where s.environment is not null) as environments,
+           (select greatest(count(*) - most, 0) from ranked) as omitted
       into bars
-      from ranked r;
+      from shown s;
     return saas_private.send_picture(saas.bar_chart(bars.label, bars.value, jsonb_build_object(
         'title', coalesce(bar_chart.title, bar_chart.metric), 'width', coalesce(bar_chart.width, 800),
         'height', bar_chart.height, 'unit', bar_chart.unit, 'theme', bar_chart.theme,

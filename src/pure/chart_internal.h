@@ -118,7 +118,7 @@ extern double ChartTextWidth(const char *text, double size);
 /* How many bytes of cleaned text fit into the room; all of them, or less an ellipsis' room. */
 extern size_t ChartTextFit(const char *text, double size, double room);
 
-/* Cleaned text; all that is not ASCII stays as it is. */
+/* Cleaned text; what is not ASCII stays as it is but for what charts write themselves. */
 extern void ChartAppendEscaped(SaasStrbuf *buf, const char *text, size_t length);
 
 /* What of cut text is missing: U+2026, which stands in databases of any encoding. */

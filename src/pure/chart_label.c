@@ -150,23 +150,51 @@ ChartTextFit(const char *text, double size, double room)
 	return fit;
 }
 
+/* What XML needs escaped, and what we write ourselves into databases of any encoding. */
+static const char *
+escape_of(const char *text, size_t length, size_t *escaped)
+{
+	*escaped = 1;
+	switch (text[0])
+	{
+		case '&':
+			return "&amp;";
+		case '<':
+			return "&lt;";
+		case '>':
+			return "&gt;";
+		case '"':
+			return "&quot;";
+		default:
+			break;
+	}
+	*escaped = 3;
+	if (length >= 3 && memcmp(text, "\xE2\x80\xA6", 3) == 0)
+		return CHART_ELLIPSIS;
+	*escaped = 2;
+	return length >= 2 && memcmp(text, "\xC2\xB5", 2) == 0 ? "&#181;" : NULL;
+}
+
 void
 ChartAppendEscaped(SaasStrbuf *buf, const char *text, size_t length)
 {
 	size_t		plain = 0;
+	size_t		i = 0;
 
-	for (size_t i = 0; i < length; i++)
+	while (i < length)
 	{
-		const char *name = text[i] == '&' ? "&amp;" : text[i] == '<' ? "&lt;" : text[i] == '>' ? "&gt;" :
-			text[i] == '"' ? "&quot;" : NULL;
-		bool		is_ellipsis = length - i >= 3 && memcmp(text + i, "\xE2\x80\xA6", 3) == 0;
+		size_t		escaped;
+		const char *escape = escape_of(text + i, length - i, &escaped);
 
-		if (name == NULL && !is_ellipsis)
+		if (escape == NULL)
+		{
+			i++;
 			continue;
+		}
 		SaasStrbufAppend(buf, text + plain, i - plain);
-		SaasStrbufAppendText(buf, is_ellipsis ? CHART_ELLIPSIS : name);
-		i += is_ellipsis ? 2 : 0;
-		plain = i + 1;
+		SaasStrbufAppendText(buf, escape);
+		i += escaped;
+		plain = i;
 	}
 	SaasStrbufAppend(buf, text + plain, length - plain);
 }

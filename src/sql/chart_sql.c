@@ -31,8 +31,10 @@ PG_FUNCTION_INFO_V1(pg_saas_sparkline);
 PG_FUNCTION_INFO_V1(pg_saas_bar);
 PG_FUNCTION_INFO_V1(pg_saas_limit_level);
 
+static void raise_field(const char *field, const char *message) __attribute__((noreturn));
+
 /* Fields and messages are ours: nothing in them needs escaping. */
-static void pg_attribute_noreturn()
+static void
 raise_field(const char *field, const char *message)
 {
 	SaasRaise("22023", "invalid input", psprintf("[{\"field\": \"%s\", \"message\": \"%s\"}]", field, message),

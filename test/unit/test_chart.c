@@ -67,6 +67,11 @@ plain(const char *svg)
 			SaasStrbufAppendText(&buf, "\xE2\x80\xA6");
 			svg += 7;
 		}
+		else if (strncmp(svg, "&#181;", 6) == 0)
+		{
+			SaasStrbufAppendText(&buf, "\xC2\xB5");
+			svg += 6;
+		}
 		else if (strncmp(svg, " width=", 7) == 0 && buf.length < 60)
 		{
 			SaasStrbufAppendText(&buf, " xmlns:xlink=\"http://www.w3.org/1999/xlink\" width=");
@@ -179,7 +184,7 @@ test_values(void)
 		{0, 1e25, SAAS_CHART_BYTES, "0 EiB|2,000,000 EiB|4,000,000 EiB|6,000,000 EiB|8,000,000 EiB|10,000,000 EiB"},
 		{0, 97.5, SAAS_CHART_PERCENT, "0%|20%|40%|60%|80%|100%"},
 		{0, 0.9, SAAS_CHART_SECONDS, "0 s|200 ms|400 ms|600 ms|800 ms|1 s"},
-		{0, 5e-5, SAAS_CHART_SECONDS, "0 s|10 \xC2\xB5s|20 \xC2\xB5s|30 \xC2\xB5s|40 \xC2\xB5s|50 \xC2\xB5s"},
+		{0, 5e-5, SAAS_CHART_SECONDS, "0 s|10 &#181;s|20 &#181;s|30 &#181;s|40 &#181;s|50 &#181;s"},
 		{0, 0, SAAS_CHART_PLAIN, "0|0.2|0.4|0.6|0.8|1"},
 		{7, 7, SAAS_CHART_PLAIN, "6|6.5|7|7.5|8"},
 		{-7, -7, SAAS_CHART_PLAIN, "-8|-7.5|-7|-6.5|-6"},
