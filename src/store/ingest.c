@@ -259,7 +259,8 @@ add_status(Columns *columns, SaasJob *job)
 	columns_set(columns, 3, CStringGetTextDatum(status_of(job)));
 	columns_set(columns, 4, TimestampTzGetDatum(job->next_at));
 	columns_set(columns, 5, TimestampTzGetDatum(job->polled_at));
-	columns_set_or_null(columns, 6, !ok, ok ? (Datum) 0 : CStringGetTextDatum(to_server(job->poll.problem.message)));
+	columns_set_or_null(columns, 6, !ok,
+						ok ? (Datum) 0 : CStringGetTextDatum(to_server(job->poll.problem.message)));
 	columns_set_or_null(columns, 7, !ok, ok ? (Datum) 0 : CStringGetTextDatum(job->poll.problem.sqlstate));
 	columns_set(columns, 8, Int32GetDatum(job->duration_ms));
 	columns_set_or_null(columns, 9, ok, Int32GetDatum(job->stored_samples));

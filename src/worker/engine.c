@@ -685,7 +685,8 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	if (engine->waiting_count > 0)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
 	if (engine->finished)
-		timeout_ms = shorter(timeout_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), engine->flush_at));
+		timeout_ms = shorter(timeout_ms,
+							 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), engine->flush_at));
 	timeout_ms = SaasEngineLanesTimeout(engine, timeout_ms);
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
