@@ -510,7 +510,7 @@ take_batch(SaasEngine *engine)
 	{
 		push(&batch, pop(&engine->finished));
 		engine->finished_count--;
-		engine->finished_bytes -= SaasArenaUsed(batch->poll.arena);
+		engine->finished_bytes -= Min(SaasArenaUsed(batch->poll.arena), engine->finished_bytes);
 	}
 	return batch;
 }
@@ -618,7 +618,6 @@ adapt_batch(SaasEngine *engine, int stored, int64 took_us)
 		engine->flush_batch = (int) Min(Min(fits, (int64) stored * 2), FLUSH_BATCH);
 }
 
-
 static void
 flush_batch(SaasEngine *engine)
 {
@@ -700,7 +699,7 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	while (SaasTransferTake(engine->loop, &result))
 	{
 		take_result(engine, &result);
-		while (engine->finished_bytes >= FLUSH_BYTES)
+		while (engine->finished && engine->finished_bytes >= FLUSH_BYTES)
 			flush_batch(engine);
 	}
 	step_databases(engine);
