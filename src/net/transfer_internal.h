@@ -64,6 +64,17 @@ typedef struct TransferShard
 	int64		timer_at;		/* libcurl wants to run then; -1: no timer */
 } TransferShard;
 
+/* Whoever has transfers to a host; it lives as long as one of them does. */
+typedef struct TransferParty
+{
+	dlist_node	party_node;		/* in host->parties */
+	dlist_node	turn_node;		/* in host->turns while transfers wait */
+	uint64		owner;
+	int			transfers;		/* waiting and active */
+	int			active;
+	dlist_head	waiting;
+} TransferParty;
+
 /* An origin that transfers go to; it lives as long as one of them does. */
 typedef struct TransferHost
 {
@@ -76,7 +87,8 @@ typedef struct TransferHost
 	int			active;
 	bool		looking_up;		/* one look-up at a time; the others share it */
 	int64		resolved_until; /* libcurl's cache knows the address */
-	dlist_head	waiting;
+	dlist_head	parties;
+	dlist_head	turns;			/* parties with transfers that wait */
 } TransferHost;
 
 typedef enum TransferState
@@ -110,11 +122,12 @@ typedef struct TransferBuffer
 typedef struct SaasTransfer
 {
 	dlist_node	all_node;		/* in loop->transfers */
-	dlist_node	state_node;		/* in host->waiting or loop->finished */
+	dlist_node	state_node;		/* in party->waiting or loop->finished */
 	pairingheap_node due_node;	/* in loop->due until finished */
 	TransferState state;
 	SaasTransferLoop *loop;
 	TransferHost *host;			/* NULL when finished */
+	TransferParty *party;		/* its owner's, at that host */
 
 	/* as given, and the parts of its URL */
 	SaasArena  *arena;

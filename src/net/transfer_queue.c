@@ -31,6 +31,12 @@
  */
 #define LOOKUP_SHARE			4
 
+/*
+ * One connection in so many to a host is kept for owners that have none: whose
+ * requests to a host that many use hang does not keep the others from it.
+ */
+#define RESERVED_PART			8
+
 /* With less time left than this, a transfer that has waited is not begun any more. */
 #define WORTH_A_START_US		INT64CONST(10000)
 
@@ -62,9 +68,52 @@ find_host(SaasTransferLoop *loop, const SaasUrl *url)
 	host->hash = hash;
 	host->is_literal = inet_pton(AF_INET, url->host, address) == 1 ||
 		inet_pton(AF_INET6, url->host, address) == 1;
-	dlist_init(&host->waiting);
+	dlist_init(&host->parties);
+	dlist_init(&host->turns);
 	dlist_push_tail(bucket, &host->bucket_node);
 	return host;
+}
+
+static void
+leave_host(SaasTransfer *transfer)
+{
+	TransferParty *party = transfer->party;
+	TransferHost *host = transfer->host;
+
+	transfer->party = NULL;
+	transfer->host = NULL;
+	if (party != NULL && --party->transfers == 0)
+	{
+		dlist_delete(&party->party_node);
+		free(party);
+	}
+	if (--host->transfers == 0)
+	{
+		dlist_delete(&host->bucket_node);
+		free(host->origin);
+		free(host);
+	}
+}
+
+static TransferParty *
+find_party(TransferHost *host, uint64 owner)
+{
+	TransferParty *party;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &host->parties)
+	{
+		party = dlist_container(TransferParty, party_node, iter.cur);
+		if (party->owner == owner)
+			return party;
+	}
+	party = calloc(1, sizeof(TransferParty));
+	if (party == NULL)
+		return NULL;
+	party->owner = owner;
+	dlist_init(&party->waiting);
+	dlist_push_head(&host->parties, &party->party_node);
+	return party;
 }
 
 bool
@@ -72,16 +121,26 @@ SaasTransferQueueAdd(SaasTransfer *transfer)
 {
 	SaasTransferLoop *loop = transfer->loop;
 	TransferHost *host = find_host(loop, &transfer->url);
+	TransferParty *party;
 
 	if (host == NULL)
 		return false;
 	transfer->host = host;
-	transfer->state = TRANSFER_WAITING;
-	if (dlist_is_empty(&host->waiting))
-		dlist_push_tail(&loop->crowd, &host->crowd_node);
-	dlist_push_tail(&host->waiting, &transfer->state_node);
-	pairingheap_add(loop->due, &transfer->due_node);
 	host->transfers++;
+	transfer->party = party = find_party(host, transfer->request->owner);
+	if (party == NULL)
+	{
+		leave_host(transfer);
+		return false;
+	}
+	party->transfers++;
+	transfer->state = TRANSFER_WAITING;
+	if (dlist_is_empty(&host->turns))
+		dlist_push_tail(&loop->crowd, &host->crowd_node);
+	if (dlist_is_empty(&party->waiting))
+		dlist_push_tail(&host->turns, &party->turn_node);
+	dlist_push_tail(&party->waiting, &transfer->state_node);
+	pairingheap_add(loop->due, &transfer->due_node);
 	return true;
 }
 
@@ -126,23 +185,44 @@ has_share(const SaasTransferLoop *loop, uint64 owner)
 }
 
 /* The first who waits at the host and has a look-up left pays for all of them; NULL: nobody. */
-static const SaasTransfer *
+static const TransferParty *
 payer_of(const SaasTransferLoop *loop, TransferHost *host)
 {
-	const SaasTransfer *last = NULL;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &host->waiting)
+	dlist_foreach(iter, &host->turns)
 	{
-		const SaasTransfer *transfer = dlist_container(SaasTransfer, state_node, iter.cur);
+		const TransferParty *party = dlist_container(TransferParty, turn_node, iter.cur);
 
-		if (last != NULL && last->request->owner == transfer->request->owner)
-			continue;
-		if (has_share(loop, transfer->request->owner))
-			return transfer;
-		last = transfer;
+		if (has_share(loop, party->owner))
+			return party;
 	}
 	return NULL;
+}
+
+/* Whose turn it is at the host; NULL: nobody's before one of its transfers ends. */
+static TransferParty *
+next_party(const SaasTransferLoop *loop, TransferHost *host)
+{
+	int			left = loop->options.max_per_host - host->active;
+	dlist_iter	iter;
+
+	if (left <= 0)
+		return NULL;
+	dlist_foreach(iter, &host->turns)
+	{
+		TransferParty *party = dlist_container(TransferParty, turn_node, iter.cur);
+
+		if (party->active == 0 || left > loop->options.max_per_host / RESERVED_PART)
+			return party;
+	}
+	return NULL;
+}
+
+static SaasTransfer *
+first_waiting(TransferParty *party)
+{
+	return dlist_container(SaasTransfer, state_node, dlist_head_node(&party->waiting));
 }
 
 /* A look-up has ended or was given up: it is not counted among those under way any more. */
@@ -159,29 +239,33 @@ end_lookup(SaasTransfer *transfer)
 	transfer->host->looking_up = false;
 }
 
-static bool
-may_start(const SaasTransferLoop *loop, TransferHost *host, int64 now)
+/* The transfer to the host that starts now; NULL: none yet. */
+static SaasTransfer *
+next_transfer(const SaasTransferLoop *loop, TransferHost *host, int64 now)
 {
-	const SaasTransfer *first = dlist_container(SaasTransfer, state_node,
-												dlist_head_node(&host->waiting));
+	TransferParty *party = loop->active < loop->max_active ? next_party(loop, host) : NULL;
+	SaasTransfer *first = party == NULL ? NULL : first_waiting(party);
 
-	if (first->deadline - now < WORTH_A_START_US && now - first->started_at > WORTH_A_START_US)
-		return false;
-	if (loop->active >= loop->max_active || host->active >= loop->options.max_per_host)
-		return false;
-	if (!needs_lookup(host, now))
-		return true;
-	return !host->looking_up && loop->lookups + loop->abandoned < loop->max_lookups &&
-		payer_of(loop, host) != NULL;
+	if (first == NULL ||
+		(first->deadline - now < WORTH_A_START_US && now - first->started_at > WORTH_A_START_US))
+		return NULL;
+	if (needs_lookup(host, now) &&
+		(host->looking_up || loop->lookups + loop->abandoned >= loop->max_lookups ||
+		 payer_of(loop, host) == NULL))
+		return NULL;
+	return first;
 }
 
 static void
 stop_waiting(SaasTransfer *transfer)
 {
 	TransferHost *host = transfer->host;
+	TransferParty *party = transfer->party;
 
 	dlist_delete(&transfer->state_node);
-	if (dlist_is_empty(&host->waiting))
+	if (dlist_is_empty(&party->waiting))
+		dlist_delete(&party->turn_node);
+	if (dlist_is_empty(&host->turns))
 		dlist_delete(&host->crowd_node);
 }
 
@@ -198,17 +282,24 @@ start(SaasTransfer *transfer, int64 now)
 {
 	SaasTransferLoop *loop = transfer->loop;
 	TransferHost *host = transfer->host;
-	const SaasTransfer *payer = needs_lookup(host, now) ? payer_of(loop, host) : NULL;
+	TransferParty *party = transfer->party;
+	const TransferParty *payer = needs_lookup(host, now) ? payer_of(loop, host) : NULL;
 
 	stop_waiting(transfer);
+	if (!dlist_is_empty(&party->waiting))
+	{
+		dlist_delete(&party->turn_node);
+		dlist_push_tail(&host->turns, &party->turn_node);
+	}
 	transfer->state = TRANSFER_ACTIVE;
 	transfer->admitted_at = now;
+	party->active++;
 	host->active++;
 	loop->active++;
 	if (payer != NULL)
 	{
 		transfer->holds_lookup = true;
-		transfer->lookup_owner = payer->request->owner;
+		transfer->lookup_owner = payer->owner;
 		host->looking_up = true;
 		loop->lookup_owners[loop->lookups++] = transfer->lookup_owner;
 	}
@@ -242,14 +333,15 @@ SaasTransferQueueAdmit(SaasTransferLoop *loop)
 		dlist_foreach_modify(iter, &loop->crowd)
 		{
 			TransferHost *host = dlist_container(TransferHost, crowd_node, iter.cur);
+			SaasTransfer *next = next_transfer(loop, host, now);
 
 			if (loop->active >= loop->max_active)
 				return;
-			if (!may_start(loop, host, now))
+			if (next == NULL)
 				continue;
 			dlist_delete(&host->crowd_node);
 			dlist_push_tail(&loop->crowd, &host->crowd_node);
-			start(dlist_container(SaasTransfer, state_node, dlist_head_node(&host->waiting)), now);
+			start(next, now);
 			progress = true;
 		}
 	} while (progress);
@@ -267,17 +359,17 @@ SaasTransferQueueLookupDone(SaasTransfer *transfer)
 void
 SaasTransferQueueLookupFailed(TransferHost *host, const SaasProblem *problem)
 {
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &host->waiting)
+	host->resolved_until = 0;
+	/* The one whose look-up it was is at the host still, so that the host stays. */
+	while (!dlist_is_empty(&host->turns))
 	{
-		SaasTransfer *transfer = dlist_container(SaasTransfer, state_node, iter.cur);
+		SaasTransfer *transfer = first_waiting(dlist_container(TransferParty, turn_node,
+															   dlist_head_node(&host->turns)));
 
 		transfer->result.problem = *problem;
 		transfer->result.transient = true;
 		SaasTransferFinish(transfer);
 	}
-	host->resolved_until = 0;
 }
 
 static void
@@ -304,18 +396,13 @@ SaasTransferQueueLeave(SaasTransfer *transfer)
 	{
 		if (transfer->holds_lookup)
 			abandon_lookup(transfer);
+		transfer->party->active--;
 		host->active--;
 		transfer->loop->active--;
 	}
 
 	pairingheap_remove(transfer->loop->due, &transfer->due_node);
-	transfer->host = NULL;
-	if (--host->transfers == 0)
-	{
-		dlist_delete(&host->bucket_node);
-		free(host->origin);
-		free(host);
-	}
+	leave_host(transfer);
 }
 
 void

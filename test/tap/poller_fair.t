@@ -218,6 +218,32 @@ sql(q{delete from saas.connection where name ~ '^[xy] '});
 $upstream->restart;
 ok($node->poll_query_until('postgres', q{select sum(in_flight + waiting) = 0 from saas.poller_status()}), 'the polls of those end');
 
+# One whose requests hang at a host that others use leaves connections to them.
+set_up('saas.poller_max_in_flight' => 50, 'saas.poller_max_per_org' => 40, 'saas.poller_max_per_host' => 16);
+$upstream->control(DELETE => 'stats');
+connect_many($large[2], 'x', 40, '/fault/stall?n', q{now() - interval '1 hour'});
+due_at('b', q{'infinity'});
+set_up('saas.poller_enabled' => 'on');
+$deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+until ($upstream->control(GET => 'stats')->{in_flight_peak} >= 14)
+{
+	BAIL_OUT('the upstream is not asked') if time > $deadline;
+	select undef, undef, undef, 0.02;
+}
+ok($node->poll_query_until('postgres', q{select sum(in_flight) = 40 from saas.poller_status()}), 'forty polls of one organization go to one host');
+due_at('b', 'now()');
+sql('do $$ begin perform saas_private.wake_poller(); end $$');
+ok($node->poll_query_until('postgres', q{
+		select next_poll_at > now() and next_poll_at < 'infinity' from saas.connection c
+		  join saas.connection_status s on s.connection_id = c.id where c.name = 'b 1'}),
+	'another organization is answered there');
+is(count_of('x', 'last_polled_at is not null'), 0, 'while they hang');
+is($upstream->control(GET => 'stats')->{in_flight_peak}, 15, 'fourteen of sixteen connections, and one that was kept');
+set_up('saas.poller_enabled' => 'off', 'saas.poller_max_per_host' => 100);
+sql(q{delete from saas.connection where name ~ '^x '});
+$upstream->restart;
+ok($node->poll_query_until('postgres', q{select sum(in_flight + waiting) = 0 from saas.poller_status()}), 'those polls end too');
+
 #
 # Turns among what waits in the poller: on demand, more than may be under way
 #
