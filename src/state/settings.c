@@ -247,11 +247,13 @@ define_poller_settings(void)
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_max_in_flight",
 							"Connections that one poller polls at the same time.",
-							NULL, &saas_poller_max_in_flight, 1000, 1, 20000,
+							"An eighth of them is kept for organizations that have no more than a turn's polls under way.",
+							&saas_poller_max_in_flight, 1000, 1, 20000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_max_per_host",
 							"Open network connections of one poller to one host.",
-							NULL, &saas_poller_max_per_host, 100, 1, 20000,
+							"An eighth of them is kept for organizations that have none there.",
+							&saas_poller_max_per_host, 100, 1, 20000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_max_per_org",
 							"Connections of one organization that one poller polls at the same time.",
