@@ -22,12 +22,12 @@ def pollers(session):
 
 def fresh_poller(session):
     """Has the poller started anew, so that its memory holds nothing of earlier polls; returns its process."""
-    old = pollers(session)
-    session.rows("select pg_terminate_backend(pid) from saas.poller_status() where pid > 0")
+    old = [int(row[0]) for row in session.rows(
+        "select s.pid from saas.poller_status() s where s.pid > 0 and pg_terminate_backend(s.pid) is not null")]
     give_up_at = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up_at:
         new = pollers(session)
-        if new and new != old:
+        if new and not set(new) & set(old):
             return new[0]
         time.sleep(0.05)
     raise RuntimeError("the poller did not come back")
