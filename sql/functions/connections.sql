@@ -495,10 +495,8 @@ begin
     select coalesce(jsonb_object_agg(e.key, e.value), '{}') into new_config
       from jsonb_each(target.config || coalesce(given -> 'config', '{}')) e where e.value <> 'null';
     checked := saas_private.check_connection(target.kind, new_config, null);
-    -- A password for a verified server is not for whoever answers in its place.
-    destination_changes := checked.origin <> target.origin
-        or checked.config_to_store ->> 'sslmode' is distinct from target.config ->> 'sslmode'
-           and checked.config_to_store ->> 'sslmode' <> 'verify-full';
+    -- An origin says how a server is verified, too: a password for a verified one is not for whoever answers in its place.
+    destination_changes := checked.origin <> target.origin;
     if given ? 'secrets' or destination_changes then
         new_secrets := coalesce(given -> 'secrets', '{}');
         completed := saas_private.with_salesforce_defaults(target.kind, new_config, new_secrets);
