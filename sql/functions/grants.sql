@@ -338,3 +338,25 @@ grant execute on function
     saas_private.token_config(text, jsonb, jsonb, text, text), saas_private.connection_token_json(uuid),
     saas_private.require_connection_token(text, text, jsonb)
     to saas_service;
+
+-- Rollups and retention.
+grant execute on function saas.visible_since() to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
+grant execute on function saas_private.retention_of(uuid) to saas_owner, saas_service;
+grant execute on function
+    saas_private.roll_values(internal, double precision[]),
+    saas_private.roll_rollups(internal, double precision[], double precision[], double precision[], double precision[],
+                              double precision[], double precision[], double precision[]),
+    saas_private.rolled(internal), saas_private.roll(double precision[]),
+    saas_private.roll(double precision[], double precision[], double precision[], double precision[], double precision[],
+                      double precision[], double precision[]),
+    saas_private.realign(double precision[], uuid[], uuid[]), saas_private.closed_until(integer),
+    saas_private.ensure_rollup_partition(text, timestamptz), saas_private.union_layout(uuid, uuid, uuid[]),
+    saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]),
+    saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]),
+    saas_private.drop_partition(text, timestamptz),
+    saas_private.trim_level(text, uuid, uuid, timestamptz, integer)
+    to saas_service;
+grant execute on function
+    saas.maintenance_status(), saas.set_plan_retention(text, integer, integer, integer, integer)
+    to saas_operator;
+grant execute on procedure saas.maintain() to saas_operator;

@@ -14,6 +14,7 @@
 #include "state/settings.h"
 #include "store/ingest.h"
 #include "store/layout.h"
+#include "store/maintain.h"
 #include "store/partition.h"
 #include "store/schedule.h"
 #include "store/statement.h"
@@ -299,7 +300,7 @@ is_same_time(const SaasSample *a, const SaasSample *b)
 
 /* Stores the samples of one time as one row. */
 static void
-store_reading(SaasJob *job, const SaasSample *const *samples, int count)
+store_reading(SaasJob *job, const SaasSample *const *samples, int count, SaasLateness *lateness)
 {
 	TimestampTz at = samples[0]->has_time ? from_unix_ms(samples[0]->time_ms) : job->polled_at;
 	Datum	   *numbers = palloc(sizeof(Datum) * count);
@@ -316,10 +317,13 @@ store_reading(SaasJob *job, const SaasSample *const *samples, int count)
 	values[4] = PointerGetDatum(construct_array(numbers, count, FLOAT8OID, sizeof(float8),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	SaasPartitionEnsure(at);
-	if (SaasStatementRun(&add_reading, values, NULL) > 0)
-		return;
-	(void) SaasStatementRun(&add_merged_layout, values, NULL);
-	(void) SaasStatementRun(&merge_reading, values, NULL);
+	if (SaasStatementRun(&add_reading, values, NULL) == 0)
+	{
+		(void) SaasStatementRun(&add_merged_layout, values, NULL);
+		if (SaasStatementRun(&merge_reading, values, NULL) == 0)
+			return;
+	}
+	SaasMaintainWrote(lateness, at);
 }
 
 /*
@@ -353,16 +357,18 @@ select_samples(const SaasJob *job, int *count)
 static void
 store_samples(SaasJob *job, const SaasSample *const *samples, int count)
 {
+	SaasLateness lateness = {0};
 	int			first = 0;
 
 	for (int i = 1; i <= count; i++)
 	{
 		if (i == count || !is_same_time(samples[first], samples[i]))
 		{
-			store_reading(job, samples + first, i - first);
+			store_reading(job, samples + first, i - first, &lateness);
 			first = i;
 		}
 	}
+	SaasMaintainNote(&lateness, &job->org_id, &job->connection_id);
 }
 
 /*
