@@ -79,6 +79,8 @@ comment on table saas_private.rollup_progress is
 comment on column saas_private.rollup_progress.trimmed_at is 'When it was last seen to that nothing is older than the plan''s retention.';
 alter table saas_private.rollup_progress enable row level security;
 alter table saas_private.rollup_progress force row level security;
+create policy "holders of view_dashboard see how far rollups are" on saas_private.rollup_progress
+    for select using (org_id = saas.org_if('view_dashboard'));
 create policy "the service keeps the progress of rollups" on saas_private.rollup_progress
     to saas_service using (true) with check (true);
 grant select, insert, update, delete on saas_private.rollup_progress to saas_service;
