@@ -123,6 +123,34 @@ $$;
 comment on function saas_private.metric_scope(timestamptz, timestamptz, interval, text, text) is
 'Bucket, level (0 readings, 1 by 5 minutes, 2 by hour, 3 by day) and, for buckets of whole days elsewhere than in UTC, the time zone of a query. Errors: 22023 with fields. For the functions of saas_owner.';
 
+-- Where a metric's series are in the layouts' arrays.  A function, so that the
+-- planner takes them for many and looks them up by a hash.
+create function saas_private.metric_places(metric text, labels jsonb, connection_ids uuid[])
+returns table (connection_id uuid, layout_id uuid, series_id uuid, place bigint)
+language plpgsql stable rows 1000
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+begin
+    return query
+    with source as materialized (
+        select s.connection_id, s.id
+          from saas.series s
+         where s.org_id = org and s.metric = metric_places.metric and s.labels @> metric_places.labels
+           and s.connection_id = any (metric_places.connection_ids)
+    )
+    select l.connection_id, l.id, u.series_id, u.place
+      from saas.layout l
+     cross join lateral unnest(l.series_ids) with ordinality as u (series_id, place)
+     where l.org_id = org
+       and l.connection_id = any (array(select distinct s.connection_id from source s))
+       and u.series_id in (select s.id from source s);
+end
+$$;
+comment on function saas_private.metric_places(text, jsonb, uuid[]) is
+'Each series of a metric of these connections, in each layout that has it, with its place there. For the functions of saas_owner.';
+
 -- "offset 0" keeps each stretch an index scan of its own.
 create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
                                           connection_ids uuid[])
@@ -138,21 +166,12 @@ declare
 begin
     select * into kept from saas_private.retention_of(org);
     return query
-    with source as materialized (
-        select s.connection_id, s.id
-          from saas.series s
-         where s.org_id = org and s.metric = metric_cells.metric and s.labels @> metric_cells.labels
-           and s.connection_id = any (metric_cells.connection_ids)
-    ), place as materialized (
-        select l.id as layout_id, u.place, u.series_id
-          from saas.layout l
-         cross join lateral unnest(l.series_ids) with ordinality as u (series_id, place)
-         where l.org_id = org
-           and l.connection_id = any (array(select distinct s.connection_id from source s))
-           and u.series_id in (select s.id from source s)
+    with place as materialized (
+        select m.connection_id, m.layout_id, m.series_id, m.place
+          from saas_private.metric_places(metric_cells.metric, metric_cells.labels, metric_cells.connection_ids) m
     ), span as materialized (
         select c.connection_id, v.*
-          from (select distinct s.connection_id from source s) c
+          from (select distinct m.connection_id from place m) c
           left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
          cross join lateral (select least(metric_cells.until, coalesce(p.rolled_until, '-infinity')) as ends) w
          cross join lateral (
