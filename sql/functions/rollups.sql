@@ -304,6 +304,12 @@ declare
 begin
     -- One at a time: two would wait for each other's rows.
     perform from saas_private.maintenance m for no key update;
+    -- Ahead of time, so that nothing waits for it then.
+    begin
+        perform saas_private.ensure_rollup_partition(l.level, now() + interval '1 day') from unnest(array['5m', '1h', '1d']) as l (level);
+    exception when lock_not_available then
+        null;
+    end;
     done := saas_private.roll_due(maintain_step.closed_until, 50);
     if done = 0 then
         done := saas_private.roll_late(200);
