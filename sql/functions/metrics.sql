@@ -95,6 +95,8 @@ begin
     seconds := extract(epoch from step);
     if seconds < 1 then
         perform saas_private.raise_fields('invalid input', 'bucket', 'must be at least 1 second');
+    elsif seconds > 86400 * 36525.0 then
+        perform saas_private.raise_fields('invalid input', 'bucket', 'must be at most 36525 days');
     elsif length / seconds > 11000 then
         perform saas_private.raise_fields('invalid input', 'bucket', 'cuts the range into more than 11000 buckets');
     end if;
@@ -400,7 +402,12 @@ declare
     to_time constant timestamptz := coalesce(nullif(query_metric.until, now()), now() + interval '1 microsecond');
     chosen record;
     scope record;
+    keys constant text[] := array_remove(coalesce(query_metric.group_by, '{}'), null);
     ids uuid[];
+    slots timestamptz[];
+    found_at timestamptz[];
+    found_groups jsonb[];
+    found_values double precision[];
 begin
     perform saas_private.require_identity();
     perform saas_private.require_field('metric', query_metric.metric, 255);
@@ -415,29 +422,29 @@ begin
         return query
         select r.bucket_at, r.grp, r.value
           from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
-                                        chosen.fraction, coalesce(query_metric.labels, '{}'), ids, coalesce(query_metric.group_by, '{}')) r;
+                                        chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
         return;
     end if;
+    select array_agg(r.bucket_at), array_agg(r.grp), array_agg(r.value) into found_at, found_groups, found_values
+      from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
+                                    chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
+    slots := array(select g.at at time zone coalesce(scope.local_zone, 'UTC')
+                     from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
+                                          (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
+    if cardinality(slots) * (select count(distinct f.grp) from unnest(found_groups) as f (grp)) > 1000000 then
+        perform saas_private.raise_fields('invalid input', 'fill', 'makes more than 1000000 rows');
+    end if;
     return query
-    with found as materialized (
-        select r.bucket_at, r.grp, r.value
-          from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
-                                        chosen.fraction, coalesce(query_metric.labels, '{}'), ids, coalesce(query_metric.group_by, '{}')) r
-    ), slot as (
-        select case when scope.local_zone is null then g.at at time zone 'UTC' else g.at at time zone scope.local_zone end as at
-          from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
-                               (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at)
-    )
     select s.at, g.grp, f.value
-      from slot s
-     cross join (select distinct f.grp from found f) g
-      left join found f on f.bucket_at = s.at and f.grp = g.grp
+      from unnest(slots) as s (at)
+     cross join (select distinct d.grp from unnest(found_groups) as d (grp)) g
+      left join unnest(found_at, found_groups, found_values) as f (bucket_at, grp, value) on f.bucket_at = s.at and f.grp = g.grp
      order by 1, 2;
 end
 $$;
 alter function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) owner to saas_owner;
 comment on function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) is
-'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them, and 1000000 rows with fill). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 create function saas_api.explain_metric(metric text, since timestamptz default now() - interval '24 hours',
                                         until timestamptz default now(), bucket interval default null,
@@ -666,7 +673,7 @@ begin
     select row_number() over (order by s.value desc nulls last, s.grp), s.grp, s.value,
            round((100 * s.value / nullif(sum(s.value) over (), 0))::numeric, 2)
       from saas_private.metric_sums(top_metric.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
-                                    coalesce(top_metric.group_by, '{connection_id,connection}')) s
+                                    array_remove(coalesce(top_metric.group_by, '{connection_id,connection}'), null)) s
      order by 1
      limit coalesce(top_metric.count, 10);
 end
