@@ -63,6 +63,12 @@ is(scrape("b 1 ${time}000\n"), '1 samples', 'another series of that time');
 is(notes(), '2', 'is noted too');
 sql('call saas.maintain()');
 is(rolled(), '2 12', 'and all are rolled up anew');
+my $long_ago = $time - 20 * 86400;
+is(scrape("a 1 ${long_ago}000\na 8 ${later}000\n"), '2 samples', 'one sample of long ago besides');
+is( sql('select string_agg((until_at - from_at)::text, \' \') from saas_private.late_window'),
+	'00:05:00 00:05:00', 'does not have the time between rolled up anew');
+sql('call saas.maintain()');
+is(rolled(), '2 13', 'what is noted is');
 is(scrape("a 1\n"), '1 samples', 'a sample of now');
 cmp_ok(notes(), '<=', 1, 'is noted only when its five minutes have ended meanwhile');
 
@@ -85,6 +91,6 @@ $node->append_conf('postgresql.conf', 'saas.maintenance_enabled = on');
 $node->reload;
 ok($node->poll_query_until('postgres', 'select count(*) = 0 from saas_private.late_window'), 'the worker takes notes away');
 ok($node->poll_query_until('postgres', 'select finished_at is not null and behind = 0 from saas.maintenance_status()'), 'and rolls up everything');
-is(rolled(), '3 21', 'with what came late');
+is(rolled(), '3 22', 'with what came late');
 
 done_testing();
