@@ -126,10 +126,11 @@ comment on function saas_private.metric_scope(timestamptz, timestamptz, interval
 'Bucket, level (0 readings, 1 by 5 minutes, 2 by hour, 3 by day) and, for buckets of whole days elsewhere than in UTC, the time zone of a query. Errors: 22023 with fields. For the functions of saas_owner.';
 
 -- Where a metric's series are in the layouts' arrays.  A function, so that the
--- planner takes them for many and looks them up by a hash.
+-- planner takes them for more than a few, but fewer than the readings that
+-- metric_cells() has of them, and makes the hash of these and not of readings.
 create function saas_private.metric_places(metric text, labels jsonb, connection_ids uuid[])
 returns table (connection_id uuid, layout_id uuid, series_id uuid, place bigint)
-language plpgsql stable rows 1000
+language plpgsql stable rows 50
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -153,7 +154,8 @@ $$;
 comment on function saas_private.metric_places(text, jsonb, uuid[]) is
 'Each series of a metric of these connections, in each layout that has it, with its place there. For the functions of saas_owner.';
 
--- "offset 0" keeps each stretch an index scan of its own.
+-- "offset 0" keeps each stretch an index scan of its own; flags, and no number
+-- of a level, because the planner takes half of the stretches to have one.
 create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
                                           connection_ids uuid[])
 returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, total double precision,
@@ -172,7 +174,7 @@ begin
         select m.connection_id, m.layout_id, m.series_id, m.place
           from saas_private.metric_places(metric_cells.metric, metric_cells.labels, metric_cells.connection_ids) m
     ), span as materialized (
-        select c.connection_id, v.*
+        select c.connection_id, v.from_time, v.until_time, v.level = 0 as is_raw, v.level = 1 as is_5m, v.level = 2 as is_1h, v.level = 3 as is_1d
           from (select distinct m.connection_id from place m) c
           left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
          cross join lateral (select least(metric_cells.until, coalesce(p.rolled_until, '-infinity')) as ends) w
@@ -208,7 +210,7 @@ begin
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
      cross join lateral (select r."values"[pl.place] as value) v
-     where sp.level = 0 and v.value is not null
+     where sp.is_raw and v.value is not null
     union all
     select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
@@ -217,7 +219,7 @@ begin
                           where o.org_id = org and o.connection_id = sp.connection_id
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.level = 1 and r.count[pl.place] > 0
+     where sp.is_5m and r.count[pl.place] > 0
     union all
     select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
@@ -226,7 +228,7 @@ begin
                           where o.org_id = org and o.connection_id = sp.connection_id
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.level = 2 and r.count[pl.place] > 0
+     where sp.is_1h and r.count[pl.place] > 0
     union all
     select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
@@ -235,7 +237,7 @@ begin
                           where o.org_id = org and o.connection_id = sp.connection_id
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.level = 3 and r.count[pl.place] > 0;
+     where sp.is_1d and r.count[pl.place] > 0;
 end
 $$;
 comment on function saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is

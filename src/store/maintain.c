@@ -51,7 +51,8 @@ bucket_of(TimestampTz at)
 }
 
 void
-SaasMaintainWrote(SaasLateness *lateness, const pg_uuid_t *org_id, const pg_uuid_t *connection_id, TimestampTz at)
+SaasMaintainWrote(SaasLateness *lateness, const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
+				  TimestampTz at)
 {
 	TimestampTz bucket = bucket_of(at);
 
