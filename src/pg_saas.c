@@ -20,6 +20,7 @@
 #include "state/settings.h"
 #include "state/shared.h"
 #include "state/tenant.h"
+#include "state/upstream_meter.h"
 #include "store/layout.h"
 #include "store/partition.h"
 #include "worker/launcher.h"
@@ -46,6 +47,7 @@ _PG_init(void)
 	SaasSharedInit();
 	SaasLimitsInit();
 	SaasJournalInit();
+	SaasMeterInit();
 	SaasLayoutInit();
 	SaasPartitionInit();
 	SaasUtilityHookInit();

@@ -25,6 +25,12 @@ $$;
 comment on function saas_private.require_field(text, text, integer) is
 'The trimmed value, or 22023 with the field''s name when it is empty, too long or holds control characters.';
 
+create function saas_private.json_is_longer(value jsonb, max_bytes integer) returns boolean
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_json_is_longer';
+comment on function saas_private.json_is_longer(jsonb, integer) is
+'Whether the text of a JSON value has more than max_bytes bytes, found without writing it down: 1e131071 has 131072 digits. For whatever a client sends.';
+
 create function saas_private.require_field_email(field text, value text) returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp

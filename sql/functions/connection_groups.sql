@@ -166,6 +166,11 @@ begin
     if target.id is null then
         perform saas_private.raise_error('PT404', 'group not found');
     end if;
+    -- In the order of all others who take several.
+    perform 1 from saas.connection c
+      where c.org_id = target.org_id and c.group_id = target.id
+      order by c.id
+        for update;
     update saas.connection c set group_id = null, updated_at = now()
      where c.org_id = target.org_id and c.group_id = target.id;
     delete from saas.connection_group g where g.org_id = target.org_id and g.id = target.id;

@@ -56,8 +56,11 @@ create function saas_private.require_connection_token(kind text, name text, conf
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    names text[];
 begin
-    if not exists (select from saas_private.connection_kinds() k where k.kind = require_connection_token.kind) then
+    select k.secret_names into names from saas_private.connection_kinds() k where k.kind = require_connection_token.kind;
+    if names is null then
         perform saas_private.raise_fields('invalid input', 'kind', 'must be one of '
             || (select string_agg(k.kind, ', ') from saas_private.connection_kinds() k));
     elsif require_connection_token.name is not null then
@@ -65,8 +68,11 @@ begin
     end if;
     if jsonb_typeof(require_connection_token.config) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'config', 'must be an object');
-    elsif octet_length(require_connection_token.config::text) > 65536 then
+    elsif saas_private.json_is_longer(require_connection_token.config, 65536) then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
+    elsif require_connection_token.config ?| names then
+        -- It is kept and shown as it is until the other side confirms.
+        perform saas_private.raise_fields('invalid input', 'config', 'holds a secret: the other side gives it in secrets');
     end if;
 end
 $$;
@@ -121,6 +127,7 @@ as $$
 declare
     rights record;
 begin
+    -- By the clock: now() stands still for whoever holds a transaction open.
     select t.org_id, t.id, t.kind, t.name, t.config, t.environment, t.tags, t.poll_interval, t.created_by
       into find_connection_token.org_id, find_connection_token.id, find_connection_token.kind, find_connection_token.name,
            find_connection_token.config, find_connection_token.environment, find_connection_token.tags,
@@ -129,7 +136,7 @@ begin
       join saas.connection_token t on t.org_id = h.org_id and t.id = h.token_id
       join saas.organization o on o.id = t.org_id
      where h.token_hash = saas_private.token_hash(coalesce(find_connection_token.token, ''))
-       and t.used_at is null and t.revoked_at is null and t.expires_at > now() and o.status = 'active'
+       and t.used_at is null and t.revoked_at is null and t.expires_at > clock_timestamp() and o.status = 'active'
        for update of t;
     rights := saas_private.member_rights(find_connection_token.org_id, find_connection_token.created_by);
     if not coalesce(rights.is_active and 'manage_connections' = any (rights.permissions), false) then
@@ -164,7 +171,7 @@ begin
         perform saas_private.raise_fields('invalid input', 'environment', 'is fixed by the token');
     elsif coalesce(confirm_connection_token.alias, mine.name) is null then
         perform saas_private.raise_fields('invalid input', 'alias', 'is required');
-    elsif octet_length(confirm_connection_token.config::text) > 65536 then
+    elsif saas_private.json_is_longer(confirm_connection_token.config, 65536) then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
     end if;
     new_id := saas_private.add_connection(

@@ -47,7 +47,7 @@ begin
                                           'must be production, staging or development');
     elsif jsonb_typeof(coalesce(require_connection_fields.tags, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
-    elsif octet_length(require_connection_fields.tags::text) > 8192 then
+    elsif saas_private.json_is_longer(require_connection_fields.tags, 8192) then
         perform saas_private.raise_fields('invalid input', 'tags', 'must have at most 8 kB');
     end if;
 end
@@ -142,6 +142,11 @@ begin
     allowed := saas_private.plan_limit(require_connection_room.org_id, 'connections');
     select count(*) into there from saas.connection c where c.org_id = require_connection_room.org_id;
     if there >= allowed then
+        -- Who confirms a token is told no figures of somebody else's organization.
+        if require_connection_room.org_id is distinct from saas.org_if('manage_connections') then
+            perform saas_private.raise_error('PT402', 'the plan allows no more connections', null,
+                'Ask whoever gave you the token.');
+        end if;
         perform saas_private.raise_error('PT402', 'the plan allows no more connections',
             jsonb_build_object('limit', 'connections', 'allowed', allowed, 'connections', there)::text,
             'Delete a connection or change the plan.');
@@ -150,7 +155,7 @@ end
 $$;
 alter function saas_private.require_connection_room(uuid) owner to saas_service;
 comment on function saas_private.require_connection_room(uuid) is
-'Raises PT402 with the limit in DETAIL when the organization''s plan allows no further connection; what it finds holds until the end of the transaction. For the functions that add connections.';
+'Raises PT402, for holders of manage_connections with the limit in DETAIL, when the organization''s plan allows no further connection; what it finds holds until the end of the transaction. For the functions that add connections.';
 
 create function saas_api.connection_limit() returns jsonb
 language plpgsql stable security definer
@@ -225,20 +230,45 @@ comment on function saas_private.patch_uuid(jsonb, text) is
 'The UUID of a patch; NULL when it is null or not there. 22023 for anything else.';
 
 -- A personal connection speaks with its member's token: another config would
--- let others use it for what they choose.
+-- let others use it for what they choose, and so would an API key.
 create function saas_private.require_connection_owner(owner_id uuid) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if require_connection_owner.owner_id <> saas.current_user_id() then
+    if require_connection_owner.owner_id is null then
+        return;
+    elsif require_connection_owner.owner_id is distinct from saas.current_user_id() then
         perform saas_private.raise_error('PT403', 'the connection is another member''s own', null,
-            'Only they give it secrets or another config; it can be turned off or deleted.');
+            'Only they give it secrets, another config or features, and turn it on; it can be turned off or deleted.');
     end if;
+    perform saas_private.refuse_api_key();
 end
 $$;
 comment on function saas_private.require_connection_owner(uuid) is
-'Raises PT403 when a connection belongs to another member; NULL belongs to the organization.';
+'Raises PT403 when a connection belongs to another member, or to me and I come with an API key, a mapped login or an operator''s ticket; NULL belongs to the organization.';
+
+-- Whoever ends the membership or the account meanwhile waits for this and finds
+-- the connection, or has ended them before.
+create function saas_private.hold_own_membership() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    mine record;
+begin
+    perform from saas.app_user u where u.id = saas.current_user_id() for share;
+    perform saas_private.lock_members(saas.current_org_id());
+    mine := saas_private.member_rights(saas.current_org_id(), saas.current_user_id());
+    if not coalesce(mine.is_active and 'manage_connections' = any (mine.permissions), false) then
+        perform saas_private.raise_error('PT403', 'permission denied by the organization''s roles',
+            'manage_connections', 'Your role was changed a moment ago.');
+    end if;
+end
+$$;
+alter function saas_private.hold_own_membership() owner to saas_service;
+comment on function saas_private.hold_own_membership() is
+'Keeps my membership and account as they are until the end of the transaction; PT403 when I am no member with manage_connections any more.';
 
 create function saas_private.hold_group(group_id uuid) returns void
 language plpgsql volatile
@@ -275,9 +305,9 @@ declare
 begin
     given_name := saas_private.require_field('name', add_connection.name, 255);
     perform saas_private.require_connection_fields(add_connection.environment, add_connection.tags);
-    if octet_length(add_connection.config::text) > 65536 then
+    if saas_private.json_is_longer(add_connection.config, 65536) then
         perform saas_private.raise_fields('invalid input', 'config', 'must have at most 64 kB');
-    elsif octet_length(add_connection.secrets::text) > 65536 then
+    elsif saas_private.json_is_longer(add_connection.secrets, 65536) then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
     end if;
     every := saas_private.require_poll_interval(add_connection.kind, add_connection.poll_interval);
@@ -312,7 +342,8 @@ begin
     insert into saas.connection_status (org_id, connection_id) values (add_connection.org_id, new_id);
     perform saas_private.audit('connection.created', 'connection', new_id::text, null,
         jsonb_build_object('name', given_name, 'kind', add_connection.kind, 'config', checked.config_to_store,
-                           'environment', add_connection.environment, 'poll_interval', every,
+                           'environment', add_connection.environment, 'tags', coalesce(add_connection.tags, '{}'),
+                           'poll_interval', every, 'group_id', add_connection.group_id, 'features', switches,
                            'sealed_names', (select jsonb_agg(n) from jsonb_object_keys(add_connection.secrets) n))
         || case when add_connection.owner_id is null then '{}' else jsonb_build_object('owner_id', add_connection.owner_id) end,
         add_connection.org_id);
@@ -339,6 +370,9 @@ begin
         perform saas_private.refuse_api_key();
     end if;
     perform saas_private.hold_group(create_connection.group_id);
+    if create_connection.personal then
+        perform saas_private.hold_own_membership();
+    end if;
     new_id := saas_private.add_connection(
         saas.org_if('manage_connections'), create_connection.kind, create_connection.name, create_connection.config,
         create_connection.secrets, create_connection.environment, create_connection.tags,
@@ -349,7 +383,7 @@ end
 $$;
 alter function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval, uuid, jsonb, boolean) owner to saas_owner;
 comment on function saas_api.create_connection(text, text, jsonb, jsonb, text, jsonb, interval, uuid, jsonb, boolean) is
-'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus, http_json, aws or postgresql; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. A personal one belongs to me: nobody else gives it secrets or another config, and its secrets are destroyed when I leave. Errors: PT401, PT403 (a personal one with an API key), PT404 for the group, 22023 with fields, 23505 "already connected", PT402 when the plan allows no more connections. For saas_user with manage_connections.';
+'Connects an upstream account; its first poll starts at commit. kind: salesforce, prometheus, http_json, aws or postgresql; config and secrets by kind (docs/connections.md). A salesforce connection that brings no instance_url, login_url or client id uses the organization''s. Secrets are sealed before they are stored and never come out again. A personal one belongs to me: nobody else gives it secrets, another config or features, or turns it on, and its secrets are destroyed when I leave. Errors: PT401, PT403 (a personal one with an API key), PT404 for the group, 22023 with fields, 23505 "already connected", PT402 when the plan allows no more connections. For saas_user with manage_connections.';
 
 create function saas.reveal_secret(connection_id uuid, name text) returns text
 language c volatile parallel unsafe
@@ -363,10 +397,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     least_interval interval := current_setting('saas.min_poll_interval')::interval;
+    every interval;
+begin
     -- As time from now: '-10000 months 300000 days 1 minute' equals a minute,
     -- and would always be due.
-    every interval := now() + given - now();
-begin
+    begin
+        every := now() + given - now();
+    exception
+        -- Beyond the end of time, or before its beginning.
+        when datetime_field_overflow or interval_field_overflow then
+            every := interval '0';
+    end;
     if every is null then
         return greatest(saas_private.default_poll_interval(kind), least_interval);
     elsif every < least_interval or every > interval '31 days' then
@@ -410,7 +451,7 @@ end
 $$;
 alter function saas_api.set_connection_secrets(uuid, jsonb) owner to saas_owner;
 comment on function saas_api.set_connection_secrets(uuid, jsonb) is
-'Replaces all secrets of a connection, after reauth_required for instance, and polls it soon. Errors: PT401, PT403 (another member''s personal one too), PT404, 22023 with fields. For saas_user with manage_connections.';
+'Replaces all secrets of a connection, after reauth_required for instance, and polls it soon. Errors: PT401, PT403 (another member''s personal one too, or my own with an API key), PT404, 22023 with fields. For saas_user with manage_connections.';
 
 -- A secret belongs to the destination it was given for: with another one the
 -- secrets come in the same call or are gone.
@@ -430,6 +471,11 @@ declare
 begin
     perform saas.require_permission('manage_connections');
     perform saas_private.require_patch(given, '{name,config,secrets,environment,tags,poll_interval,group_id,features}');
+    -- Before the connection, as whoever deletes the group takes them.
+    if given ? 'group_id' then
+        new_group := saas_private.patch_uuid(given, 'group_id');
+        perform saas_private.hold_group(new_group);
+    end if;
     select c.* into target
       from saas.connection c
      where c.org_id = saas.org_if('manage_connections') and c.id = update_connection.connection_id
@@ -441,19 +487,18 @@ begin
     elsif jsonb_typeof(coalesce(given -> 'secrets', '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must be an object');
     end if;
-    if given ?| '{config,secrets}' then
+    if given ?| '{config,secrets,features}' then
         perform saas_private.require_connection_owner(target.owner_id);
-    end if;
-    if given ? 'group_id' then
-        new_group := saas_private.patch_uuid(given, 'group_id');
-        perform saas_private.hold_group(new_group);
     end if;
     perform saas_private.require_connection_fields(saas_private.patch_text(given, 'environment'),
                                                    nullif(given -> 'tags', 'null'));
     select coalesce(jsonb_object_agg(e.key, e.value), '{}') into new_config
       from jsonb_each(target.config || coalesce(given -> 'config', '{}')) e where e.value <> 'null';
     checked := saas_private.check_connection(target.kind, new_config, null);
-    destination_changes := checked.origin <> target.origin;
+    -- A password for a verified server is not for whoever answers in its place.
+    destination_changes := checked.origin <> target.origin
+        or checked.config_to_store ->> 'sslmode' is distinct from target.config ->> 'sslmode'
+           and checked.config_to_store ->> 'sslmode' <> 'verify-full';
     if given ? 'secrets' or destination_changes then
         new_secrets := coalesce(given -> 'secrets', '{}');
         completed := saas_private.with_salesforce_defaults(target.kind, new_config, new_secrets);
@@ -462,7 +507,7 @@ begin
     end if;
     begin
         update saas.connection c
-           set name = case when given ? 'name' then saas_private.require_field('name', given ->> 'name', 255) else c.name end,
+           set name = case when given ? 'name' then saas_private.require_field('name', saas_private.patch_text(given, 'name'), 255) else c.name end,
                config = checked.config_to_store, account_key = checked.account_key,
                external_account_id = checked.external_account_id, origin = checked.origin,
                environment = case when given ? 'environment' then saas_private.patch_text(given, 'environment')
@@ -486,6 +531,13 @@ begin
     end;
     if new_secrets is not null then
         perform saas_private.replace_secrets(target.org_id, target.id, checked.origin, new_secrets);
+    elsif checked.config_to_store <> target.config then
+        -- What the poller has bought was for the old scope, audience or user.
+        delete from saas_private.connection_secret s
+         where s.org_id = target.org_id and s.connection_id = target.id and s.name = 'access_token'
+           and (target.kind = 'http_json'
+                or exists (select from saas_private.connection_secret k
+                            where k.org_id = target.org_id and k.connection_id = target.id and k.name = 'private_key'));
     end if;
     if new_secrets is not null or checked.config_to_store <> target.config then
         perform saas_private.poll_anew(target.org_id, target.id);
@@ -504,40 +556,51 @@ end
 $$;
 alter function saas_api.update_connection(uuid, jsonb) owner to saas_owner;
 comment on function saas_api.update_connection(uuid, jsonb) is
-'Changes what the patch names of a connection: name, config (its keys one by one, null removes a key), secrets (they replace all), environment, tags, poll_interval (null: the kind''s default), group_id (null: none), features (one by one). A config that leads to another host clears the secrets, so those that the kind needs must come in the same call. With another config or other secrets the connection is polled soon. Errors: PT401, PT403 (config and secrets of another member''s personal one too), PT404, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
+'Changes what the patch names of a connection: name, config (its keys one by one, null removes a key), secrets (they replace all), environment, tags, poll_interval (null: the kind''s default), group_id (null: none), features (one by one). A config that leads to another host, or to a PostgreSQL server that is no longer verified, clears the secrets, so those that the kind needs must come in the same call. With another config or other secrets the connection is polled soon. Errors: PT401, PT403 (config, secrets and features of another member''s personal one too, or of my own with an API key), PT404 for the group too, 22023 with fields, 23505 "already connected". For saas_user with manage_connections.';
 
 create function saas_api.set_connection_active(connection_id uuid, active boolean) returns jsonb
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    target record;
 begin
     perform saas.require_permission('manage_connections');
     if set_connection_active.active is null then
         perform saas_private.raise_fields('invalid input', 'active', 'is required');
     end if;
-    perform saas_private.audit(case when set_connection_active.active then 'connection.activated' else 'connection.deactivated' end,
-                               'connection', c.id::text, jsonb_build_object('name', c.name, 'is_active', c.is_active),
-                               jsonb_build_object('name', c.name, 'is_active', set_connection_active.active))
-       from saas.connection c
-      where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id
-        and c.is_active <> set_connection_active.active;
+    select c.org_id, c.id, c.name, c.is_active, c.owner_id, c.poll_interval into target
+      from saas.connection c
+     where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id
+       for update;
+    if target.id is null then
+        perform saas_private.raise_error('PT404', 'connection not found');
+    elsif target.is_active = set_connection_active.active then
+        return saas_private.connection_json(target.id);
+    end if;
+    if set_connection_active.active then
+        perform saas_private.require_connection_owner(target.owner_id);
+    end if;
     update saas.connection c
        set is_active = set_connection_active.active, updated_at = now()
-     where c.org_id = saas.org_if('manage_connections') and c.id = set_connection_active.connection_id;
-    if not found then
-        perform saas_private.raise_error('PT404', 'connection not found');
-    end if;
+     where c.org_id = target.org_id and c.id = target.id;
+    -- Off and on again is no way around the interval, nor around the pause after
+    -- failures or that an upstream has asked for.
     update saas.connection_status s
-       set next_poll_at = now()
-     where s.org_id = saas.org_if('manage_connections') and s.connection_id = set_connection_active.connection_id
-       and set_connection_active.active;
+       set next_poll_at = least(s.next_poll_at, greatest(now(), s.last_polled_at + target.poll_interval))
+     where s.org_id = target.org_id and s.connection_id = target.id
+       and set_connection_active.active and s.consecutive_failures = 0 and s.status <> 'reauth_required';
     perform saas_private.wake_poller();
-    return saas_private.connection_json(set_connection_active.connection_id);
+    perform saas_private.audit(case when set_connection_active.active then 'connection.activated' else 'connection.deactivated' end,
+                               'connection', target.id::text,
+                               jsonb_build_object('name', target.name, 'is_active', target.is_active),
+                               jsonb_build_object('name', target.name, 'is_active', set_connection_active.active));
+    return saas_private.connection_json(target.id);
 end
 $$;
 alter function saas_api.set_connection_active(uuid, boolean) owner to saas_owner;
 comment on function saas_api.set_connection_active(uuid, boolean) is
-'Turns polling of a connection on or off; its history stays. Errors: PT401, PT403, PT404, 22023. For saas_user with manage_connections.';
+'Turns polling of a connection on or off; its history stays. One that is turned on is due at its interval after its last poll, at once with new secrets or another config, and one that has failed when it would have been tried again; again is no error and changes nothing. Errors: PT401, PT403 (turning on another member''s personal one too, or my own with an API key), PT404, 22023. For saas_user with manage_connections.';
 
 create function saas_private.poll_now(org_id uuid, connection_ids uuid[], is_test boolean, timeout_ms integer,
                                       out connection_id uuid, out ok boolean, out error text, out details jsonb,
@@ -582,6 +645,11 @@ begin
       from saas.connection c
      where c.org_id = org and c.is_active
        and (refresh_connections.connection_ids is null or c.id = any (refresh_connections.connection_ids));
+    -- The answers lie in memory that all tenants share.
+    if cardinality(wanted) > 10000 then
+        perform saas_private.raise_fields('invalid input', 'connection_ids',
+                                          'is required: the organization has more than 10000 active connections');
+    end if;
     return (
         with answer as (
             select * from saas_private.poll_now(org, wanted, false, time_limit)
@@ -604,7 +672,7 @@ end
 $$;
 alter function saas_api.refresh_connections(uuid[], integer) owner to saas_owner;
 comment on function saas_api.refresh_connections(uuid[], integer) is
-'Polls some or all active connections now and waits at most timeout_ms milliseconds (100 to 60000): [{connection_id, name, ok, error, samples, duration_ms, from_store}], every connection answering for itself. One polled well within saas.refresh_cooldown answers from_store. Errors: PT401, PT403, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
+'Polls some or all active connections, at most 10000, now and waits at most timeout_ms milliseconds (100 to 60000): [{connection_id, name, ok, error, samples, duration_ms, from_store}], every connection answering for itself. One polled well within saas.refresh_cooldown answers from_store. Errors: PT401, PT403, 22023, 25001 when the transaction has written, PT429 when eight of the organization''s wait already, PT503 without a poller. For saas_user with manage_connections.';
 
 create function saas_api.test_connection(connection_id uuid, timeout_ms integer default 10000) returns jsonb
 language plpgsql volatile security definer
@@ -613,12 +681,18 @@ as $$
 declare
     time_limit integer := saas_private.require_timeout(test_connection.timeout_ms);
     org uuid;
+    target record;
     answer record;
 begin
     perform saas.require_permission('manage_connections');
     org := saas.org_if('manage_connections');
-    if not exists (select from saas.connection c where c.org_id = org and c.id = test_connection.connection_id) then
+    select c.id, c.is_active, c.owner_id into target
+      from saas.connection c
+     where c.org_id = org and c.id = test_connection.connection_id;
+    if target.id is null then
         perform saas_private.raise_error('PT404', 'connection not found');
+    elsif not target.is_active then
+        perform saas_private.require_connection_owner(target.owner_id);
     end if;
     select * into answer
       from saas_private.poll_now(org, array[test_connection.connection_id], true, time_limit);
@@ -630,7 +704,7 @@ end
 $$;
 alter function saas_api.test_connection(uuid, integer) owner to saas_owner;
 comment on function saas_api.test_connection(uuid, integer) is
-'Asks the upstream once, stores no samples, and waits at most timeout_ms milliseconds (100 to 60000): {ok, error, details, duration_ms, steps}. steps are what was reached of resolve, connect, tls, authenticate, authorize, read and parse, over a connection of its own: [{step, ok, ms, error, hint}], the last one with error and hint when it failed. The upstream decides about authenticate and authorize with its answer: the wait for it is authenticate''s. [] when nothing was asked, because the secrets do not open for instance. Errors: PT401, PT403, PT404, 22023, 25001 when the transaction has written, PT503 without a poller. For saas_user with manage_connections.';
+'Asks the upstream once, stores no samples, and waits at most timeout_ms milliseconds (100 to 60000): {ok, error, details, duration_ms, steps}. steps are what was reached of resolve, connect, tls, authenticate, authorize, read and parse, over a connection of its own: [{step, ok, ms, error, hint}], the last one with error and hint when it failed. The upstream decides about authenticate and authorize with its answer: the wait for it is authenticate''s. [] when nothing was asked, because the secrets do not open for instance. Errors: PT401, PT403 (another member''s personal one that is turned off too), PT404, 22023, 25001 when the transaction has written, PT429 when eight of the organization''s wait already, PT503 without a poller. For saas_user with manage_connections.';
 
 create function saas_api.delete_connection(connection_id uuid, confirm_name text) returns jsonb
 language plpgsql volatile security definer

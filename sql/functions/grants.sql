@@ -59,7 +59,7 @@ grant execute on function
 grant execute on function
     saas_private.raise_error(text, text, text, text), saas_private.raise_fields(text, text[]),
     saas_private.request_header(text), saas_private.require_installed(), saas_private.require_identity(),
-    saas_private.require_field(text, text, integer), saas_private.current_rank()
+    saas_private.require_field(text, text, integer), saas_private.json_is_longer(jsonb, integer), saas_private.current_rank()
     to saas_owner, saas_service;
 grant execute on function
     saas_private.nice_bucket(timestamptz, timestamptz), saas_private.limit_level(double precision),
@@ -122,6 +122,13 @@ grant execute on function
     saas_private.prune_outbox(), saas_private.prune_poller_history()
     to saas_poller;
 grant execute on function saas.poller_totals(timestamptz) to saas_operator;
+grant execute on function saas.set_plan_weight(text, integer), saas.set_organization_weight(uuid, integer)
+    to saas_operator;
+grant execute on function saas_private.require_weight(integer) to saas_service;
+grant execute on function
+    saas_private.repeat_connection_activity(), saas_private.take_over_connection_activity()
+    to saas_owner;
+grant execute on function saas_private.settle_closed_organizations() to saas_poller;
 grant execute on function
     saas.limits_status(), saas.set_rate_limit(text, uuid, integer, interval, text, uuid), saas.set_plan(uuid, text)
     to saas_operator;
@@ -208,6 +215,29 @@ grant execute on function
     saas_private.conditions(text), saas_private.binds_organization(text), saas_private.widening_policies(oid),
     saas_private.delete_set_columns(oid), saas_private.reveals_values(oid), saas_private.bypasses_row_security(oid),
     saas_private.views_on(oid), saas_private.is_invoker_view(oid)
+    to saas_owner;
+
+-- Charts.
+revoke usage on type saas_api."*/*" from public;
+grant usage on type saas_api."*/*" to saas_user, saas_owner;
+grant execute on function
+    saas.line_chart(timestamptz[], double precision[], text[], jsonb),
+    saas.bar_chart(text[], double precision[], jsonb), saas.sparkline_chart(double precision[], jsonb),
+    saas.gauge_chart(double precision, jsonb), saas.sparkline(double precision[]),
+    saas.bar(double precision, integer), saas.limit_level(double precision)
+    to saas_owner, saas_operator, saas_user;
+grant execute on function
+    saas_api.line_chart(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, integer, integer,
+                        text, text, text, integer),
+    saas_api.bar_chart(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], text, integer, integer, text, text,
+                       integer),
+    saas_api.sparkline(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text, integer, integer, text,
+                       text),
+    saas_api.gauge(text, jsonb, uuid[], text, integer, integer, text)
+    to saas_user;
+grant execute on function
+    saas_private.send_picture(text), saas_private.chart_group(jsonb, text[]),
+    saas_private.require_top(integer, integer)
     to saas_owner;
 
 -- Audit.
@@ -327,7 +357,7 @@ grant execute on function
     to saas_owner, saas_service;
 grant execute on function
     saas_private.merge_features(jsonb, jsonb), saas_private.patch_uuid(jsonb, text), saas_private.hold_group(uuid),
-    saas_private.require_connection_owner(uuid), saas_private.group_json(uuid),
+    saas_private.require_connection_owner(uuid), saas_private.hold_own_membership(), saas_private.group_json(uuid),
     saas_private.require_group_text(text, text), saas_private.raise_group_taken()
     to saas_owner;
 grant execute on function

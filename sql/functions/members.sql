@@ -352,7 +352,7 @@ declare
 begin
     if coalesce(jsonb_typeof(set_member_attributes.attributes), '') <> 'object' then
         perform saas_private.raise_fields('invalid input', 'attributes', 'must be an object');
-    elsif octet_length(set_member_attributes.attributes::text) > 16384 then
+    elsif saas_private.json_is_longer(set_member_attributes.attributes, 16384) then
         perform saas_private.raise_fields('invalid input', 'attributes', 'must have at most 16384 bytes');
     end if;
     if set_member_attributes.user_id <> saas.current_user_id() then

@@ -75,7 +75,7 @@ begin
     on conflict on constraint user_preference_pkey
     do update set preferences = (p.preferences || set_preferences.patch) - removed, updated_at = now()
     returning p.preferences into merged;
-    if octet_length(merged::text) > 16384 then
+    if saas_private.json_is_longer(merged, 16384) then
         perform saas_private.raise_fields('invalid input', 'patch', 'must leave at most 16 kB');
     end if;
     return saas_private.preferences_json();

@@ -192,7 +192,7 @@ begin
         perform saas_private.raise_fields('invalid input', 'default_region',
             'must have 1 to 63 lower-case letters, digits and hyphens');
     elsif given ? 'metadata' and (jsonb_typeof(given -> 'metadata') not in ('object', 'null')
-                                  or octet_length((given -> 'metadata')::text) > 16384) then
+                                  or saas_private.json_is_longer(given -> 'metadata', 16384)) then
         perform saas_private.raise_fields('invalid input', 'metadata', 'must be an object of at most 16 kB');
     end if;
     if new_use_case is not null then

@@ -11,7 +11,7 @@ declare
 begin
     if jsonb_typeof(coalesce(require_patch.patch, 'null')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'patch', 'must be an object');
-    elsif octet_length(require_patch.patch::text) > 65536 then
+    elsif saas_private.json_is_longer(require_patch.patch, 65536) then
         perform saas_private.raise_fields('invalid input', 'patch', 'must have at most 64 kB');
     end if;
     select k into stranger from jsonb_object_keys(require_patch.patch) k where k <> all (require_patch.known) limit 1;

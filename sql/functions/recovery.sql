@@ -431,6 +431,7 @@ begin
     if not set_active.is_active then
         perform saas_private.end_sessions_of(set_active.user_id, null);
         perform saas_private.end_api_keys_of(set_active.user_id);
+        perform saas_private.end_personal_connections(set_active.user_id);
         perform saas_private.forget_mailed(set_active.user_id, 'verify_email');
         perform saas_private.forget_mailed(set_active.user_id, 'reset_password');
         perform saas_private.forget_mailed(set_active.user_id, 'change_email');
@@ -441,7 +442,7 @@ end
 $$;
 alter function saas_private.set_active(uuid, boolean) owner to saas_service;
 comment on function saas_private.set_active(uuid, boolean) is
-'Turns an account on, or off with its sessions, API keys and mailed tokens, which stay off when it is turned on again. Errors: PT404.';
+'Turns an account on, or off with its sessions, API keys, mailed tokens and the secrets of its personal connections, which stay off when it is turned on again. Errors: PT404.';
 
 create function saas_api.deactivate_account(password text) returns jsonb
 language plpgsql volatile security definer
@@ -456,7 +457,7 @@ end
 $$;
 alter function saas_api.deactivate_account(text) owner to saas_service;
 comment on function saas_api.deactivate_account(text) is
-'Deactivates my account, which needs the password; all my sessions and API keys end. An operator can turn it on again. Errors: PT401, 22023, PT409 for the last owner of an organization with other members, PT429. For saas_user.';
+'Deactivates my account, which needs the password; all my sessions and API keys end, and the secrets of my personal connections are destroyed. An operator can turn it on again. Errors: PT401, 22023, PT409 for the last owner of an organization with other members, PT429. For saas_user.';
 
 create function saas.deactivate_user(user_id uuid) returns void
 language plpgsql volatile security definer
@@ -468,7 +469,7 @@ end
 $$;
 alter function saas.deactivate_user(uuid) owner to saas_service;
 comment on function saas.deactivate_user(uuid) is
-'Turns an account off, also that of an organization''s last owner: its sessions and API keys end at once. Errors: PT404. For saas_operator.';
+'Turns an account off, also that of an organization''s last owner: its sessions and API keys end at once, and the secrets of its personal connections are destroyed. Errors: PT404. For saas_operator.';
 
 create function saas.activate_user(user_id uuid) returns void
 language plpgsql volatile security definer

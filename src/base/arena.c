@@ -18,6 +18,7 @@
 #include "base/arena.h"
 
 #define ALIGNMENT		16
+#define FIRST_BLOCK_SIZE	(2 * 1024)	/* thousands of arenas hold no more than a request */
 #define BLOCK_SIZE		(16 * 1024)
 #define LARGE_SIZE		(BLOCK_SIZE / 4)
 
@@ -95,6 +96,8 @@ SaasArenaAlloc(SaasArena *arena, size_t size)
 	block = arena->current;
 	if (size > LARGE_SIZE)
 		block = add_block(arena, size);
+	else if (block == NULL && size <= FIRST_BLOCK_SIZE)
+		block = arena->current = add_block(arena, FIRST_BLOCK_SIZE);
 	else if (block == NULL || size > block->size - block->used)
 		block = arena->current = add_block(arena, BLOCK_SIZE);
 	if (block == NULL)

@@ -28,8 +28,13 @@ typedef struct SaasDatabaseRequest
 	int			port;
 	const char *dbname;
 	const char *user;
-	const char *password;		/* never empty */
+	const char *password;		/* never empty; NULL when a certificate says who it is */
 	SaasDatabaseSecurity security;
+
+	/* PEM texts; NULL when there are none */
+	const char *ca_certificate; /* trusted in place of the loop's authorities */
+	const char *client_certificate;
+	const char *client_key;
 	const SaasDatabaseQuery *queries;	/* asked one after the other, each on its own */
 	size_t		query_count;
 	size_t		max_rows;		/* of all queries together */

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 
@@ -32,6 +33,7 @@ typedef struct SaasRequest
 	const char *client_certificate;
 	const char *client_key;
 	bool		is_fresh;		/* over a connection of its own, so that each stage is seen */
+	uint64_t	owner;			/* whoever asks for it: what is scarce is shared out among them */
 } SaasRequest;
 
 typedef struct SaasResponse

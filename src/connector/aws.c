@@ -3,7 +3,7 @@
  *	  Polls CloudWatch metrics of an AWS account.
  *
  * A poll assumes the account's role, unless the session of an earlier one is
- * still good, and asks each region for its metrics.  Before a role is used at
+ * still good, and asks all regions at once for their metrics.  Before a role is used at
  * all it must refuse to be assumed without the connection's external id and
  * with a wrong one: otherwise whoever learns its ARN could have this service
  * read that account for them (the confused deputy).  The external id is made
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/strbuf.h"
 #include "connector/aws.h"
 #include "connector/config.h"
 #include "connector/kinds.h"
@@ -64,8 +65,10 @@ add_signature(SaasPoll *poll, const SaasSigv4Signature *signature)
 bool
 SaasAwsSign(SaasPoll *poll, const SaasAwsSession *who, const char *region, const char *service)
 {
+	const AwsState *state = poll->state;
 	SaasSigv4Signer signer = {
-		who->access_key_id, who->secret_access_key, who->session_token, region, service, poll->now_ms / 1000
+		who->access_key_id, who->secret_access_key, who->session_token, region, service,
+		poll->now_ms / 1000 + state->skew_s
 	};
 	SaasHeader	host = {"Host", NULL, poll->request.headers};
 	SaasSigv4Request request = {
@@ -87,28 +90,49 @@ SaasAwsSign(SaasPoll *poll, const SaasAwsSession *who, const char *region, const
 	return add_signature(poll, &signature);
 }
 
-/* A signature is good for five minutes around its time, and a wrong clock looks like a wrong key. */
+bool
+SaasAwsCorrectClock(SaasPoll *poll, const SaasResponse *response, int64_t signed_skew_s)
+{
+	AwsState   *state = poll->state;
+	long long	server_s;
+	long long	skew_s;
+
+	if (!SaasHttpDate(SaasResponseHeader(response, "date"), poll->now_ms / 1000, &server_s))
+		return false;
+	skew_s = server_s - poll->now_ms / 1000;
+	if (llabs(skew_s - signed_skew_s) < MIN_SKEW_S)
+		return false;
+	/* Another region may have corrected it while this request was under way. */
+	if (state->is_corrected)
+		return llabs(skew_s - state->skew_s) < MIN_SKEW_S;
+	state->is_corrected = true;
+	state->skew_s = skew_s;
+	return true;
+}
+
+/*
+ * A signature is good for five minutes around its time, and a wrong clock looks
+ * like a wrong key: AWS's own time has been tried when this is called.
+ */
 static SaasStep
-fail_signature(SaasPoll *poll, const SaasResponse *response, const char *code)
+fail_signature(SaasPoll *poll, const char *code)
 {
 	const AwsState *state = poll->state;
-	const char *date = SaasResponseHeader(response, "date");
-	long long	server_s;
-	long long	ahead_s;
+	long long	behind_s = state->skew_s;
+	const char *whose = state->phase != AWS_METRICS && !state->has_own_keys ? "the operator's" : "the";
+	SaasVerdict verdict = state->phase != AWS_METRICS && !state->has_own_keys ?
+		SAAS_VERDICT_ERROR : SAAS_VERDICT_REAUTH;
 
-	if (SaasHttpDate(date, poll->now_ms / 1000, &server_s))
-	{
-		ahead_s = poll->now_ms / 1000 - server_s;
-		if (llabs(ahead_s) >= MIN_SKEW_S)
-			return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
-								"AWS refuses the signature (%s): this server's clock is %lld seconds %s AWS's, and 300 are allowed",
-								code, llabs(ahead_s), ahead_s > 0 ? "ahead of" : "behind");
-	}
-	if (state->phase != AWS_METRICS && !state->has_own_keys)
-		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "28000",
-							"AWS refuses the signature (%s): the operator's secret access key is wrong", code);
-	return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000",
-						"AWS refuses the signature (%s): the secret access key is wrong", code);
+	if (!state->is_corrected)
+		return SaasPollFail(poll, verdict, "28000",
+							"AWS refuses the signature (%s): %s secret access key is wrong", code, whose);
+	if (strcmp(code, "SignatureDoesNotMatch") != 0)
+		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01",
+							"AWS refuses the signature (%s): this server's clock is %lld seconds %s AWS's, and 300 are allowed",
+							code, llabs(behind_s), behind_s < 0 ? "ahead of" : "behind");
+	return SaasPollFail(poll, verdict, "28000",
+						"AWS refuses the signature (%s): %s secret access key is wrong, and this server's clock is %lld seconds %s AWS's",
+						code, whose, llabs(behind_s), behind_s < 0 ? "ahead of" : "behind");
 }
 
 static SaasStep
@@ -119,7 +143,7 @@ fail_denied(SaasPoll *poll, const char *code)
 	if (state->phase == AWS_METRICS)
 		return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000",
 							"the role may not read metrics in %s (%s): its permission policy must allow cloudwatch:GetMetricData",
-							state->regions[state->calls[state->call].region], code);
+							state->asked->name, code);
 	return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000",
 						"AWS refuses the role (%s): its trust policy must name this service and the external id %s",
 						code, state->external_id);
@@ -150,7 +174,7 @@ SaasAwsFail(SaasPoll *poll, const SaasResponse *response, const char *who)
 		case SAAS_AWS_INTERNAL:
 			return SaasPollRetry(poll, response, "%s is not available (%s)", who, code);
 		case SAAS_AWS_SIGNATURE:
-			return fail_signature(poll, response, code);
+			return fail_signature(poll, code);
 		case SAAS_AWS_DENIED:
 			return fail_denied(poll, code);
 		case SAAS_AWS_EXPIRED:
@@ -250,29 +274,46 @@ static void
 describe(SaasPoll *poll)
 {
 	const AwsState *state = poll->state;
+	SaasStrbuf	text;
 
-	poll->details = SaasArenaPrintf(poll->arena,
-									"{\"account_id\":\"%s\",\"external_id\":\"%s\",\"external_id_required\":%s,"
-									"\"regions\":%zu,\"metrics\":%zu,\"requests\":%d,\"messages\":%zu}",
-									state->account_id, state->external_id,
-									state->is_open ? "false" : state->phase == AWS_METRICS ? "true" : "null",
-									state->region_count, state->metric_count, state->requests,
-									state->messages);
+	SaasStrbufInit(&text, poll->arena);
+	SaasStrbufPrintf(&text, "{\"account_id\":\"%s\",\"external_id\":\"%s\",\"external_id_required\":%s,"
+					 "\"regions\":%zu,\"metrics\":%zu,\"requests\":%d,\"messages\":%zu",
+					 state->account_id, state->external_id,
+					 state->is_open ? "false" : state->phase == AWS_METRICS ? "true" : "null",
+					 state->region_count, state->metric_count, state->requests, state->messages);
+	if (state->is_corrected)
+		SaasStrbufPrintf(&text, ",\"clock_behind_s\":%lld", (long long) state->skew_s);
+	if (poll->warning.sqlstate[0] != '\0')
+	{
+		SaasStrbufAppendText(&text, ",\"partial\":");
+		SaasStrbufAppendJson(&text, poll->warning.message, strlen(poll->warning.message));
+	}
+	SaasStrbufAppendChar(&text, '}');
+	poll->details = SaasStrbufFinish(&text);
 }
 
 static SaasStep
-read_answer(SaasPoll *poll, const SaasResponse *response)
+end(SaasPoll *poll, SaasStep step)
 {
-	const AwsState *state = poll->state;
-	SaasStep	step = state->phase == AWS_METRICS ? SaasAwsReadMetrics(poll, response) :
-		SaasAwsReadRole(poll, response);
-
 	if (step != SAAS_STEP_DONE)
 		return step;
 	if (poll->verdict != SAAS_VERDICT_OK)
 		poll->samples.count = 0;
 	describe(poll);
 	return step;
+}
+
+static SaasStep
+read_answer(SaasPoll *poll, const SaasResponse *response)
+{
+	return end(poll, SaasAwsReadRole(poll, response));
+}
+
+static SaasStep
+join(SaasPoll *poll)
+{
+	return end(poll, SaasAwsJoin(poll));
 }
 
 const SaasConnector SaasAwsConnector = {
@@ -282,5 +323,7 @@ const SaasConnector SaasAwsConnector = {
 	.uses_aws_keys = true,
 	.validate = SaasAwsValidate,
 	.start = start,
-	.read = read_answer
+	.read = read_answer,
+	.read_lane = SaasAwsReadMetrics,
+	.join = join
 };

@@ -28,10 +28,9 @@ typedef struct AwsMetric
 	int			period_s;
 } AwsMetric;
 
-/* One query of one region for a window of time, as many pages as it takes. */
+/* One query of a region for a window of time, as many pages as it takes. */
 typedef struct AwsCall
 {
-	size_t		region;			/* its number */
 	int			period_s;
 	int64_t		start_s;
 	int64_t		end_s;			/* exclusive */
@@ -39,6 +38,41 @@ typedef struct AwsCall
 	size_t		count;
 	bool		is_backfill;
 } AwsCall;
+
+/* How far the stored data of a region reach. */
+typedef struct AwsReach
+{
+	int64_t		until_s;		/* exclusive; 0: nothing yet */
+	int64_t		from_s;
+} AwsReach;
+
+typedef enum AwsRegionState
+{
+	AWS_REGION_OPEN,			/* to be asked, or under way */
+	AWS_REGION_OUTDATED,		/* refuses the session: asked again with another */
+	AWS_REGION_GOOD,
+	AWS_REGION_FAILED			/* verdict and problem say why */
+} AwsRegionState;
+
+/* A region, which is asked on a lane of its own. */
+typedef struct AwsRegion
+{
+	const char *name;
+	size_t		number;
+	AwsRegionState state;
+	AwsReach	reach;			/* before this poll */
+	AwsReach	next;			/* after it, when it ends well */
+	AwsCall    *calls;			/* NULL: not planned yet */
+	size_t		call_count;
+	size_t		call;			/* the one under way */
+	const char *next_token;
+	int64_t		signed_skew_s;	/* of its last request */
+	bool		is_partial;		/* AWS has more than it gave */
+	int			throttled;		/* times in a row */
+	SaasVerdict verdict;
+	SaasProblem problem;
+	int			retry_after_s;
+} AwsRegion;
 
 typedef enum AwsPhase
 {
@@ -55,7 +89,7 @@ typedef struct AwsState
 	const char *role_arn;
 	const char *domain;			/* "amazonaws.com" */
 	AwsEndpoints endpoints;
-	const char *regions[AWS_MAX_REGIONS];	/* the given ones, then those of metrics */
+	AwsRegion	regions[AWS_MAX_REGIONS];	/* the given ones, then those of metrics */
 	size_t		region_count;
 	size_t		given_regions;
 	AwsMetric  *metrics;
@@ -71,18 +105,13 @@ typedef struct AwsState
 	bool		is_open;		/* it does not */
 	AwsPhase	phase;
 
-	/* how far the stored data reach */
-	const char *fingerprint;	/* of the config */
-	int64_t		until_s;		/* exclusive; 0: nothing yet */
-	int64_t		from_s;
-	int64_t		next_until_s;
-	int64_t		next_from_s;
+	const AwsRegion *asked;		/* whose answer is being read */
 
-	AwsCall    *calls;
-	size_t		call_count;
-	size_t		call;			/* the one under way */
-	const char *next_token;
-	bool		is_partial;		/* AWS has more than it gave */
+	const char *fingerprint;	/* of the config: progress is for that one */
+	bool		is_corrected;	/* skew_s was taken from AWS */
+	int64_t		skew_s;			/* what AWS's clock is ahead of ours */
+	int64_t		signed_skew_s;	/* of the last request to STS */
+
 	size_t		messages;		/* of CloudWatch about its answers */
 	int			requests;
 } AwsState;
@@ -92,6 +121,13 @@ extern bool SaasAwsValidate(SaasValidation *validation);
 
 /* aws_config.c: the stored config; false with the verdict set. */
 extern bool SaasAwsReadConfig(SaasPoll *poll, AwsState *state);
+
+/*
+ * aws.c: whether what was signed at our time plus that many seconds is worth
+ * another try: the answer's date tells that it was signed for a wrong time.  The
+ * first time in a poll AWS's time is taken from it.
+ */
+extern bool SaasAwsCorrectClock(SaasPoll *poll, const SaasResponse *response, int64_t signed_skew_s);
 
 /* aws.c: signs poll->request, which is complete, as service in region. */
 extern bool SaasAwsSign(SaasPoll *poll, const SaasAwsSession *who, const char *region,
@@ -104,9 +140,18 @@ extern SaasStep SaasAwsFail(SaasPoll *poll, const SaasResponse *response, const 
 extern SaasStep SaasAwsAssumeRole(SaasPoll *poll);
 extern SaasStep SaasAwsReadRole(SaasPoll *poll, const SaasResponse *response);
 
-/* aws_metrics.c: asks for the metrics with the session. */
+/* aws_metrics.c: asks each region for its metrics with the session. */
 extern SaasStep SaasAwsStartMetrics(SaasPoll *poll);
-extern SaasStep SaasAwsReadMetrics(SaasPoll *poll, const SaasResponse *response);
+extern SaasStep SaasAwsReadMetrics(SaasPoll *poll, SaasLane *lane, const SaasResponse *response);
+
+/* aws_window.c: what this poll asks the region for, and how far its data will reach. */
+extern bool SaasAwsPlanCalls(SaasPoll *poll, AwsRegion *region);
+
+/* aws_window.c: whether the metric is asked for in that region with that period. */
+extern bool SaasAwsIsAsked(const AwsState *state, const AwsMetric *metric, size_t region, int period_s);
+
+/* aws_join.c: how the poll goes on when every region is done. */
+extern SaasStep SaasAwsJoin(SaasPoll *poll);
 
 /* aws_progress.c: what was stored of earlier polls, and what to store of this one. */
 extern void SaasAwsReadProgress(SaasPoll *poll);

@@ -428,17 +428,19 @@ SaasAwsValidate(SaasValidation *validation)
 	return SaasConfigClose(&config);
 }
 
-/* The region among those of the poll, added when it is new. */
+/* The region among those of the poll, added when it is new; NULL when it cannot be one. */
 static const char *
 find_region(AwsState *state, const char *name, SaasArena *arena)
 {
 	for (size_t i = 0; name != NULL && i < state->region_count; i++)
-		if (strcmp(state->regions[i], name) == 0)
-			return state->regions[i];
-	if (name == NULL || state->region_count == AWS_MAX_REGIONS)
+		if (strcmp(state->regions[i].name, name) == 0)
+			return state->regions[i].name;
+	/* It becomes part of a host's name. */
+	if (name == NULL || !is_region(name) || state->region_count == AWS_MAX_REGIONS)
 		return NULL;
-	state->regions[state->region_count] = SaasArenaStrdup(arena, name);
-	return state->regions[state->region_count++];
+	state->regions[state->region_count].number = state->region_count;
+	state->regions[state->region_count].name = SaasArenaStrdup(arena, name);
+	return state->regions[state->region_count++].name;
 }
 
 /* {"Metric": {...}, "Period": 300, "Stat": "Sum"} */
@@ -485,9 +487,9 @@ read_metric(AwsState *state, AwsMetric *metric, const json_t *given, SaasArena *
 		!is_period(metric->period_s) || (region != NULL && metric->region == NULL))
 		return false;
 	for (size_t i = 0; i < state->region_count; i++)
-		if (metric->region != NULL ? metric->region == state->regions[i] : i < state->given_regions)
+		if (metric->region != NULL ? metric->region == state->regions[i].name : i < state->given_regions)
 		{
-			metric->labels[i] = labels_of(state->regions[i], json_object_get(given, "dimensions"), arena);
+			metric->labels[i] = labels_of(state->regions[i].name, json_object_get(given, "dimensions"), arena);
 			if (metric->labels[i] == NULL)
 				return false;
 		}

@@ -37,6 +37,22 @@ is_text(const json_t *object, const char *name, const char *expected)
 	return text != NULL && expected != NULL && strcmp(text, expected) == 0;
 }
 
+/* Each as in "eu-west-1": {"until": 1762950600, "from": 1760358600}. */
+static void
+read_regions(AwsState *state, const json_t *stored)
+{
+	const json_t *regions = json_object_get(stored, "regions");
+
+	for (size_t i = 0; i < state->region_count; i++)
+	{
+		AwsRegion  *region = &state->regions[i];
+		const json_t *reach = json_object_get(regions, region->name);
+
+		region->reach.until_s = json_integer_value(json_object_get(reach, "until"));
+		region->reach.from_s = json_integer_value(json_object_get(reach, "from"));
+	}
+}
+
 void
 SaasAwsReadProgress(SaasPoll *poll)
 {
@@ -50,24 +66,37 @@ SaasAwsReadProgress(SaasPoll *poll)
 		return;
 	state->is_checked = is_text(stored, "role", state->role_arn) && is_text(stored, "external_id", state->external_id);
 	if (is_text(stored, "config", state->fingerprint))
-	{
-		state->until_s = json_integer_value(json_object_get(stored, "until"));
-		state->from_s = json_integer_value(json_object_get(stored, "from"));
-	}
+		read_regions(state, stored);
 	json_decref(stored);
+}
+
+/* What a region lacks is asked for again: with partial data the samples are good all the same. */
+static bool
+has_advanced(const AwsRegion *region)
+{
+	return region->state == AWS_REGION_GOOD && !region->is_partial;
 }
 
 bool
 SaasAwsKeepProgress(SaasPoll *poll)
 {
 	const AwsState *state = poll->state;
-	json_t	   *progress = json_pack("{sssssssIsI}", "role", state->role_arn, "external_id", state->external_id,
-									 "config", state->fingerprint != NULL ? state->fingerprint : "",
-									 "until", (json_int_t) state->next_until_s,
-									 "from", (json_int_t) state->next_from_s);
-	char	   *text = progress != NULL ? json_dumps(progress, JSON_COMPACT) : NULL;
-	const char *copy = SaasArenaStrdup(poll->arena, text);
+	json_t	   *progress = json_pack("{sssssss{}}", "role", state->role_arn, "external_id", state->external_id,
+									 "config", state->fingerprint != NULL ? state->fingerprint : "", "regions");
+	char	   *text;
+	const char *copy;
 
+	for (size_t i = 0; progress != NULL && i < state->region_count; i++)
+	{
+		const AwsRegion *region = &state->regions[i];
+		const AwsReach *reach = has_advanced(region) ? &region->next : &region->reach;
+
+		json_object_set_new(json_object_get(progress, "regions"), region->name,
+							json_pack("{sIsI}", "until", (json_int_t) reach->until_s,
+									  "from", (json_int_t) reach->from_s));
+	}
+	text = progress != NULL ? json_dumps(progress, JSON_COMPACT) : NULL;
+	copy = SaasArenaStrdup(poll->arena, text);
 	free(text);
 	json_decref(progress);
 	return SaasAwsAddSecret(poll, NAME, copy);

@@ -63,7 +63,7 @@ SaasAwsAssumeRole(SaasPoll *poll)
 {
 	AwsState   *state = poll->state;
 	const SaasAwsSession who = {state->access_key_id, state->secret_access_key, NULL, 0};
-	const char *region = state->regions[0];
+	const char *region = state->regions[0].name;
 	const char *url = state->endpoints.sts != NULL ?
 		SaasArenaPrintf(poll->arena, "%s/", state->endpoints.sts) :
 		SaasArenaPrintf(poll->arena, "https://sts.%s.%s/", region, state->domain);
@@ -75,16 +75,20 @@ SaasAwsAssumeRole(SaasPoll *poll)
 	if (!SaasAwsSign(poll, &who, region, "sts"))
 		return poll->problem.sqlstate[0] == '\0' ? SaasPollFailMemory(poll) :
 			SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000", "the access keys cannot sign: %s", poll->problem.message);
+	state->signed_skew_s = state->skew_s;
 	state->requests++;
 	return SAAS_STEP_REQUEST;
 }
 
-/* The answer's own time, where our clock agrees with it. */
+/* The answer's time by our clock, where that is believable. */
 static int64_t
 expiry_of(const SaasPoll *poll, const SaasAwsSession *session)
 {
-	if (session->expires_ms > poll->now_ms && session->expires_ms < poll->now_ms + MAX_LIFE_MS)
-		return session->expires_ms;
+	const AwsState *state = poll->state;
+	int64_t		expires_ms = session->expires_ms - state->skew_s * 1000;
+
+	if (expires_ms > poll->now_ms && expires_ms < poll->now_ms + MAX_LIFE_MS)
+		return expires_ms;
 	return poll->now_ms + SESSION_S * INT64_C(1000);
 }
 
@@ -125,6 +129,10 @@ SaasAwsReadRole(SaasPoll *poll, const SaasResponse *response)
 	AwsState   *state = poll->state;
 	SaasAwsFault fault;
 
+	if (response->status != 200 &&
+		SaasAwsFaultOf(SaasAwsErrorCode(response, poll->arena)) == SAAS_AWS_SIGNATURE &&
+		SaasAwsCorrectClock(poll, response, state->signed_skew_s))
+		return SaasAwsAssumeRole(poll);
 	if (state->phase == AWS_ASSUME)
 		return response->status == 200 ? take_session(poll, response) : SaasAwsFail(poll, response, WHO);
 	if (response->status == 200)

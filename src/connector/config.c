@@ -432,5 +432,6 @@ SaasConfigCheckCertificates(SaasConfig *config)
 		SaasConfigError(config, "secrets.client_certificate", "must be certificates in PEM");
 	else if (!SaasCertificateHasKey(certificate, key))
 		SaasConfigError(config, "secrets.client_key",
-						"must be the private key of client_certificate in PEM, without a passphrase");
+						"must be the private key of client_certificate in PEM, without a passphrase, "
+						"and at most 4096 bits long");
 }

@@ -14,6 +14,11 @@
  * read_rows().  SAAS_STEP_STORE asks the poller to
  * commit poll->new_secrets (a rotated refresh token is single-use) before it
  * performs poll->request.
+ *
+ * A kind that can ask several places at once fills poll->lanes and answers
+ * SAAS_STEP_PARALLEL.  Each lane goes its own way: what comes, or that nothing
+ * came, goes to read_lane(), which answers with the lane's next request or
+ * SAAS_STEP_DONE.  When all lanes are done, join() says how the poll goes on.
  */
 #ifndef SAAS_CONNECTOR_H
 #define SAAS_CONNECTOR_H
@@ -30,6 +35,7 @@
 
 #define SAAS_POLL_MAX_REQUESTS	64	/* requests that one poll may make */
 #define SAAS_POLL_MAX_SAMPLES	20000	/* samples that one poll may yield */
+#define SAAS_POLL_PARALLEL		4	/* requests that one poll has under way at once */
 
 /* A named secret, opened only in the poller's memory. */
 typedef struct SaasSecret
@@ -52,8 +58,31 @@ typedef enum SaasStep
 	SAAS_STEP_REQUEST,			/* perform poll->request, then read() */
 	SAAS_STEP_ASK,				/* perform poll->database, then read_rows() */
 	SAAS_STEP_STORE,			/* commit poll->new_secrets, then as REQUEST */
+	SAAS_STEP_PARALLEL,			/* perform poll->lanes, then read_lane() each, then join() */
 	SAAS_STEP_DONE				/* verdict and samples are final */
 } SaasStep;
+
+/* What an upstream counts requests by: an account in a region. */
+typedef struct SaasMeter
+{
+	const char *key;			/* names it, for all organizations; NULL: nothing is counted */
+	int			per_second;		/* requests; as many may come at once */
+	int			pause_s;		/* out: the upstream throttles; nobody asks for so long.  Set anew by
+								 * each read_lane() */
+} SaasMeter;
+
+/* One of several ways that a poll goes at the same time. */
+typedef struct SaasLane
+{
+	/* filled by the connector */
+	SaasRequest request;
+	SaasMeter	meter;
+	void	   *state;			/* the connector's own, in the arena */
+
+	/* given by the poller to read_lane() when no answer came */
+	SaasProblem problem;
+	bool		is_transient;
+} SaasLane;
 
 typedef struct SaasPoll
 {
@@ -67,12 +96,17 @@ typedef struct SaasPoll
 	bool		is_test;		/* of test_connection: samples are not stored */
 	const char *aws_endpoints;	/* settings of those names; NULL: empty */
 	const char *aws_accounts;
+	int			aws_requests_per_second;
+	int			retention_days; /* how long the organization's plan keeps samples; 0: for ever */
 
 	/* filled by the connector */
 	SaasRequest request;
+	SaasLane   *lanes;
+	size_t		lane_count;
 	SaasDatabaseRequest database;
 	SaasVerdict verdict;
 	SaasProblem problem;		/* set unless the verdict is OK; message is what the tenant sees */
+	SaasProblem warning;		/* with the verdict OK: what is missing, for the tenant */
 	int			retry_after_s;	/* 0: none was asked for */
 	SaasSampleList samples;
 	SaasSecret *new_secrets;	/* to seal in place of those of the same name */
@@ -119,6 +153,9 @@ typedef struct SaasConnector
 	SaasStep	(*start) (SaasPoll *poll);
 	SaasStep	(*read) (SaasPoll *poll, const SaasResponse *response);
 	SaasStep	(*read_rows) (SaasPoll *poll, const SaasDatabaseAnswer *answer);	/* NULL: never asks */
+	/* NULL: has no lanes.  response is NULL when none came: lane->problem says why. */
+	SaasStep	(*read_lane) (SaasPoll *poll, SaasLane *lane, const SaasResponse *response);
+	SaasStep	(*join) (SaasPoll *poll);
 } SaasConnector;
 
 /* registry.c: the connector of a kind, or NULL. */

@@ -23,6 +23,7 @@
 #include "pure/jsonpath.h"
 
 #define MAX_ANSWER			(4 * 1024 * 1024)
+#define MAX_LOOKS			2000000 /* at values, by all paths of a poll: some 50 ms */
 #define FIRST_MILLISECONDS	1e11	/* a smaller time is seconds, until the year 5138 */
 
 static const char *const secret_names[] = {
@@ -56,12 +57,12 @@ typedef struct MetricSource
 	bool		is_distinct;	/* a label or the time depends on the element */
 } MetricSource;
 
-/* Counts what a poll left out, for the details. */
 typedef struct Reading
 {
 	SaasPoll   *poll;
 	json_t	   *answer;
-	size_t		skipped;
+	size_t		skipped;		/* counts what is left out, for the details */
+	size_t		looks;			/* how many values the paths may still look at */
 } Reading;
 
 bool
@@ -323,16 +324,19 @@ read_time(const json_t *value, int64_t *time_ms)
 	return true;
 }
 
-/* A label's text from a string, number or truth value; NULL for others. */
+/* A label's text from a string, number or truth value, not always a copy; NULL for others. */
 static const char *
 label_text(SaasArena *arena, const json_t *value)
 {
 	double		number = json_number_value(value);
 
 	if (json_is_string(value))
-		return SaasArenaStrdup(arena, json_string_value(value));
+		return json_string_value(value);
 	if (json_is_boolean(value))
 		return json_is_true(value) ? "true" : "false";
+	/* Ids of 17 digits and more are not the same because they are near each other. */
+	if (json_is_integer(value))
+		return SaasArenaPrintf(arena, "%lld", (long long) json_integer_value(value));
 	if (!json_is_number(value))
 		return NULL;
 	if (fabs(number) < 1e15 && number == floor(number))
@@ -355,7 +359,7 @@ read_labels(Reading *reading, const MetricSource *source, const SaasJsonMatch *m
 
 		labels[i].name = label->name;
 		labels[i].value = label->constant != NULL ? label->constant :
-			label_text(arena, SaasJsonPathFirst(label->path, match->element));
+			label_text(arena, SaasJsonPathFirst(label->path, match->element, &reading->looks));
 		if (labels[i].value == NULL)
 			return NULL;
 	}
@@ -376,12 +380,24 @@ read_match(Reading *reading, const MetricSource *source, const SaasJsonMatch *ma
 		json_t	   *start = SaasJsonPathIsRelative(source->time_path) ?
 			match->element : reading->answer;
 
-		if (!read_time(SaasJsonPathFirst(source->time_path, start), &sample->time_ms))
+		if (!read_time(SaasJsonPathFirst(source->time_path, start, &reading->looks), &sample->time_ms))
 			return false;
 		sample->has_time = true;
 	}
 	sample->labels = read_labels(reading, source, match);
 	return sample->labels != NULL;
+}
+
+static bool
+fail_select(Reading *reading, const MetricSource *source)
+{
+	if (reading->looks == 0)
+		SaasPollFail(reading->poll, SAAS_VERDICT_ERROR, "54000",
+					 "the paths go through more than %d values of the answer", MAX_LOOKS);
+	else
+		SaasPollFail(reading->poll, SAAS_VERDICT_ERROR, "54000",
+					 "the path of %s selects more values than one poll may yield", source->name);
+	return false;
 }
 
 /* False with the verdict set when the poll is over. */
@@ -393,12 +409,8 @@ read_metric(Reading *reading, const MetricSource *source)
 	size_t		count;
 
 	if (!SaasJsonPathSelect(source->path, reading->answer, poll->arena, poll->max_samples,
-							&matches, &count))
-	{
-		SaasPollFail(poll, SAAS_VERDICT_ERROR, "54000",
-					 "the path of %s selects more values than one poll may yield", source->name);
-		return false;
-	}
+							&reading->looks, &matches, &count))
+		return fail_select(reading, source);
 	if (count > 1 && !source->is_distinct)
 	{
 		SaasPollFail(poll, SAAS_VERDICT_ERROR, "22023",
@@ -414,7 +426,11 @@ read_metric(Reading *reading, const MetricSource *source)
 		SaasSample	sample;
 
 		if (!read_match(reading, source, &matches[i], &sample))
+		{
 			reading->skipped++;
+			if (reading->looks == 0)
+				return fail_select(reading, source);
+		}
 		else if (!SaasSampleListAdd(&poll->samples, poll->arena, &sample, poll->max_samples))
 		{
 			SaasPollFail(poll, SAAS_VERDICT_ERROR, "54000",
@@ -450,7 +466,7 @@ read_metrics(Reading *reading, const json_t *config)
 static SaasStep
 read_document(SaasPoll *poll, json_t *answer, const json_t *config)
 {
-	Reading		reading = {poll, answer, 0};
+	Reading		reading = {poll, answer, 0, MAX_LOOKS};
 
 	if (!read_metrics(&reading, config))
 	{
@@ -483,6 +499,17 @@ refuse_token(SaasPoll *poll, const json_t *config)
 						"the endpoint refused the access token that it has just been given (HTTP 401)");
 }
 
+/* Whole numbers as they are; where one has more than 19 digits, all of them as real numbers. */
+static json_t *
+parse_body(const SaasResponse *response, SaasProblem *problem)
+{
+	json_t	   *answer = SaasJsonRead(response->body, response->body_length, false, "the answer", problem);
+
+	if (answer == NULL && strstr(problem->message, "a number is too large") != NULL)
+		answer = SaasJsonRead(response->body, response->body_length, true, "the answer", problem);
+	return answer;
+}
+
 static SaasStep
 read_body(SaasPoll *poll, const SaasResponse *response, const json_t *config)
 {
@@ -495,7 +522,7 @@ read_body(SaasPoll *poll, const SaasResponse *response, const json_t *config)
 		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "08P01", "the answer is empty (HTTP %d)",
 							response->status);
 	type = SaasAnswerType(poll, response, "application/json");
-	answer = SaasJsonRead(response->body, response->body_length, true, "the answer", &problem);
+	answer = parse_body(response, &problem);
 	if (answer != NULL)
 		step = read_document(poll, answer, config);
 	else if (strncmp(problem.message, "the answer", 10) == 0)

@@ -9,7 +9,7 @@
 #include "connector/postgresql.h"
 #include "pure/json.h"
 
-static const char *const secret_names[] = {"password", NULL};
+static const char *const secret_names[] = {"password", "ca_certificate", "client_certificate", "client_key", NULL};
 
 /*
  * The owner's query as it is asked: bounded by the server, so that a million
@@ -77,6 +77,9 @@ make_request(SaasPoll *poll, const json_t *config)
 	request->dbname = SaasArenaStrdup(poll->arena, SaasJsonText(config, "dbname"));
 	request->user = SaasArenaStrdup(poll->arena, SaasJsonText(config, "user"));
 	request->password = SaasPollSecret(poll, "password");
+	request->ca_certificate = SaasPollSecret(poll, "ca_certificate");
+	request->client_certificate = SaasPollSecret(poll, "client_certificate");
+	request->client_key = SaasPollSecret(poll, "client_key");
 	return request->host != NULL && request->port > 0 && request->dbname != NULL &&
 		request->user != NULL && read_security(poll, SaasJsonText(config, "sslmode")) &&
 		add_queries(poll, json_object_get(config, "queries"));
@@ -95,7 +98,7 @@ start(SaasPoll *poll)
 	if (!is_made)
 		return SaasPollFail(poll, SAAS_VERDICT_ERROR, "22023",
 							"no session can be made of the stored config");
-	if (poll->database.password == NULL)
+	if (poll->database.password == NULL && poll->database.client_certificate == NULL)
 		return SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000", "the connection has no password");
 	return SAAS_STEP_ASK;
 }

@@ -69,6 +69,22 @@ check_port(SaasConfig *config)
 	return (int) port;
 }
 
+/* Without TLS they would be kept for nothing, and be taken for a protection. */
+static void
+check_certificates(SaasConfig *config, const char *mode)
+{
+	static const char *const names[] = {"ca_certificate", "client_certificate", "client_key"};
+
+	if (mode != NULL && strcmp(mode, "disable") == 0)
+	{
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			SaasConfigRefuseSecret(config, names[i], "with sslmode disable");
+	}
+	SaasConfigCheckCertificates(config);
+	if (SaasConfigSecret(config, "client_certificate") == NULL)
+		SaasConfigNeedSecret(config, "password", "to sign in");
+}
+
 static void
 check_sslmode(SaasConfig *config)
 {
@@ -201,6 +217,16 @@ check_queries(SaasConfig *config)
 	}
 }
 
+/* A password that was given for a verified server does not go to one that is less. */
+static const char *
+origin_of(SaasArena *arena, const char *host, int port, const char *mode)
+{
+	bool		is_full = mode == NULL || strcmp(mode, "verify-full") == 0;
+
+	return SaasArenaPrintf(arena, "postgresql://%s:%d%s%s", host, port, is_full ? "" : "?sslmode=",
+						   is_full ? "" : mode);
+}
+
 bool
 SaasPostgresqlValidate(SaasValidation *validation)
 {
@@ -208,6 +234,7 @@ SaasPostgresqlValidate(SaasValidation *validation)
 	const char *host;
 	const char *dbname;
 	const char *shown;
+	const char *mode;
 	int			port;
 
 	if (!SaasConfigOpen(&config, validation, &SaasPostgresqlConnector, config_keys))
@@ -218,11 +245,12 @@ SaasPostgresqlValidate(SaasValidation *validation)
 	(void) SaasConfigText(&config, config.object, "user", "user", MAX_NAME, true);
 	check_sslmode(&config);
 	check_queries(&config);
-	SaasConfigNeedSecret(&config, "password", "to sign in");
+	mode = json_string_value(SaasConfigGet(config.object, "sslmode"));
+	check_certificates(&config, mode);
 	if (host != NULL && dbname != NULL)
 	{
 		shown = strchr(host, ':') == NULL ? host : SaasArenaPrintf(validation->arena, "[%s]", host);
-		validation->origin = SaasArenaPrintf(validation->arena, "postgresql://%s:%d", shown, port);
+		validation->origin = origin_of(validation->arena, shown, port, mode);
 		validation->account_key = SaasArenaPrintf(validation->arena, "%s:%d/%s", shown, port, dbname);
 	}
 	return SaasConfigClose(&config);

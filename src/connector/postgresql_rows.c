@@ -164,11 +164,20 @@ read_row(Reading *reading, const SaasDatabaseRow *row)
 	return true;
 }
 
+/* The server's SQLSTATE, or what stands for one that is none. */
+static const char *
+plain_state(const char *state)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+	return strlen(state) == 5 && strspn(state, letters) == 5 ? state : "XX000";
+}
+
 static bool
 read_rows(Reading *reading)
 {
 	if (reading->result->sqlstate[0] != '\0')
-		return SaasProblemSet(&reading->problem, reading->result->sqlstate, "%.180s",
+		return SaasProblemSet(&reading->problem, plain_state(reading->result->sqlstate), "%.180s",
 							  reading->result->message != NULL ? reading->result->message : "");
 	if (reading->result->row_count > SAAS_POSTGRESQL_MAX_ROWS)
 		return SaasProblemSet(&reading->problem, "54000", "gives more than %d rows",
@@ -191,8 +200,12 @@ read_query(Reading *reading)
 		return true;
 	reading->poll->samples.count = before;
 	if (SaasPollHoldsSecret(reading->poll, reading->problem.message))
-		SaasProblemSet(&reading->problem, reading->problem.sqlstate,
-					   "its error quotes a secret and is withheld");
+	{
+		char		state[sizeof(reading->problem.sqlstate)];
+
+		memcpy(state, reading->problem.sqlstate, sizeof(state));
+		SaasProblemSet(&reading->problem, state, "its error quotes a secret and is withheld");
+	}
 	return false;
 }
 
@@ -235,6 +248,8 @@ read_refusal(SaasPoll *poll, const SaasDatabaseAnswer *answer)
 		SaasProblemHint(&poll->problem, "The database does not exist: correct dbname.");
 	else if (strcmp(state, "42501") == 0)
 		SaasProblemHint(&poll->problem, "Grant the user CONNECT on the database.");
+	else if (strstr(message, "client certificate") != NULL)
+		SaasProblemHint(&poll->problem, "Give the connection the secrets client_certificate and client_key.");
 	else if (strncmp(state, "28", 2) == 0)
 		SaasProblemHint(&poll->problem, "The server's pg_hba.conf must let the user in from here, "
 						"and the user must be allowed to log in.");

@@ -27,10 +27,18 @@ typedef struct Parameters
 {
 	const char *names[MAX_PARAMETERS + 1];
 	const char *values[MAX_PARAMETERS + 1];
+	char		paths[POSTGRES_TRUST_FILES][SAAS_POSTGRES_TRUST_PATH];
 	int			count;
 } Parameters;
 
-static char *no_environment[] = {NULL};
+/*
+ * A request for GSSAPI is refused before libpq sees it (postgres_sign_in.c), but
+ * for one that comes in the microsecond after the look: it finds no credentials,
+ * and no realm to ask for them.
+ */
+static char *no_environment[] = {
+	"KRB5_CONFIG=/dev/null", "KRB5CCNAME=MEMORY:pg_saas", "KRB5_CLIENT_KTNAME=MEMORY:pg_saas", NULL
+};
 
 /* Only pointers are exchanged: threads that read the environment see either. */
 static char **
@@ -65,7 +73,7 @@ security_name(SaasDatabaseSecurity security)
 
 /* Parameters that only some versions of libpq know. */
 static void
-set_newer(Parameters *parameters)
+set_newer(Parameters *parameters, bool has_certificate)
 {
 	char	  **environment = leave_environment();
 	PQconninfoOption *known = PQconndefaults();
@@ -74,7 +82,7 @@ set_newer(Parameters *parameters)
 	for (PQconninfoOption *option = known; option != NULL && option->keyword != NULL; option++)
 	{
 		if (strcmp(option->keyword, "sslcertmode") == 0)
-			set(parameters, "sslcertmode", "disable");
+			set(parameters, "sslcertmode", has_certificate ? "allow" : "disable");
 		else if (strcmp(option->keyword, "gssdelegation") == 0)
 			set(parameters, "gssdelegation", "0");
 		else if (strcmp(option->keyword, "load_balance_hosts") == 0)
@@ -83,33 +91,49 @@ set_newer(Parameters *parameters)
 	PQconninfoFree(known);
 }
 
+/* Whom the session trusts and who it is: its own, or the loop's authorities and nobody. */
+static void
+set_trust(Parameters *parameters, const PostgresSession *session)
+{
+	const char *paths[POSTGRES_TRUST_FILES];
+	const char *ca_file = session->loop->options.ca_file;
+
+	for (int i = 0; i < POSTGRES_TRUST_FILES; i++)
+		paths[i] = SaasPostgresTrustPath(session, (PostgresTrustFile) i, parameters->paths[i]);
+	if (paths[POSTGRES_TRUST_AUTHORITY] != NULL)
+		ca_file = paths[POSTGRES_TRUST_AUTHORITY];
+	else if (ca_file == NULL)
+		ca_file = SaasTransferSystemAuthorities();
+	set(parameters, "sslrootcert", ca_file != NULL ? ca_file : NOWHERE);
+	set(parameters, "sslcert", paths[POSTGRES_TRUST_CERTIFICATE] != NULL ?
+		paths[POSTGRES_TRUST_CERTIFICATE] : NOWHERE);
+	set(parameters, "sslkey", paths[POSTGRES_TRUST_KEY] != NULL ? paths[POSTGRES_TRUST_KEY] : NOWHERE);
+	set(parameters, "sslcrl", NOWHERE);
+	/* Without one OpenSSL would ask for it on the terminal. */
+	set(parameters, "sslpassword", "-");
+}
+
 static void
 set_all(Parameters *parameters, const PostgresSession *session, const char *hosts,
 		const char *addresses, const char *port)
 {
 	const SaasDatabaseRequest *request = session->request;
-	const char *ca_file = session->loop->options.ca_file;
 
 	set(parameters, "host", hosts);
 	set(parameters, "hostaddr", addresses);
 	set(parameters, "port", port);
 	set(parameters, "dbname", request->dbname);
 	set(parameters, "user", request->user);
-	set(parameters, "password", request->password);
+	set(parameters, "password", request->password != NULL ? request->password : "");
 	set(parameters, "passfile", NOWHERE);
 	set(parameters, "application_name", "pg_saas");
 	set(parameters, "client_encoding", "UTF8");
 	set(parameters, "gssencmode", "disable");
 	set(parameters, "sslmode", security_name(request->security));
 	set(parameters, "ssl_min_protocol_version", "TLSv1.2");
-	if (ca_file == NULL)
-		ca_file = SaasTransferSystemAuthorities();
-	set(parameters, "sslrootcert", ca_file != NULL ? ca_file : NOWHERE);
-	set(parameters, "sslcert", NOWHERE);
-	set(parameters, "sslkey", NOWHERE);
-	set(parameters, "sslcrl", NOWHERE);
+	set_trust(parameters, session);
 	set(parameters, "target_session_attrs", "any");
-	set_newer(parameters);
+	set_newer(parameters, request->client_certificate != NULL);
 }
 
 /* The socket is another one when libpq has gone on to the next address. */
@@ -130,10 +154,16 @@ watch(PostgresSession *session, uint32 events)
 static bool
 open_connection(PostgresSession *session, const char *hosts, const char *addresses)
 {
-	Parameters	parameters = {{NULL}, {NULL}, 0};
+	Parameters	parameters = {.count = 0};
 	char		port[16];
 	char	  **environment;
 
+	if (!SaasPostgresTrustOpen(session))
+	{
+		SaasPostgresFail(session, true, "53000", "no file could be made for the certificates of %s",
+						 session->request->host);
+		return false;
+	}
 	snprintf(port, sizeof(port), "%d", session->request->port);
 	set_all(&parameters, session, hosts, addresses, port);
 	environment = leave_environment();
@@ -189,6 +219,7 @@ SaasPostgresConnect(PostgresSession *session, const PostgresAddresses *addresses
 	const char *list = NULL;
 
 	session->phase = POSTGRES_CONNECT;
+	SaasPostgresStageReach(session, SAAS_STAGE_CONNECT);
 	for (int i = 0; i < addresses->count; i++)
 	{
 		if (!write_address(&addresses->items[i], text, sizeof(text)) ||
@@ -212,6 +243,24 @@ SaasPostgresConnect(PostgresSession *session, const PostgresAddresses *addresses
 		(void) watch(session, EPOLLOUT);
 }
 
+/*
+ * OpenSSL would read on, as long as something comes, through records that hold
+ * no data: tickets and new keys without end.  One a call is enough for us, and
+ * so is one handshake a session.
+ */
+static void
+begin_sign_in(PostgresSession *session)
+{
+	SSL		   *ssl = PQsslStruct(session->conn, "OpenSSL");
+
+	if (ssl != NULL)
+	{
+		SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
+		SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
+	}
+	SaasPostgresBoundsSignIn(session);
+}
+
 static void
 follow_phase(PostgresSession *session)
 {
@@ -219,12 +268,17 @@ follow_phase(PostgresSession *session)
 	{
 		case CONNECTION_STARTED:
 			session->phase = POSTGRES_CONNECT;
+			SaasPostgresStageReach(session, SAAS_STAGE_CONNECT);
 			break;
 		case CONNECTION_SSL_STARTUP:
 			session->phase = POSTGRES_TLS;
+			SaasPostgresStageReach(session, SAAS_STAGE_TLS);
 			break;
 		default:
+			if (session->phase != POSTGRES_SIGN_IN)
+				begin_sign_in(session);
 			session->phase = POSTGRES_SIGN_IN;
+			SaasPostgresStageReach(session, SAAS_STAGE_AUTHENTICATE);
 			break;
 	}
 }
@@ -237,6 +291,22 @@ has_unread(PostgresSession *session)
 	return ssl != NULL && SSL_pending(ssl) > 0;
 }
 
+/* One step of libpq's, with the session's certificates and without our environment. */
+static PostgresPollingStatusType
+poll_connection(PostgresSession *session)
+{
+	PostgresPollingStatusType status = PGRES_POLLING_FAILED;
+	char	  **environment = leave_environment();
+
+	SaasPostgresTrustListen(session);
+	if (SaasPostgresTrustLend(session))
+		status = PQconnectPoll(session->conn);
+	SaasPostgresTrustTakeBack(session);
+	SaasPostgresTrustStopListening();
+	environ = environment;
+	return status;
+}
+
 void
 SaasPostgresConnectStep(PostgresSession *session)
 {
@@ -244,21 +314,19 @@ SaasPostgresConnectStep(PostgresSession *session)
 
 	do
 	{
-		char	  **environment;
-
 		if (!SaasPostgresCheckBytes(session) ||
 			(PQstatus(session->conn) == CONNECTION_AWAITING_RESPONSE &&
-			 !SaasPostgresSignInCheck(session)))
+			 SaasPostgresSignInCheck(session) != POSTGRES_SIGN_IN_GO))
 			return;
-		environment = leave_environment();
-		status = PQconnectPoll(session->conn);
-		environ = environment;
+		status = poll_connection(session);
 		if (status == PGRES_POLLING_FAILED)
 		{
 			SaasPostgresFailConnection(session);
 			return;
 		}
 		follow_phase(session);
+		if (!SaasPostgresCheckWork(session))
+			return;
 		if (status == PGRES_POLLING_OK)
 		{
 			SaasPostgresQueryBegin(session);

@@ -11,6 +11,8 @@
 
 #include <ctype.h>
 
+#include <openssl/x509_vfy.h>
+
 #define CANNOT_CONNECT	"08001" /* sqlclient_unable_to_establish_sqlconnection */
 #define CONNECTION_FAILED	"08006"
 
@@ -74,9 +76,117 @@ write_reason(const PostgresSession *session, char *reason, size_t size)
 	for (const char *at = strstr(start, mark); at != NULL; at = strstr(start, mark))
 		start = at + sizeof(mark) - 1;
 	strlcpy(reason, start, Min(size, strcspn(start, "\n") + 1));
-	if (strlen(session->request->password) >= MIN_SECRET &&
+	if (session->request->password != NULL && strlen(session->request->password) >= MIN_SECRET &&
 		strstr(reason, session->request->password) != NULL)
 		strlcpy(reason, "the reason quotes a secret and is withheld", size);
+}
+
+/* libpq could not use a file: the path is ours to know. */
+static bool
+fail_file(PostgresSession *session, const char *reason)
+{
+	const char *cause = strrchr(reason, ':');
+
+	if (strstr(reason, SAAS_POSTGRES_TRUST_PATHS) != NULL)
+		SaasPostgresFail(session, false, "22023", "the connection's %s cannot be used%.100s",
+						 strstr(reason, "root certificate") != NULL ? "ca_certificate" :
+						 "client_certificate and client_key", cause != NULL ? cause : "");
+	else if (strstr(reason, "root certificate file") != NULL)
+		SaasPostgresFail(session, true, "58030", "the file of certificate authorities could not be read");
+	else
+		return false;
+	return true;
+}
+
+/* What OpenSSL or libpq has against the server's certificate. */
+static bool
+fail_certificate(PostgresSession *session, const char *reason)
+{
+	const char *host = session->request->host;
+	long		verdict = session->verdict;
+	const char *what = NULL;
+
+	if (verdict == X509_V_OK && strstr(reason, "does not match host name") == NULL)
+		return false;
+	switch (verdict)
+	{
+		case X509_V_OK:
+		case X509_V_ERR_HOSTNAME_MISMATCH:
+		case X509_V_ERR_IP_ADDRESS_MISMATCH:
+			what = "is for another host name";
+			break;
+		case X509_V_ERR_CERT_HAS_EXPIRED:
+			what = "has expired";
+			break;
+		case X509_V_ERR_CERT_NOT_YET_VALID:
+			what = "is not valid yet";
+			break;
+		case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+			what = "is self-signed";
+			break;
+		case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+		case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+		case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+			what = "comes from an authority that is not trusted";
+			break;
+		default:
+			what = "is not acceptable";
+			break;
+	}
+	SaasPostgresFail(session, false, CANNOT_CONNECT, "the certificate of %s %s", host, what);
+	if (verdict != X509_V_OK)
+		SaasProblemDetail(&session->result.problem, "The verification says: %s.",
+						  X509_verify_cert_error_string(verdict));
+	return true;
+}
+
+/* A server says what it has against ours with an alert, since TLS 1.3 in the place of an answer. */
+static bool
+fail_client_certificate(PostgresSession *session, const char *reason)
+{
+	const SaasDatabaseRequest *request = session->request;
+
+	if (strstr(reason, " alert ") == NULL)
+		return false;
+	if (request->client_certificate != NULL)
+		SaasPostgresFail(session, false, CANNOT_CONNECT, "%s:%d refuses the client certificate: %s",
+						 request->host, request->port, reason);
+	else if (strstr(reason, "handshake failure") != NULL)
+	{
+		SaasPostgresFail(session, false, CANNOT_CONNECT, "the TLS handshake with %s:%d failed: %s",
+						 request->host, request->port, reason);
+		SaasProblemHint(&session->result.problem, "The server may ask for a client certificate: "
+						"the secrets client_certificate and client_key.");
+	}
+	else if (strstr(reason, "certificate required") != NULL)
+	{
+		SaasPostgresFail(session, false, CANNOT_CONNECT, "%s:%d asks for a client certificate",
+						 request->host, request->port);
+		SaasProblemHint(&session->result.problem,
+						"Give the connection the secrets client_certificate and client_key.");
+	}
+	else
+		return false;
+	session->result.stages.failed = SAAS_STAGE_TLS;
+	return true;
+}
+
+static bool
+fail_tls(PostgresSession *session, const char *reason)
+{
+	return fail_certificate(session, reason) || fail_file(session, reason) ||
+		fail_client_certificate(session, reason);
+}
+
+void
+SaasPostgresFailTls(PostgresSession *session, const char *reason)
+{
+	if (reason == NULL)
+		reason = "TLS is broken";
+	if (!fail_tls(session, reason))
+		SaasPostgresFail(session, true, CANNOT_CONNECT, "the sign-in at %s:%d failed: %s",
+						 session->request->host, session->request->port, reason);
 }
 
 void
@@ -93,6 +203,8 @@ SaasPostgresFailConnection(PostgresSession *session)
 		return;
 	}
 	write_reason(session, reason, sizeof(reason));
+	if ((session->phase == POSTGRES_TLS || session->phase == POSTGRES_SIGN_IN) && fail_tls(session, reason))
+		return;
 	switch (session->phase)
 	{
 		case POSTGRES_CONNECT:

@@ -5,9 +5,12 @@
  *	  postgres_loop.c	  the life of a loop and its sessions, the public calls
  *	  postgres_lookup.c	  names to addresses, in threads
  *	  postgres_connect.c  from addresses to a session that stands
+ *	  postgres_trust.c	  certificates that a session brings of its own
  *	  postgres_sign_in.c  what a server may ask for at the sign-in
  *	  postgres_query.c	  statements and their rows
+ *	  postgres_bounds.c	  how much a server may send, and how much work it may make
  *	  postgres_failure.c  what went wrong, in words
+ *	  postgres_stage.c	  how long each stage took, and which one failed
  *
  * libpq uses malloc and never raises; neither does anything here that runs
  * while a session is under way.
@@ -44,6 +47,19 @@ typedef struct PostgresAddresses
 	struct sockaddr_storage items[SAAS_POSTGRES_MAX_ADDRESSES];
 } PostgresAddresses;
 
+/* What libpq reads of a session's own certificates. */
+typedef enum PostgresTrustFile
+{
+	POSTGRES_TRUST_AUTHORITY,
+	POSTGRES_TRUST_CERTIFICATE,
+	POSTGRES_TRUST_KEY,
+	POSTGRES_TRUST_FILES
+} PostgresTrustFile;
+
+/* What their paths begin with, and room for one. */
+#define SAAS_POSTGRES_TRUST_PATHS	"/proc/self/fd/"
+#define SAAS_POSTGRES_TRUST_PATH	32
+
 /* A look-up; shared with its thread, freed by the last of the two. */
 typedef struct PostgresLookup PostgresLookup;
 
@@ -67,6 +83,12 @@ typedef struct PostgresSession
 	PostgresLookup *lookup;		/* during it */
 	PGconn	   *conn;
 	uint32		watched;		/* events that epoll reports of its socket */
+	long		verdict;		/* why OpenSSL refused the certificate; X509_V_OK: it has not */
+	SaasStage	stage;			/* where it is */
+	int64		stage_began;
+	uint64		max_sign_in;	/* bytes that it may have received when it is signed in */
+	int64		work;			/* processor's time in microseconds, but of the step under way */
+	int64		work_began;		/* of that step */
 
 	/* the query under way */
 	size_t		current;
@@ -82,6 +104,7 @@ struct SaasPostgresLoop
 	SaasTransferOptions options;
 	int			epoll_fd;
 	int			report_fd;		/* threads write here */
+	int			trust_fds[POSTGRES_TRUST_FILES];	/* -1 until a session brings certificates */
 	PostgresBoard *board;
 	int			count;
 	dlist_head	active;
@@ -128,18 +151,58 @@ extern void SaasPostgresConnectStep(PostgresSession *session);
 
 /* postgres_sign_in.c */
 
-/*
- * Looks at what the server asks for before libpq does.  False with the
- * problem set when it is none that we answer.
- */
-extern bool SaasPostgresSignInCheck(PostgresSession *session);
+typedef enum PostgresSignIn
+{
+	POSTGRES_SIGN_IN_GO,		/* it is for libpq */
+	POSTGRES_SIGN_IN_WAIT,		/* there is nothing yet */
+	POSTGRES_SIGN_IN_FAILED		/* it is none that we answer; the session has failed */
+} PostgresSignIn;
+
+/* Looks at what the server asks for before libpq does. */
+extern PostgresSignIn SaasPostgresSignInCheck(PostgresSession *session);
+
+/* postgres_trust.c */
+
+/* Makes the files that the session needs; false when the system gives none. */
+extern bool SaasPostgresTrustOpen(PostgresSession *session);
+extern void SaasPostgresTrustClose(SaasPostgresLoop *loop);
+
+/* The path of what the session brings for it, written there; NULL when it brings nothing. */
+extern const char *SaasPostgresTrustPath(const PostgresSession *session, PostgresTrustFile file,
+										 char path[SAAS_POSTGRES_TRUST_PATH]);
+
+/* Fills the files for one call of libpq, and empties them; false when memory is out. */
+extern bool SaasPostgresTrustLend(PostgresSession *session);
+extern void SaasPostgresTrustTakeBack(PostgresSession *session);
+
+/* Between the two calls the session learns what OpenSSL has against a certificate. */
+extern void SaasPostgresTrustListen(PostgresSession *session);
+extern void SaasPostgresTrustStopListening(void);
+
+/* postgres_stage.c */
+
+/* The session is at that stage from now on. */
+extern void SaasPostgresStageReach(PostgresSession *session, SaasStage stage);
+
+/* Fills in result.stages of a session whose result is set. */
+extern void SaasPostgresStageEnd(PostgresSession *session);
 
 /* postgres_query.c */
 extern void SaasPostgresQueryBegin(PostgresSession *session);
 extern void SaasPostgresQueryStep(PostgresSession *session);
 
-/* False, and the session has failed, when it has received more than it may. */
+/* postgres_bounds.c */
+
+/* TLS stands, or is not used: from now on the server may send little until it has let us in. */
+extern void SaasPostgresBoundsSignIn(PostgresSession *session);
+
+/* Around each step of the session. */
+extern void SaasPostgresWorkBegin(PostgresSession *session);
+extern void SaasPostgresWorkEnd(PostgresSession *session);
+
+/* False, and the session has failed, when it has received more than it may, or cost more. */
 extern bool SaasPostgresCheckBytes(PostgresSession *session);
+extern bool SaasPostgresCheckWork(PostgresSession *session);
 
 /* postgres_failure.c */
 extern void SaasPostgresFail(PostgresSession *session, bool transient, const char *sqlstate,
@@ -148,6 +211,9 @@ extern void SaasPostgresFail(PostgresSession *session, bool transient, const cha
 
 /* libpq has given up the connection. */
 extern void SaasPostgresFailConnection(PostgresSession *session);
+
+/* OpenSSL has, for that reason, which may be NULL. */
+extern void SaasPostgresFailTls(PostgresSession *session, const char *reason);
 
 /* The time of its phase, or of all, is over. */
 extern void SaasPostgresFailTimeout(PostgresSession *session);

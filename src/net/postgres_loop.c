@@ -41,6 +41,7 @@ drop(PostgresSession *session)
 void
 SaasPostgresFinish(PostgresSession *session)
 {
+	SaasPostgresStageEnd(session);
 	strip(session);
 	session->phase = POSTGRES_FINISHED;
 	session->result.duration_ms = (int) ((SaasTransferNow() - session->started_at) / 1000);
@@ -79,6 +80,7 @@ close_loop(void *data)
 		drop(dlist_container(PostgresSession, node, iter.cur));
 	if (loop->board != NULL)
 		SaasPostgresBoardClose(loop->board);
+	SaasPostgresTrustClose(loop);
 	if (loop->report_fd >= 0)
 		close(loop->report_fd);
 	if (loop->epoll_fd >= 0)
@@ -107,6 +109,8 @@ SaasPostgresLoopCreate(MemoryContext context, const SaasTransferOptions *options
 
 	loop->options = *options;
 	loop->epoll_fd = loop->report_fd = -1;
+	for (int i = 0; i < POSTGRES_TRUST_FILES; i++)
+		loop->trust_fds[i] = -1;
 	dlist_init(&loop->active);
 	dlist_init(&loop->finished);
 	loop->on_reset.func = close_loop;
@@ -179,6 +183,9 @@ SaasPostgresStart(SaasPostgresLoop *loop, SaasArena *arena, const SaasDatabaseRe
 	session->connect_by = Min(session->deadline,
 							  session->started_at + (int64) loop->options.connect_timeout_ms * 1000);
 	session->result.tag = tag;
+	session->result.stages = (SaasStages) SAAS_STAGES_NONE;
+	session->stage = SAAS_STAGE_RESOLVE;
+	session->stage_began = session->started_at;
 	dlist_push_tail(&loop->active, &session->node);
 	loop->count++;
 	look_up(session);
@@ -225,6 +232,17 @@ serve_lookups(SaasPostgresLoop *loop)
 }
 
 static void
+serve_session(PostgresSession *session)
+{
+	SaasPostgresWorkBegin(session);
+	if (session->phase == POSTGRES_BEGIN || session->phase == POSTGRES_QUERY)
+		SaasPostgresQueryStep(session);
+	else
+		SaasPostgresConnectStep(session);
+	SaasPostgresWorkEnd(session);
+}
+
+static void
 serve_sockets(SaasPostgresLoop *loop)
 {
 	struct epoll_event events[EVENTS_PER_STEP];
@@ -237,10 +255,8 @@ serve_sockets(SaasPostgresLoop *loop)
 
 		if (session == NULL)
 			serve_lookups(loop);
-		else if (session->phase == POSTGRES_BEGIN || session->phase == POSTGRES_QUERY)
-			SaasPostgresQueryStep(session);
 		else if (session->phase != POSTGRES_FINISHED)
-			SaasPostgresConnectStep(session);
+			serve_session(session);
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "base/database.h"
+#include "base/stage.h"
 #include "net/transfer.h"
 
 typedef struct SaasPostgresLoop SaasPostgresLoop;
@@ -28,6 +29,7 @@ typedef struct SaasPostgresResult
 	SaasProblem problem;		/* when not ok: names the phase and what to do */
 	bool		transient;		/* when not ok: worth a retry */
 	int			duration_ms;
+	SaasStages	stages;			/* but for what the answer's reader finds */
 } SaasPostgresResult;
 
 /*

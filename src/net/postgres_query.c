@@ -7,26 +7,16 @@
  * and one that fails leaves the others alone.  Everything is set for the
  * transaction and nothing for the session, which may be a pooler's.
  *
- * Rows are taken one by one.  A value may still be larger than anything we
- * would keep, and libpq reads it whole: so the bytes that the socket has
- * received are counted, and a session over its bound is cut off.
+ * Rows are taken one by one, within the bounds of postgres_bounds.c.
  */
 #include "net/postgres_internal.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
-#include <linux/tcp.h>
 #include <openssl/ssl.h>
 
 /* Columns that one answer may have; PostgreSQL's own bound is 1664. */
 #define MAX_COLUMNS		1664
-
-static size_t
-max_bytes(const PostgresSession *session)
-{
-	return session->loop->options.max_response;
-}
 
 static void
 fail_memory(PostgresSession *session)
@@ -97,6 +87,8 @@ SaasPostgresQueryBegin(PostgresSession *session)
 {
 	SaasDatabaseAnswer *answer = &session->result.answer;
 
+	SaasPostgresStageReach(session, SAAS_STAGE_AUTHORIZE);
+	SaasPostgresStageReach(session, SAAS_STAGE_READ);
 	answer->server_version = PQserverVersion(session->conn);
 	answer->results = SaasArenaAlloc(session->arena,
 									 sizeof(SaasDatabaseResult) * Max(session->request->query_count, 1));
@@ -148,8 +140,6 @@ keep_columns(PostgresSession *session, const PGresult *result)
 
 	if (kept->columns != NULL)
 		return count == (int) kept->column_count;
-	if (count > MAX_COLUMNS)
-		return false;
 	kept->columns = SaasArenaAlloc(session->arena, sizeof(SaasDatabaseColumn) * Max(count, 1));
 	if (kept->columns == NULL)
 		return false;
@@ -196,6 +186,12 @@ keep_row(PostgresSession *session, const PGresult *result, int number)
 static bool
 keep_rows(PostgresSession *session, const PGresult *result)
 {
+	if (PQnfields(result) > MAX_COLUMNS)
+	{
+		SaasPostgresFail(session, false, "54011", "query \"%s\" gives too many columns",
+						 current_name(session));
+		return false;
+	}
 	if (!keep_columns(session, result))
 	{
 		fail_memory(session);
@@ -233,7 +229,8 @@ keep_error(PostgresSession *session, const PGresult *result)
 		SaasPostgresFailConnection(session);
 		return false;
 	}
-	strlcpy(kept->sqlstate, sqlstate, sizeof(kept->sqlstate));
+	/* An empty one would pass for none. */
+	strlcpy(kept->sqlstate, sqlstate[0] != '\0' ? sqlstate : "XX000", sizeof(kept->sqlstate));
 	kept->message = SaasArenaStrdup(session->arena, message != NULL ? message : "");
 	return true;
 }
@@ -293,29 +290,11 @@ take_all(PostgresSession *session)
 		}
 		is_alive = take(session, result);
 		PQclear(result);
-		if (!is_alive)
+		/* A row of libpq's holds the names of all columns, however long they are. */
+		if (!is_alive || !SaasPostgresCheckWork(session))
 			return false;
 	}
 	return true;
-}
-
-bool
-SaasPostgresCheckBytes(PostgresSession *session)
-{
-	struct tcp_info info = {0};
-	socklen_t	size = sizeof(info);
-	bool		was_query;
-
-	if (getsockopt(PQsocket(session->conn), IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-		info.tcpi_bytes_received <= max_bytes(session))
-		return true;
-	was_query = session->phase == POSTGRES_QUERY;
-	SaasPostgresFail(session, false, "54000", "the answer is larger than %zu bytes",
-					 max_bytes(session));
-	if (was_query)
-		SaasProblemDetail(&session->result.problem, "It came from query \"%s\".",
-						  current_name(session));
-	return false;
 }
 
 static bool
@@ -340,7 +319,7 @@ SaasPostgresQueryStep(PostgresSession *session)
 			SaasPostgresFailConnection(session);
 			return;
 		}
-		if (!SaasPostgresCheckBytes(session) || !take_all(session))
+		if (!SaasPostgresCheckBytes(session) || !take_all(session) || !SaasPostgresCheckWork(session))
 			return;
 	} while (has_unread(session));
 }

@@ -32,18 +32,31 @@
 #define AUTH_SASL_CONTINUE	11
 #define AUTH_SASL_FINAL		12
 
+/* What is unread: 0 when there is none yet, less at the end of it, whatever the reason. */
 static int
 peek(PostgresSession *session, char *bytes, int size)
 {
 	SSL		   *ssl = PQsslStruct(session->conn, "OpenSSL");
 	int			count;
+	int			error;
 
 	if (ssl == NULL)
-		return (int) recv(PQsocket(session->conn), bytes, (size_t) size, MSG_PEEK | MSG_DONTWAIT);
+	{
+		count = (int) recv(PQsocket(session->conn), bytes, (size_t) size, MSG_PEEK | MSG_DONTWAIT);
+		if (count > 0)
+			return count;
+		return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? 0 : -1;
+	}
+	ERR_clear_error();
 	count = SSL_peek(ssl, bytes, size);
-	if (count <= 0)
-		ERR_clear_error();
-	return count;
+	if (count > 0)
+		return count;
+	error = SSL_get_error(ssl, count);
+	/* An alert is told once: libpq would not see it any more. */
+	if (error == SSL_ERROR_SSL)
+		SaasPostgresFailTls(session, ERR_reason_error_string(ERR_peek_error()));
+	ERR_clear_error();
+	return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
 static uint32
@@ -59,6 +72,18 @@ refuse(PostgresSession *session, const char *what)
 {
 	SaasPostgresFail(session, false, "08P01", "%s asks for %s at the sign-in, which is not supported",
 					 session->request->host, what);
+	return false;
+}
+
+/* A server that takes the certificate alone does not ask. */
+static bool
+check_password(PostgresSession *session)
+{
+	if (session->request->password != NULL)
+		return true;
+	SaasPostgresFail(session, false, "28000", "%s asks for a password, and the connection has none",
+					 session->request->host);
+	SaasProblemHint(&session->result.problem, "Give the connection the secret password.");
 	return false;
 }
 
@@ -85,13 +110,14 @@ check_request(PostgresSession *session, const char *body, size_t length, bool *i
 	switch (code)
 	{
 		case AUTH_OK:
-		case AUTH_MD5:
-		case AUTH_SASL:
 		case AUTH_SASL_FINAL:
 			return true;
+		case AUTH_MD5:
+		case AUTH_SASL:
+			return check_password(session);
 		case AUTH_CLEARTEXT:
-			return session->request->security != SAAS_DATABASE_PLAIN ||
-				refuse(session, "the password itself without TLS");
+			return session->request->security == SAAS_DATABASE_PLAIN ?
+				refuse(session, "the password itself without TLS") : check_password(session);
 		case AUTH_SASL_CONTINUE:
 			memcpy(text, body + 4, length - 4);
 			text[length - 4] = '\0';
@@ -101,14 +127,13 @@ check_request(PostgresSession *session, const char *body, size_t length, bool *i
 	}
 }
 
-bool
-SaasPostgresSignInCheck(PostgresSession *session)
+/* The messages that are there; false when they are none that we answer. */
+static bool
+check_messages(PostgresSession *session, const char *bytes, int count)
 {
-	char		bytes[MAX_MESSAGE];
-	int			count = peek(session, bytes, sizeof(bytes));
 	int			at = 0;
 
-	/* What is over, broken or not there yet is libpq's to find out; errors are its too. */
+	/* Errors are libpq's to read. */
 	while (at < count && bytes[at] != 'E')
 	{
 		uint32		length = count - at >= 9 ? read_uint32(bytes + at + 1) : 0;
@@ -126,4 +151,19 @@ SaasPostgresSignInCheck(PostgresSession *session)
 			return refuse(session, "several things at once");
 	}
 	return true;
+}
+
+PostgresSignIn
+SaasPostgresSignInCheck(PostgresSession *session)
+{
+	char		bytes[MAX_MESSAGE];
+	int			count = peek(session, bytes, sizeof(bytes));
+
+	if (session->phase == POSTGRES_FINISHED)
+		return POSTGRES_SIGN_IN_FAILED;
+	/* Were libpq called now, it might find what came meanwhile. */
+	if (count == 0)
+		return POSTGRES_SIGN_IN_WAIT;
+	/* What is over or broken is libpq's to find out. */
+	return count < 0 || check_messages(session, bytes, count) ? POSTGRES_SIGN_IN_GO : POSTGRES_SIGN_IN_FAILED;
 }

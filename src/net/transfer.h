@@ -40,7 +40,8 @@ typedef struct SaasTransferResult
 {
 	void	   *tag;			/* as given to SaasTransferStart */
 	bool		ok;				/* an HTTP answer arrived, whatever its status */
-	SaasResponse response;		/* when ok; lives in the arena given at start */
+	SaasResponse response;		/* when ok; lives in the arena given at start, but its body
+								 * only until the next SaasTransferTake */
 	SaasProblem problem;		/* when not ok: names the phase and what to do */
 	bool		transient;		/* when not ok: worth a retry */
 	int			duration_ms;

@@ -12,7 +12,7 @@
 #include <sys/epoll.h>
 
 /* Sockets that one step serves at most, so that the latch gets its turn. */
-#define EVENTS_PER_STEP			128
+#define EVENTS_PER_STEP			32
 
 /* libcurl: watch this socket for that. */
 static int
@@ -103,6 +103,7 @@ conclude(SaasTransfer *transfer, CURLcode code)
 	{
 		curl_multi_remove_handle(shard->multi, transfer->easy);
 		SaasTransferAnswerReset(transfer);
+		SaasTransferAnswerForget(transfer);
 		if (SaasTransferRequestAim(transfer) &&
 			curl_multi_add_handle(shard->multi, transfer->easy) == CURLM_OK)
 		{
@@ -176,7 +177,7 @@ serve_timers(SaasTransferLoop *loop)
 	}
 }
 
-/* Ends the transfers whose sockets epoll refused: libcurl would wait for ever. */
+/* Ends those that libcurl was not told of: sockets that epoll refused, bodies that made room. */
 static void
 end_faulty(SaasTransferLoop *loop)
 {
@@ -187,7 +188,8 @@ end_faulty(SaasTransferLoop *loop)
 	{
 		SaasTransfer *transfer = dlist_container(SaasTransfer, all_node, iter.cur);
 
-		if (transfer->state != TRANSFER_ACTIVE || transfer->fault != TRANSFER_FAULT_DESCRIPTOR)
+		if (transfer->state != TRANSFER_ACTIVE ||
+			(transfer->fault != TRANSFER_FAULT_DESCRIPTOR && transfer->fault != TRANSFER_FAULT_CROWD))
 			continue;
 		SaasTransferFail(transfer, CURLE_COULDNT_CONNECT);
 		SaasTransferFinish(transfer);

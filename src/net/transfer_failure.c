@@ -36,11 +36,22 @@ fail_fault(SaasTransfer *transfer)
 						   transfer->max_body);
 			SaasProblemDetail(problem, "It came from %s.", url->origin);
 			break;
+		case TRANSFER_FAULT_CROWD:
+			SaasProblemSet(problem, "53200", "too many large answers arrived at the same time");
+			SaasProblemDetail(problem, "That of %s was the largest.", url->origin);
+			transfer->result.transient = true;
+			break;
 		case TRANSFER_FAULT_HEADERS:
 			SaasProblemSet(problem, "54000", "the answer's headers are too large");
 			SaasProblemDetail(problem, "%s sent more than %d headers or %d bytes of them.",
 							  url->origin, SAAS_TRANSFER_MAX_HEADERS,
 							  SAAS_TRANSFER_MAX_HEADER_BYTES);
+			break;
+		case TRANSFER_FAULT_ENCODING:
+			SaasProblemSet(problem, CONNECTION_FAILED,
+						   "the answer of %s is compressed more than once or in an unknown way",
+						   url->origin);
+			SaasProblemHint(problem, "Answers may be compressed once, with gzip or deflate.");
 			break;
 		case TRANSFER_FAULT_DESCRIPTOR:
 			SaasProblemSet(problem, "53000", "no connection to %s could be opened: %s",
@@ -251,8 +262,8 @@ SaasTransferFail(SaasTransfer *transfer, CURLcode code)
 	transfer->result.transient = false;
 	transfer->code = code;
 
-	/* What libcurl says when one header line outgrows its buffer. */
-	if (code == CURLE_OUT_OF_MEMORY && transfer->answering_at != 0 && !transfer->headers_done)
+	/* What libcurl says when one header line, or a trailer, outgrows its buffer. */
+	if (code == CURLE_OUT_OF_MEMORY && transfer->answering_at != 0)
 		transfer->fault = TRANSFER_FAULT_HEADERS;
 
 	if (transfer->fault != TRANSFER_FAULT_NONE || code == CURLE_OUT_OF_MEMORY)

@@ -46,6 +46,9 @@
 #define SAAS_TRANSFER_HOST_BUCKETS	1024
 #define SAAS_TRANSFER_MAX_REDIRECTS 3
 
+/* Handles that wait for their next request; each has some 30 KB. */
+#define SAAS_TRANSFER_MAX_IDLE		128
+
 /* Threads that libcurl may have in getaddrinfo for one loop. */
 #define SAAS_TRANSFER_MAX_LOOKUPS	64
 
@@ -61,6 +64,17 @@ typedef struct TransferShard
 	int64		timer_at;		/* libcurl wants to run then; -1: no timer */
 } TransferShard;
 
+/* Whoever has transfers to a host; it lives as long as one of them does. */
+typedef struct TransferParty
+{
+	dlist_node	party_node;		/* in host->parties */
+	dlist_node	turn_node;		/* in host->turns while transfers wait */
+	uint64		owner;
+	int			transfers;		/* waiting and active */
+	int			active;
+	dlist_head	waiting;
+} TransferParty;
+
 /* An origin that transfers go to; it lives as long as one of them does. */
 typedef struct TransferHost
 {
@@ -73,7 +87,8 @@ typedef struct TransferHost
 	int			active;
 	bool		looking_up;		/* one look-up at a time; the others share it */
 	int64		resolved_until; /* libcurl's cache knows the address */
-	dlist_head	waiting;
+	dlist_head	parties;
+	dlist_head	turns;			/* parties with transfers that wait */
 } TransferHost;
 
 typedef enum TransferState
@@ -89,7 +104,9 @@ typedef enum TransferFault
 	TRANSFER_FAULT_NONE,
 	TRANSFER_FAULT_ADDRESS,		/* the guard refused blocked_address */
 	TRANSFER_FAULT_BODY,		/* larger than max_response */
+	TRANSFER_FAULT_CROWD,		/* the largest when all answers together were too large */
 	TRANSFER_FAULT_HEADERS,		/* too many or too large */
+	TRANSFER_FAULT_ENCODING,	/* compressed twice, or in a way not asked for */
 	TRANSFER_FAULT_MEMORY,		/* the system's, or the arena's bound */
 	TRANSFER_FAULT_DESCRIPTOR	/* no socket, or epoll refused it */
 } TransferFault;
@@ -105,11 +122,12 @@ typedef struct TransferBuffer
 typedef struct SaasTransfer
 {
 	dlist_node	all_node;		/* in loop->transfers */
-	dlist_node	state_node;		/* in host->waiting or loop->finished */
+	dlist_node	state_node;		/* in party->waiting or loop->finished */
 	pairingheap_node due_node;	/* in loop->due until finished */
 	TransferState state;
 	SaasTransferLoop *loop;
 	TransferHost *host;			/* NULL when finished */
+	TransferParty *party;		/* its owner's, at that host */
 
 	/* as given, and the parts of its URL */
 	SaasArena  *arena;
@@ -134,6 +152,7 @@ typedef struct SaasTransfer
 
 	/* recorded by callbacks */
 	bool		holds_lookup;	/* counted in loop->lookups */
+	uint64		lookup_owner;	/* on whose share */
 	int64		connecting_at;	/* a socket was opened, so a look-up is over; 0: not yet */
 	int64		connected_at;	/* TLS has begun, or the answer is awaited */
 	int64		requesting_at;	/* the connection stands, TLS included */
@@ -142,8 +161,10 @@ typedef struct SaasTransfer
 	bool		headers_done;
 	size_t		header_bytes;	/* with those of interim answers */
 	int			header_count;
+	int			codings;		/* compressions that the headers name */
 	TransferBuffer headers;		/* lines that end in '\n' */
 	TransferBuffer body;
+	TransferBuffer kept_body;	/* the result's */
 	size_t		max_body;
 	CURLcode	code;			/* when it has failed */
 	TransferFault fault;
@@ -165,21 +186,27 @@ struct SaasTransferLoop
 	WaitEventSet *wait_set;
 	int			reserved_fds;	/* taken from PostgreSQL's share */
 
+	int			idle_count;		/* handles of earlier requests, to be used again */
+	CURL	   *idle[SAAS_TRANSFER_MAX_IDLE];
 	int			shard_count;
 	TransferShard shards[SAAS_TRANSFER_MAX_SHARDS];
 
 	int			max_active;		/* what the descriptors allow */
 	int			max_lookups;
+	size_t		buffered;		/* bytes that all bodies take */
 	int			count;			/* transfers in all */
 	int			unfinished;
 	int			active;
 	int			lookups;
 	int			abandoned;		/* look-ups that nobody waits for, still in their thread */
+	uint64		lookup_owners[SAAS_TRANSFER_MAX_LOOKUPS];
+	uint64		abandoned_owners[SAAS_TRANSFER_MAX_LOOKUPS];
 	int64		abandoned_until[SAAS_TRANSFER_MAX_LOOKUPS];
 	bool		has_fault;		/* a callback recorded one that libcurl was not told */
 
 	dlist_head	transfers;
 	dlist_head	finished;
+	dlist_head	taken;			/* the one whose result the caller has, if any */
 	dlist_head	crowd;			/* hosts where transfers wait, in turn */
 	pairingheap *due;			/* unfinished transfers, by that */
 	dlist_head	hosts[SAAS_TRANSFER_HOST_BUCKETS];
@@ -284,6 +311,9 @@ extern bool SaasTransferRequestOpen(SaasTransfer *transfer);
 extern bool SaasTransferRequestAim(SaasTransfer *transfer);
 extern void SaasTransferRequestClose(SaasTransfer *transfer);
 
+/* Frees the handles that wait for their next request. */
+extern void SaasTransferRequestCloseIdle(SaasTransferLoop *loop);
+
 /* transfer_trust.c: what a request brings of its own for TLS. */
 extern bool SaasTransferTrustAttach(SaasTransfer *transfer);
 
@@ -299,8 +329,11 @@ extern bool SaasTransferGuardAttach(SaasTransfer *transfer);
 /* transfer_answer.c */
 extern bool SaasTransferAnswerAttach(SaasTransfer *transfer);
 
-/* Moves the answer into the arena and the result; false with fault set. */
+/* Moves the answer into the result, all but the body into the arena too; false with fault set. */
 extern bool SaasTransferAnswerFinish(SaasTransfer *transfer);
+
+/* Frees the result's body. */
+extern void SaasTransferAnswerForget(SaasTransfer *transfer);
 
 /* Forgets what arrived, before a redirect is followed or at the end. */
 extern void SaasTransferAnswerReset(SaasTransfer *transfer);

@@ -15,9 +15,9 @@
 #include "utils/memutils.h"
 
 /* Transfers for which another shard pays. */
-#define TRANSFERS_PER_SHARD		64
+#define TRANSFERS_PER_SHARD		1024
 
-/* Idle connections that a shard keeps at least. */
+/* Network connections that a shard keeps at least. */
 #define CONNECTIONS_PER_SHARD	4
 
 void
@@ -54,7 +54,8 @@ compare_due(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 static void
 open_shards(SaasTransferLoop *loop)
 {
-	long		max_connections = Max(CONNECTIONS_PER_SHARD, loop->max_active / loop->shard_count);
+	/* Those in use are among them, and where hosts are spread unevenly a shard has more of these. */
+	long		max_connections = Max(CONNECTIONS_PER_SHARD, 2L * loop->max_active / loop->shard_count);
 	bool		done = true;
 	sigset_t	saved;
 
@@ -114,6 +115,7 @@ drop(SaasTransfer *transfer)
 	else
 		detach(transfer);
 	dlist_delete(&transfer->all_node);
+	SaasTransferAnswerForget(transfer);
 	loop->count--;
 	free(transfer);
 }
@@ -141,6 +143,7 @@ close_loop(void *data)
 	SaasTransferBlockSignals(&saved);
 	dlist_foreach_modify(iter, &loop->transfers)
 		drop(dlist_container(SaasTransfer, all_node, iter.cur));
+	SaasTransferRequestCloseIdle(loop);
 	for (int i = 0; i < loop->shard_count; i++)
 		if (loop->shards[i].multi != NULL)
 			curl_multi_cleanup(loop->shards[i].multi);
@@ -178,6 +181,7 @@ open_loop(MemoryContext context, const SaasTransferOptions *options)
 	loop->epoll_fd = -1;
 	dlist_init(&loop->transfers);
 	dlist_init(&loop->finished);
+	dlist_init(&loop->taken);
 	dlist_init(&loop->crowd);
 	for (int i = 0; i < SAAS_TRANSFER_HOST_BUCKETS; i++)
 		dlist_init(&loop->hosts[i]);
@@ -345,10 +349,12 @@ SaasTransferTake(SaasTransferLoop *loop, SaasTransferResult *result)
 {
 	SaasTransfer *transfer;
 
+	if (!dlist_is_empty(&loop->taken))
+		drop(dlist_container(SaasTransfer, state_node, dlist_head_node(&loop->taken)));
 	if (dlist_is_empty(&loop->finished))
 		return false;
-	transfer = dlist_container(SaasTransfer, state_node, dlist_head_node(&loop->finished));
+	transfer = dlist_container(SaasTransfer, state_node, dlist_pop_head_node(&loop->finished));
+	dlist_push_head(&loop->taken, &transfer->state_node);
 	*result = transfer->result;
-	drop(transfer);
 	return true;
 }

@@ -24,6 +24,19 @@
  */
 #define ABANDONED_FOR_US		INT64CONST(30000000)
 
+/*
+ * An owner has no more look-ups than one in so many at a time, those that were
+ * given up included: whose names hang does not keep the others' from being
+ * looked up.
+ */
+#define LOOKUP_SHARE			4
+
+/*
+ * One connection in so many to a host is kept for owners that have none: whose
+ * requests to a host that many use hang does not keep the others from it.
+ */
+#define RESERVED_PART			8
+
 /* With less time left than this, a transfer that has waited is not begun any more. */
 #define WORTH_A_START_US		INT64CONST(10000)
 
@@ -55,9 +68,52 @@ find_host(SaasTransferLoop *loop, const SaasUrl *url)
 	host->hash = hash;
 	host->is_literal = inet_pton(AF_INET, url->host, address) == 1 ||
 		inet_pton(AF_INET6, url->host, address) == 1;
-	dlist_init(&host->waiting);
+	dlist_init(&host->parties);
+	dlist_init(&host->turns);
 	dlist_push_tail(bucket, &host->bucket_node);
 	return host;
+}
+
+static void
+leave_host(SaasTransfer *transfer)
+{
+	TransferParty *party = transfer->party;
+	TransferHost *host = transfer->host;
+
+	transfer->party = NULL;
+	transfer->host = NULL;
+	if (party != NULL && --party->transfers == 0)
+	{
+		dlist_delete(&party->party_node);
+		free(party);
+	}
+	if (--host->transfers == 0)
+	{
+		dlist_delete(&host->bucket_node);
+		free(host->origin);
+		free(host);
+	}
+}
+
+static TransferParty *
+find_party(TransferHost *host, uint64 owner)
+{
+	TransferParty *party;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &host->parties)
+	{
+		party = dlist_container(TransferParty, party_node, iter.cur);
+		if (party->owner == owner)
+			return party;
+	}
+	party = calloc(1, sizeof(TransferParty));
+	if (party == NULL)
+		return NULL;
+	party->owner = owner;
+	dlist_init(&party->waiting);
+	dlist_push_head(&host->parties, &party->party_node);
+	return party;
 }
 
 bool
@@ -65,16 +121,26 @@ SaasTransferQueueAdd(SaasTransfer *transfer)
 {
 	SaasTransferLoop *loop = transfer->loop;
 	TransferHost *host = find_host(loop, &transfer->url);
+	TransferParty *party;
 
 	if (host == NULL)
 		return false;
 	transfer->host = host;
-	transfer->state = TRANSFER_WAITING;
-	if (dlist_is_empty(&host->waiting))
-		dlist_push_tail(&loop->crowd, &host->crowd_node);
-	dlist_push_tail(&host->waiting, &transfer->state_node);
-	pairingheap_add(loop->due, &transfer->due_node);
 	host->transfers++;
+	transfer->party = party = find_party(host, transfer->request->owner);
+	if (party == NULL)
+	{
+		leave_host(transfer);
+		return false;
+	}
+	party->transfers++;
+	transfer->state = TRANSFER_WAITING;
+	if (dlist_is_empty(&host->turns))
+		dlist_push_tail(&loop->crowd, &host->crowd_node);
+	if (dlist_is_empty(&party->waiting))
+		dlist_push_tail(&host->turns, &party->turn_node);
+	dlist_push_tail(&party->waiting, &transfer->state_node);
+	pairingheap_add(loop->due, &transfer->due_node);
 	return true;
 }
 
@@ -91,7 +157,10 @@ forget_ended_lookups(SaasTransferLoop *loop, int64 now)
 	for (int i = 0; i < loop->abandoned;)
 	{
 		if (loop->abandoned_until[i] <= now)
+		{
 			loop->abandoned_until[i] = loop->abandoned_until[--loop->abandoned];
+			loop->abandoned_owners[i] = loop->abandoned_owners[loop->abandoned];
+		}
 		else
 			i++;
 	}
@@ -104,27 +173,99 @@ needs_lookup(const TransferHost *host, int64 now)
 }
 
 static bool
-may_start(const SaasTransferLoop *loop, TransferHost *host, int64 now)
+has_share(const SaasTransferLoop *loop, uint64 owner)
 {
-	const SaasTransfer *first = dlist_container(SaasTransfer, state_node,
-												dlist_head_node(&host->waiting));
+	int			left = Max(1, loop->max_lookups / LOOKUP_SHARE);
 
-	if (first->deadline - now < WORTH_A_START_US && now - first->started_at > WORTH_A_START_US)
-		return false;
-	if (loop->active >= loop->max_active || host->active >= loop->options.max_per_host)
-		return false;
-	if (!needs_lookup(host, now))
-		return true;
-	return !host->looking_up && loop->lookups + loop->abandoned < loop->max_lookups;
+	for (int i = 0; i < loop->lookups; i++)
+		left -= loop->lookup_owners[i] == owner;
+	for (int i = 0; i < loop->abandoned; i++)
+		left -= loop->abandoned_owners[i] == owner;
+	return left > 0;
+}
+
+/* The first who waits at the host and has a look-up left pays for all of them; NULL: nobody. */
+static const TransferParty *
+payer_of(const SaasTransferLoop *loop, TransferHost *host)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &host->turns)
+	{
+		const TransferParty *party = dlist_container(TransferParty, turn_node, iter.cur);
+
+		if (has_share(loop, party->owner))
+			return party;
+	}
+	return NULL;
+}
+
+/* Whose turn it is at the host; NULL: nobody's before one of its transfers ends. */
+static TransferParty *
+next_party(const SaasTransferLoop *loop, TransferHost *host)
+{
+	int			left = loop->options.max_per_host - host->active;
+	dlist_iter	iter;
+
+	if (left <= 0)
+		return NULL;
+	dlist_foreach(iter, &host->turns)
+	{
+		TransferParty *party = dlist_container(TransferParty, turn_node, iter.cur);
+
+		if (party->active == 0 || left > loop->options.max_per_host / RESERVED_PART)
+			return party;
+	}
+	return NULL;
+}
+
+static SaasTransfer *
+first_waiting(TransferParty *party)
+{
+	return dlist_container(SaasTransfer, state_node, dlist_head_node(&party->waiting));
+}
+
+/* A look-up has ended or was given up: it is not counted among those under way any more. */
+static void
+end_lookup(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+	int			i = 0;
+
+	while (i < loop->lookups - 1 && loop->lookup_owners[i] != transfer->lookup_owner)
+		i++;
+	loop->lookup_owners[i] = loop->lookup_owners[--loop->lookups];
+	transfer->holds_lookup = false;
+	transfer->host->looking_up = false;
+}
+
+/* The transfer to the host that starts now; NULL: none yet. */
+static SaasTransfer *
+next_transfer(const SaasTransferLoop *loop, TransferHost *host, int64 now)
+{
+	TransferParty *party = loop->active < loop->max_active ? next_party(loop, host) : NULL;
+	SaasTransfer *first = party == NULL ? NULL : first_waiting(party);
+
+	if (first == NULL ||
+		(first->deadline - now < WORTH_A_START_US && now - first->started_at > WORTH_A_START_US))
+		return NULL;
+	if (needs_lookup(host, now) &&
+		(host->looking_up || loop->lookups + loop->abandoned >= loop->max_lookups ||
+		 payer_of(loop, host) == NULL))
+		return NULL;
+	return first;
 }
 
 static void
 stop_waiting(SaasTransfer *transfer)
 {
 	TransferHost *host = transfer->host;
+	TransferParty *party = transfer->party;
 
 	dlist_delete(&transfer->state_node);
-	if (dlist_is_empty(&host->waiting))
+	if (dlist_is_empty(&party->waiting))
+		dlist_delete(&party->turn_node);
+	if (dlist_is_empty(&host->turns))
 		dlist_delete(&host->crowd_node);
 }
 
@@ -141,17 +282,26 @@ start(SaasTransfer *transfer, int64 now)
 {
 	SaasTransferLoop *loop = transfer->loop;
 	TransferHost *host = transfer->host;
+	TransferParty *party = transfer->party;
+	const TransferParty *payer = needs_lookup(host, now) ? payer_of(loop, host) : NULL;
 
 	stop_waiting(transfer);
+	if (!dlist_is_empty(&party->waiting))
+	{
+		dlist_delete(&party->turn_node);
+		dlist_push_tail(&host->turns, &party->turn_node);
+	}
 	transfer->state = TRANSFER_ACTIVE;
 	transfer->admitted_at = now;
+	party->active++;
 	host->active++;
 	loop->active++;
-	if (needs_lookup(host, now))
+	if (payer != NULL)
 	{
 		transfer->holds_lookup = true;
+		transfer->lookup_owner = payer->owner;
 		host->looking_up = true;
-		loop->lookups++;
+		loop->lookup_owners[loop->lookups++] = transfer->lookup_owner;
 	}
 
 	if (!SaasTransferRequestOpen(transfer) || !SaasTransferRequestAim(transfer) ||
@@ -183,14 +333,15 @@ SaasTransferQueueAdmit(SaasTransferLoop *loop)
 		dlist_foreach_modify(iter, &loop->crowd)
 		{
 			TransferHost *host = dlist_container(TransferHost, crowd_node, iter.cur);
+			SaasTransfer *next = next_transfer(loop, host, now);
 
 			if (loop->active >= loop->max_active)
 				return;
-			if (!may_start(loop, host, now))
+			if (next == NULL)
 				continue;
 			dlist_delete(&host->crowd_node);
 			dlist_push_tail(&loop->crowd, &host->crowd_node);
-			start(dlist_container(SaasTransfer, state_node, dlist_head_node(&host->waiting)), now);
+			start(next, now);
 			progress = true;
 		}
 	} while (progress);
@@ -201,26 +352,24 @@ SaasTransferQueueLookupDone(SaasTransfer *transfer)
 {
 	if (!transfer->holds_lookup)
 		return;
-	transfer->holds_lookup = false;
-	transfer->loop->lookups--;
-	transfer->host->looking_up = false;
+	end_lookup(transfer);
 	transfer->host->resolved_until = SaasTransferNow() + RESOLVED_FOR_US;
 }
 
 void
 SaasTransferQueueLookupFailed(TransferHost *host, const SaasProblem *problem)
 {
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &host->waiting)
+	host->resolved_until = 0;
+	/* The one whose look-up it was is at the host still, so that the host stays. */
+	while (!dlist_is_empty(&host->turns))
 	{
-		SaasTransfer *transfer = dlist_container(SaasTransfer, state_node, iter.cur);
+		SaasTransfer *transfer = first_waiting(dlist_container(TransferParty, turn_node,
+															   dlist_head_node(&host->turns)));
 
 		transfer->result.problem = *problem;
 		transfer->result.transient = true;
 		SaasTransferFinish(transfer);
 	}
-	host->resolved_until = 0;
 }
 
 static void
@@ -228,11 +377,12 @@ abandon_lookup(SaasTransfer *transfer)
 {
 	SaasTransferLoop *loop = transfer->loop;
 
-	transfer->holds_lookup = false;
-	transfer->host->looking_up = false;
-	loop->lookups--;
+	end_lookup(transfer);
 	if (loop->abandoned < SAAS_TRANSFER_MAX_LOOKUPS)
+	{
+		loop->abandoned_owners[loop->abandoned] = transfer->lookup_owner;
 		loop->abandoned_until[loop->abandoned++] = SaasTransferNow() + ABANDONED_FOR_US;
+	}
 }
 
 void
@@ -246,18 +396,13 @@ SaasTransferQueueLeave(SaasTransfer *transfer)
 	{
 		if (transfer->holds_lookup)
 			abandon_lookup(transfer);
+		transfer->party->active--;
 		host->active--;
 		transfer->loop->active--;
 	}
 
 	pairingheap_remove(transfer->loop->due, &transfer->due_node);
-	transfer->host = NULL;
-	if (--host->transfers == 0)
-	{
-		dlist_delete(&host->bucket_node);
-		free(host->origin);
-		free(host);
-	}
+	leave_host(transfer);
 }
 
 void

@@ -24,6 +24,17 @@
 
 #define MAX_METHOD_LENGTH	16
 
+/*
+ * What a key exchange costs is the other side's choice: with classic
+ * Diffie-Hellman in a group of 10,000 bits, a second of the loop's time.
+ */
+#define CIPHERS					"DEFAULT:!kDHE"
+
+/* OpenSSL 3.5 leaves the costly groups out by itself and has others that are better. */
+#if OPENSSL_VERSION_NUMBER < 0x30500000L
+#define KEY_GROUPS				"X25519:P-256:X448:P-384:P-521:ffdhe2048:ffdhe3072"
+#endif
+
 static bool
 is_method(const char *method)
 {
@@ -197,6 +208,10 @@ set_tls(SaasTransfer *transfer)
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSL_CIPHER_LIST, CIPHERS);
+#ifdef KEY_GROUPS
+	SET(CURLOPT_SSL_EC_CURVES, KEY_GROUPS);
+#endif
 	SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);	/* would live and die with the handle */
 
 	/* With a directory besides, libcurl parses the file for every connection. */
@@ -205,18 +220,43 @@ set_tls(SaasTransfer *transfer)
 	return done && SaasTransferTrustAttach(transfer);
 }
 
+/*
+ * Whether the handle may serve others later: what it was made with then holds
+ * for all of them, and what is the request's own is set anew for each.
+ */
+static bool
+is_plain(const SaasTransfer *transfer)
+{
+	const SaasRequest *request = transfer->request;
+
+	return transfer->is_get && request->body == NULL && !request->is_fresh &&
+		request->ca_certificate == NULL && request->client_certificate == NULL;
+}
+
+static bool
+make_handle(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+
+	if (is_plain(transfer) && loop->idle_count > 0)
+	{
+		transfer->easy = loop->idle[--loop->idle_count];
+		return true;
+	}
+	transfer->easy = curl_easy_init();
+	return transfer->easy != NULL && set_connection(transfer) && set_tls(transfer) &&
+		set_method(transfer);
+}
+
 bool
 SaasTransferRequestOpen(SaasTransfer *transfer)
 {
-	CURL	   *easy = transfer->easy = curl_easy_init();
-	bool		done = easy != NULL;
+	bool		done = make_handle(transfer);
+	CURL	   *easy = transfer->easy;
 
-	if (!done)
-		return false;
 	SET(CURLOPT_PRIVATE, transfer);
 	SET(CURLOPT_ERRORBUFFER, transfer->curl_error);
-	return done && set_connection(transfer) && set_tls(transfer) && set_method(transfer) &&
-		write_headers(transfer) && SaasTransferGuardAttach(transfer) &&
+	return done && write_headers(transfer) && SaasTransferGuardAttach(transfer) &&
 		SaasTransferAnswerAttach(transfer);
 }
 
@@ -237,11 +277,31 @@ SaasTransferRequestAim(SaasTransfer *transfer)
 	return done;
 }
 
+/* After a failure nobody knows what a handle still remembers. */
+static bool
+keep_handle(SaasTransfer *transfer)
+{
+	SaasTransferLoop *loop = transfer->loop;
+
+	if (!transfer->result.ok || !is_plain(transfer) || loop->idle_count == SAAS_TRANSFER_MAX_IDLE ||
+		curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL) != CURLE_OK)
+		return false;
+	loop->idle[loop->idle_count++] = transfer->easy;
+	return true;
+}
+
+void
+SaasTransferRequestCloseIdle(SaasTransferLoop *loop)
+{
+	while (loop->idle_count > 0)
+		curl_easy_cleanup(loop->idle[--loop->idle_count]);
+}
+
 void
 SaasTransferRequestClose(SaasTransfer *transfer)
 {
-	/* The handle goes first: it points to the lines. */
-	if (transfer->easy != NULL)
+	/* The handle lets go of the lines first. */
+	if (transfer->easy != NULL && !keep_handle(transfer))
 		curl_easy_cleanup(transfer->easy);
 	transfer->easy = NULL;
 	for (struct curl_slist *line = transfer->header_lines; line != NULL; line = line->next)

@@ -27,6 +27,7 @@ static const SpecialRange ipv4_ranges[] = {
 	{{10}, 8, "private"},
 	{{100, 64}, 10, "carrier-grade NAT"},
 	{{127}, 8, "loopback"},
+	{{168, 63, 129, 16}, 32, "the cloud platform's"},	/* Azure's host, at a public address */
 	{{169, 254}, 16, "link-local"},
 	{{172, 16}, 12, "private"},
 	{{192, 0, 0}, 24, "protocol assignments"},

@@ -83,12 +83,9 @@ bits_of(const EVP_PKEY *key, const char *name)
 	return bits;
 }
 
-/*
- * What a signature costs depends on the size of every number in the file, and
- * nothing makes them fit the modulus.
- */
-static bool
-is_bounded(const EVP_PKEY *key)
+/* Nothing else makes the numbers in a file fit the modulus. */
+bool
+SaasAssertionKeyIsBounded(const EVP_PKEY *key)
 {
 	static const char *const numbers[] = {
 		OSSL_PKEY_PARAM_RSA_D, OSSL_PKEY_PARAM_RSA_FACTOR1, OSSL_PKEY_PARAM_RSA_FACTOR2,
@@ -97,6 +94,8 @@ is_bounded(const EVP_PKEY *key)
 	};
 	int			modulus = bits_of(key, OSSL_PKEY_PARAM_RSA_N);
 
+	if (modulus < SAAS_ASSERTION_MIN_BITS || modulus > SAAS_ASSERTION_MAX_BITS)
+		return false;
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 	{
 		int			bits = bits_of(key, numbers[i]);
@@ -129,7 +128,7 @@ load(const char *pem, SaasProblem *problem)
 		bits = bits_of(key, OSSL_PKEY_PARAM_RSA_N);
 		if (bits < SAAS_ASSERTION_MIN_BITS || bits > SAAS_ASSERTION_MAX_BITS)
 			refuse(problem, "must be an RSA key of 2048 to 4096 bits");
-		else if (is_bounded(key))
+		else if (SaasAssertionKeyIsBounded(key))
 			return key;
 		else
 			refuse(problem, "is not a well-formed RSA key of two primes");

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <openssl/types.h>
+
 #include "base/arena.h"
 #include "base/problem.h"
 
@@ -24,6 +26,12 @@
  * with a detail that says which of it fails and never quotes the key.
  */
 extern bool SaasAssertionKeyCheck(const char *pem, SaasProblem *problem);
+
+/*
+ * Whether an RSA key has two primes, a modulus within these bounds and no number
+ * larger than it: what using it costs depends on each of them.
+ */
+extern bool SaasAssertionKeyIsBounded(const EVP_PKEY *key);
 
 /*
  * The compact JWS over a JSON payload, header {"alg":"RS256"}.  NULL: 22023

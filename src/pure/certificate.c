@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "pure/assertion.h"
 #include "pure/certificate.h"
 
 #define MAX_CERTIFICATES	20
@@ -55,6 +56,14 @@ SaasCertificatesAreReadable(const char *text)
 	return ended && count > 0 && count <= MAX_CERTIFICATES;
 }
 
+/* The poller signs each handshake with it, while all other polls wait. */
+static bool
+is_affordable(const EVP_PKEY *key)
+{
+	return EVP_PKEY_is_a(key, "EC") || EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448") ||
+		(EVP_PKEY_is_a(key, "RSA") && SaasAssertionKeyIsBounded(key));
+}
+
 bool
 SaasCertificateHasKey(const char *certificate, const char *key)
 {
@@ -64,7 +73,7 @@ SaasCertificateHasKey(const char *certificate, const char *key)
 		PEM_read_bio_X509(certificate_bio, NULL, no_passphrase, NULL) : NULL;
 	EVP_PKEY   *private_key = key_bio != NULL ?
 		PEM_read_bio_PrivateKey(key_bio, NULL, no_passphrase, NULL) : NULL;
-	bool		belongs = first != NULL && private_key != NULL &&
+	bool		belongs = first != NULL && private_key != NULL && is_affordable(private_key) &&
 		X509_check_private_key(first, private_key) == 1;
 
 	X509_free(first);

@@ -12,7 +12,8 @@ extern bool SaasCertificatesAreReadable(const char *text);
 
 /*
  * Whether key holds the private key of the first certificate.  One that is
- * encrypted is none: nobody is there to type its passphrase.
+ * encrypted is none: nobody is there to type its passphrase.  Nor is one that is
+ * neither on a curve nor RSA of 2048 to 4096 bits.
  */
 extern bool SaasCertificateHasKey(const char *certificate, const char *key);
 

@@ -258,13 +258,16 @@ typedef struct Walk
 	const SaasJsonPath *path;
 	Place		places[SAAS_JSONPATH_MAX_STEPS + 1];
 	int			depth;			/* -1: at the end */
+	size_t	   *budget;
 } Walk;
 
 static void
-walk_start(Walk *walk, const SaasJsonPath *path, json_t *start)
+walk_start(Walk *walk, const SaasJsonPath *path, json_t *start, size_t *budget)
 {
-	memset(walk, 0, sizeof(*walk));
 	walk->path = path;
+	walk->depth = 0;
+	walk->budget = budget;
+	memset(&walk->places[0], 0, sizeof(Place));
 	walk->places[0].value = start;
 	walk->places[0].element = start;
 }
@@ -272,12 +275,13 @@ walk_start(Walk *walk, const SaasJsonPath *path, json_t *start)
 static bool
 walk_next(Walk *walk, SaasJsonMatch *match)
 {
-	while (walk->depth >= 0)
+	while (walk->depth >= 0 && *walk->budget > 0)
 	{
 		Place	   *place = &walk->places[walk->depth];
 		const Step *step = &walk->path->steps[walk->depth];
 		json_t	   *value;
 
+		--*walk->budget;
 		if (walk->depth == walk->path->step_count)
 		{
 			match->value = place->value;
@@ -301,7 +305,7 @@ walk_next(Walk *walk, SaasJsonMatch *match)
 
 bool
 SaasJsonPathSelect(const SaasJsonPath *path, json_t *start, SaasArena *arena,
-				   size_t max, SaasJsonMatch **matches, size_t *count)
+				   size_t max, size_t *budget, SaasJsonMatch **matches, size_t *count)
 {
 	Walk		walk;
 	SaasJsonMatch match;
@@ -309,7 +313,7 @@ SaasJsonPathSelect(const SaasJsonPath *path, json_t *start, SaasArena *arena,
 
 	*matches = NULL;
 	*count = 0;
-	walk_start(&walk, path, start);
+	walk_start(&walk, path, start, budget);
 	while (walk_next(&walk, &match))
 	{
 		if (*count >= max)
@@ -328,15 +332,15 @@ SaasJsonPathSelect(const SaasJsonPath *path, json_t *start, SaasArena *arena,
 		}
 		(*matches)[(*count)++] = match;
 	}
-	return true;
+	return *budget > 0;
 }
 
 json_t *
-SaasJsonPathFirst(const SaasJsonPath *path, json_t *start)
+SaasJsonPathFirst(const SaasJsonPath *path, json_t *start, size_t *budget)
 {
 	Walk		walk;
 	SaasJsonMatch match;
 
-	walk_start(&walk, path, start);
+	walk_start(&walk, path, start, budget);
 	return walk_next(&walk, &match) ? match.value : NULL;
 }

@@ -37,13 +37,20 @@ extern bool SaasJsonPathIsRelative(const SaasJsonPath *path);
 extern bool SaasJsonPathHasWildcard(const SaasJsonPath *path);
 
 /*
+ * Both take from budget, the values that may still be looked at, one for each
+ * that they look at, and stop when it is 0: a wildcard that finds nothing goes
+ * through all there is, for each path that has it.
+ */
+
+/*
  * All values that path selects from start, in the document's order.  False
- * when there are more than max of them or the arena is exhausted.
+ * when there are more than max of them, or the budget or the arena is
+ * exhausted.
  */
 extern bool SaasJsonPathSelect(const SaasJsonPath *path, json_t *start, SaasArena *arena,
-							   size_t max, SaasJsonMatch **matches, size_t *count);
+							   size_t max, size_t *budget, SaasJsonMatch **matches, size_t *count);
 
 /* The first value that path selects, or NULL. */
-extern json_t *SaasJsonPathFirst(const SaasJsonPath *path, json_t *start);
+extern json_t *SaasJsonPathFirst(const SaasJsonPath *path, json_t *start, size_t *budget);
 
 #endif							/* SAAS_JSONPATH_H */

@@ -100,8 +100,7 @@ SaasTokenBucketPause(SaasTokenBuckets *table, const char *key, double rate, doub
 {
 	SaasTokenBucket *bucket = fill(table, key, rate, burst, now_ms);
 
-	/* One token is there when the pause ends. */
-	bucket->tokens = 1 - rate * (double) (until_ms > now_ms ? until_ms - now_ms : 0) / 1000.0;
-	if (bucket->tokens > burst)
-		bucket->tokens = burst;
+	/* One token is there when the pause ends; a longer one is not cut short. */
+	bucket->tokens = fmin(bucket->tokens,
+						  1 - rate * (double) (until_ms > now_ms ? until_ms - now_ms : 0) / 1000.0);
 }

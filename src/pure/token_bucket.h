@@ -44,7 +44,10 @@ typedef struct SaasTokenBuckets
 extern int64_t SaasTokenBucketTake(SaasTokenBuckets *table, const char *key, double rate, double burst,
 								   int64_t now_ms);
 
-/* Empties the key's bucket until that time, as when the upstream has said that it is throttled. */
+/*
+ * Empties the key's bucket until that time, or until the end of an earlier and
+ * longer pause, as when the upstream has said that it is throttled.
+ */
 extern void SaasTokenBucketPause(SaasTokenBuckets *table, const char *key, double rate, double burst,
 								 int64_t now_ms, int64_t until_ms);
 

@@ -8,7 +8,9 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
+#include "pure/crypto.h"
 #include "server/arena_context.h"
+#include "server/json_length.h"
 #include "server/raise.h"
 #include "state/sealed.h"
 #include "state/secret_context.h"
@@ -20,6 +22,7 @@
 #include "catalog/pg_type.h"
 
 #define VALIDATION_ARENA_SIZE	(4 * 1024 * 1024)
+#define MAX_DOCUMENT			65536	/* bytes of a config or of all secrets */
 
 PG_FUNCTION_INFO_V1(pg_saas_check_connection);
 PG_FUNCTION_INFO_V1(pg_saas_seal_secrets);
@@ -33,7 +36,7 @@ to_server(const char *text)
 }
 
 static char *
-jsonb_argument(FunctionCallInfo fcinfo, int number)
+jsonb_argument(FunctionCallInfo fcinfo, int number, const char *field)
 {
 	Jsonb	   *value;
 	char	   *text;
@@ -41,6 +44,10 @@ jsonb_argument(FunctionCallInfo fcinfo, int number)
 	if (PG_ARGISNULL(number))
 		return NULL;
 	value = PG_GETARG_JSONB_P(number);
+	if (SaasJsonIsLonger(value, MAX_DOCUMENT))
+		SaasRaise("22023", "invalid input",
+				  psprintf("[{\"field\":\"%s\",\"message\":\"must not be longer than %d bytes\"}]", field, MAX_DOCUMENT),
+				  NULL);
 	text = JsonbToCString(NULL, &value->root, VARSIZE(value));
 	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
 }
@@ -77,6 +84,7 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		values[4];
 	bool		nulls[4] = {false};
+	bool		is_valid;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "check_connection must return a row");
@@ -85,12 +93,15 @@ pg_saas_check_connection(PG_FUNCTION_ARGS)
 		SaasRaise("22023", "invalid input", "[{\"field\":\"config\",\"message\":\"is required\"}]", NULL);
 
 	context = SaasArenaContextCreate(CurrentMemoryContext, VALIDATION_ARENA_SIZE, &validation.arena);
-	validation.config = jsonb_argument(fcinfo, 1);
-	validation.secrets = jsonb_argument(fcinfo, 2);
+	validation.config = jsonb_argument(fcinfo, 1, "config");
+	validation.secrets = jsonb_argument(fcinfo, 2, "secrets");
 	validation.allow_http = saas_allow_plain_http;
 	validation.aws_endpoints = saas_aws_endpoints;
 	validation.aws_accounts = saas_aws_accounts;
-	if (!connector->validate(&validation))
+	is_valid = connector->validate(&validation);
+	if (validation.secrets)
+		SaasWipe(unconstify(char *, validation.secrets), strlen(validation.secrets));
+	if (!is_valid)
 		raise_problem(&validation.problem);
 
 	values[0] = DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(validation.normalized)));
@@ -140,6 +151,7 @@ pg_saas_seal_secrets(PG_FUNCTION_ARGS)
 											 SAAS_SECRET_PURPOSE,
 											 SaasSecretContext(PG_GETARG_UUID_P(1), name,
 															   text_to_cstring(PG_GETARG_TEXT_PP(2)))));
+		SaasWipe(plaintext, strlen(plaintext));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -101,6 +101,20 @@ poll_due(SaasEngine *engine, int limit)
 	}
 }
 
+/* All of it: nobody settles the rest where the worker is off. */
+static void
+settle(const SaasEngineHost *host)
+{
+	int			count;
+
+	do
+	{
+		host->begin();
+		count = SaasClaimSettle();
+		host->commit();
+	} while (count >= SAAS_CLAIM_SETTLED);
+}
+
 Datum
 pg_saas_poll(PG_FUNCTION_ARGS)
 {
@@ -117,6 +131,7 @@ pg_saas_poll(PG_FUNCTION_ARGS)
 	engine = SaasEngineCreate(PortalContext, host);
 	SPI_commit();
 	SaasDrain(host);
+	settle(host);
 	poll_due(engine, limit);
 	SaasEngineDestroy(engine);
 	SPI_finish();

@@ -49,6 +49,7 @@ int			saas_journal_entries = 4096;
 char	   *saas_aws_credentials_file = NULL;
 char	   *saas_aws_endpoints = NULL;
 char	   *saas_aws_accounts = NULL;
+int			saas_aws_requests_per_second = 25;
 char	   *saas_smtp_url = NULL;
 char	   *saas_smtp_user = NULL;
 char	   *saas_smtp_password_file = NULL;
@@ -247,11 +248,13 @@ define_poller_settings(void)
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_max_in_flight",
 							"Connections that one poller polls at the same time.",
-							NULL, &saas_poller_max_in_flight, 1000, 1, 20000,
+							"An eighth of them is kept for organizations that have no more than a turn's polls under way.",
+							&saas_poller_max_in_flight, 1000, 1, 20000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_max_per_host",
 							"Open network connections of one poller to one host.",
-							NULL, &saas_poller_max_per_host, 100, 1, 20000,
+							"An eighth of them is kept for organizations that have none there.",
+							&saas_poller_max_per_host, 100, 1, 20000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_max_per_org",
 							"Connections of one organization that one poller polls at the same time.",
@@ -327,6 +330,11 @@ define_aws_settings(void)
 							   "The operator's own AWS accounts, separated by commas: the first is the one that roles must trust, none can be connected.",
 							   NULL, &saas_aws_accounts, "",
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.aws_requests_per_second",
+							"Requests for metrics a second, of an AWS account in a region, by all pollers of the server together.",
+							"As many may come at once after a pause. AWS allows 50, which the account's owner shares; a request beyond waits. Servers that poll the same accounts divide it among them.",
+							&saas_aws_requests_per_second, 25, 1, 50,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static void

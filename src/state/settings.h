@@ -52,6 +52,7 @@ extern int	saas_journal_entries;
 extern char *saas_aws_credentials_file;
 extern char *saas_aws_endpoints;
 extern char *saas_aws_accounts;
+extern int	saas_aws_requests_per_second;
 
 typedef enum SaasSmtpTls
 {

@@ -22,6 +22,7 @@
 #include "store/claim.h"
 #include "store/statement.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -31,7 +32,9 @@
 #define CLAIM_RETURNING \
 	" returning s.org_id, s.connection_id, c.kind, c.config::text, c.origin," \
 	"           s.consecutive_failures, extract(epoch from c.poll_interval)::float8," \
-	"           claimed.due_at, s.token_expires_at"
+	"           claimed.due_at, s.token_expires_at," \
+	"           (select p.retention_days from saas.organization o join saas.plan p on p.name = o.plan" \
+	"             where o.id = s.org_id), claimed.weight, claimed.place"
 
 /*
  * Which of several pollers takes what: each its share by the connection's id,
@@ -41,58 +44,131 @@
 	"   and ((uuid_hash(s.connection_id) & 2147483647) % " workers " = " worker \
 	"        or s.next_poll_at < now() - interval '1 second')"
 
+/* By the partial indexes: what is turned off or closed is in neither. */
+#define IS_DUE \
+	"s.is_active and s.is_open and s.next_poll_at <= now()" \
+	"   and (s.lease_until is null or s.lease_until < now())"
+
+#define WEIGHT_OF_ORGANIZATION \
+	"select coalesce(o.poll_weight, p.poll_weight) as weight" \
+	"  from saas.organization o join saas.plan p on p.name = o.plan"
+
 /*
- * Organizations take turns: $4 lists those that have had their share already,
- * $5 the polls under way of those that have had some of it.  A window of the
- * oldest that are due is looked at, so that a long backlog costs no more than
- * a short one; an organization that fills it is full after this claim, and the
- * next one looks past it.
+ * Organizations take turns in the order of their ids, each as many polls in a
+ * turn as its weight; $10 had the last turn, and $11 polls in it.  $4 lists
+ * organizations that have no place left, $5 the polls under way of the others;
+ * $12 of the $3 places are for those that have no more under way than a turn's.
+ *
+ * Where little is due, a window of the oldest holds all of it.  Where more is,
+ * the oldest may all be one organization's: then the index by organization
+ * leads from one that has something due to the next, and each shows no more
+ * than it may get.  So neither what one has waiting nor what is not due yet is
+ * read through.  The lateral limits keep the planner from turning the walk
+ * into a join of whole tables, their orders from hoping that a scan of the
+ * table would soon find enough.
  */
 static SaasStatement claim_due = {
-	"with candidate as materialized ("
+	"with recursive due as materialized ("
 	"    select s.org_id, s.connection_id, s.next_poll_at"
 	"      from saas.connection_status s"
-	"      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id"
-	"      join saas.organization o on o.id = s.org_id"
-	"     where s.next_poll_at <= now() and c.is_active and o.status = 'active'"
-	"       and (s.lease_until is null or s.lease_until < now())"
-	"       and s.org_id <> all ($4)"
+	"     where " IS_DUE
 	SHARE("$8", "$9")
 	"     order by s.next_poll_at"
-	"     limit $3 * 2),"
-	" turn as ("
-	"    select d.org_id, d.connection_id, d.next_poll_at,"
-	"           row_number() over (partition by d.org_id order by d.next_poll_at) as number"
+	"     limit $3 + 200),"
+	" extent as materialized (select count(*) >= $3 + 200 as is_long from due),"
+	" ahead as ("
+	"    select (select s.org_id from saas.connection_status s"
+	"             where s.is_active and s.is_open and s.next_poll_at <= now() and s.org_id >= $10"
+	"             order by s.org_id limit 1) as org_id"
+	"     union all"
+	"    select (select s.org_id from saas.connection_status s"
+	"             where s.is_active and s.is_open and s.next_poll_at <= now() and s.org_id > a.org_id"
+	"             order by s.org_id limit 1)"
+	"      from ahead a where a.org_id is not null),"
+	" behind as ("
+	"    select (select s.org_id from saas.connection_status s"
+	"             where s.is_active and s.is_open and s.next_poll_at <= now() and s.org_id < $10"
+	"             order by s.org_id limit 1) as org_id"
+	"     union all"
+	"    select (select s.org_id from saas.connection_status s"
+	"             where s.is_active and s.is_open and s.next_poll_at <= now()"
+	"               and s.org_id > b.org_id and s.org_id < $10"
+	"             order by s.org_id limit 1)"
+	"      from behind b where b.org_id is not null),"
+	" round as materialized ("
+	"    select r.org_id, w.weight"
+	"      from (select a.org_id from ahead a union all select b.org_id from behind b) as r"
+	"     cross join lateral (" WEIGHT_OF_ORGANIZATION
+	"                          where o.id = r.org_id and o.status = 'active' limit 1) as w"
+	"     cross join lateral (select from saas.connection_status s"
+	"                          where s.org_id = r.org_id and " IS_DUE
+	SHARE("$8", "$9")
+	"                          order by s.next_poll_at limit 1) as has"
+	"     where (select e.is_long from extent e) and r.org_id <> all ($4)"
+	/* One more: the first may have had its turn. */
+	"     limit $3 + 1),"
+	" candidate as ("
+	"    select d.org_id, d.connection_id, d.next_poll_at, w.weight"
+	"      from due d"
+	"     cross join lateral (" WEIGHT_OF_ORGANIZATION
+	"                          where o.id = d.org_id and o.status = 'active' limit 1) as w"
+	"     where not (select e.is_long from extent e) and d.org_id <> all ($4)"
+	"     union all"
+	"    select r.org_id, d.connection_id, d.next_poll_at, r.weight"
+	"      from round r"
+	"     cross join lateral (select s.connection_id, s.next_poll_at"
+	"                           from saas.connection_status s"
+	"                          where s.org_id = r.org_id and " IS_DUE
+	SHARE("$8", "$9")
+	"                          order by s.next_poll_at"
+	/* As many turns as it takes to give away $3, and one that was begun already. */
+	"                          limit r.weight * (2 + $3 / (select sum(a.weight) from round a))) as d),"
+	" numbered as ("
+	"    select d.org_id, d.connection_id, d.weight,"
+	"           row_number() over (partition by d.org_id order by d.next_poll_at, d.connection_id) as number"
 	"      from candidate d),"
+	" ranked as ("
+	"    select n.org_id, n.connection_id, n.weight, n.number + coalesce(b.polls, 0) as under_way,"
+	"           n.number + case when n.org_id = $10 then $11 else 0 end as place,"
+	"           row_number() over (order by (n.number + case when n.org_id = $10 then $11 else 0 end - 1) / n.weight,"
+	"                                       n.org_id < $10, n.org_id, n.number) as rank"
+	"      from numbered n"
+	"      left join unnest($5, $6) as b (org_id, polls) on b.org_id = n.org_id"
+	"     where n.number <= $7 - coalesce(b.polls, 0)),"
 	" chosen as ("
-	"    select t.org_id, t.connection_id"
-	"      from turn t"
-	"      left join unnest($5, $6) as b (org_id, polls) on b.org_id = t.org_id"
-	"     where t.number <= $7 - coalesce(b.polls, 0)"
-	"     order by t.number, t.next_poll_at"
+	"    select r.org_id, r.connection_id, r.weight, r.place"
+	"      from ranked r"
+	/* The last places are for organizations that have little under way. */
+	"     where r.rank <= $3 - $12 or r.under_way <= r.weight"
+	"     order by r.rank"
 	"     limit $3),"
 	" claimed as ("
-	"    select s.org_id, s.connection_id, s.next_poll_at as due_at"
+	"    select s.org_id, s.connection_id, s.next_poll_at as due_at, h.weight, h.place"
 	"      from chosen h"
 	"      join saas.connection_status s on s.org_id = h.org_id and s.connection_id = h.connection_id"
 	/* Again, because a peer may have taken it since it was chosen. */
-	"     where s.next_poll_at <= now() and (s.lease_until is null or s.lease_until < now())"
-	"       for update of s skip locked)"
-	" update saas.connection_status s"
-	"    set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
-	"   from claimed"
-	"   join saas.connection c on c.org_id = claimed.org_id and c.id = claimed.connection_id"
-	"  where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id"
-	CLAIM_RETURNING,
-	9, {UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID}
+	"     where " IS_DUE
+	"       for update of s skip locked),"
+	" marked as ("
+	"    update saas.connection_status s"
+	"       set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
+	"      from claimed"
+	"      join saas.connection c on c.org_id = claimed.org_id and c.id = claimed.connection_id"
+	"     where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id and c.is_active"
+	CLAIM_RETURNING ")"
+	" select m.* from marked m order by (m.place - 1) / m.weight, m.org_id < $10, m.org_id, m.place",
+	12, {UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID,
+	UUIDOID, INT4OID, INT4OID}
 };
 
 static SaasStatement claim_given = {
 	"with claimed as ("
-	"    select s.org_id, s.connection_id, s.next_poll_at as due_at"
+	"    select s.org_id, s.connection_id, s.next_poll_at as due_at,"
+	"           coalesce(o.poll_weight, p.poll_weight) as weight, 0::bigint as place"
 	"      from saas.connection_status s"
 	"      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id"
 	"      join saas.organization o on o.id = s.org_id"
+	"      join saas.plan p on p.name = o.plan"
 	"     where s.org_id = $3 and s.connection_id = any ($4) and o.status = 'active'"
 	"       and (s.lease_until is null or s.lease_until < now())"
 	"       for update of s skip locked)"
@@ -150,34 +226,40 @@ static SaasStatement read_installation = {
 	0, {0}
 };
 
-/* What claim_due may take, and the order in which it does. */
-#define CLAIMABLE \
-	"  from saas.connection_status s" \
-	"  join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id" \
-	"  join saas.organization o on o.id = s.org_id" \
-	" where c.is_active and o.status = 'active' and s.next_poll_at < 'infinity'" \
-	"   and (s.lease_until is null or s.lease_until < now())"
-
 /*
- * Counted to a bound: an exact count of a very long backlog would cost more
- * than it tells.  A due connection whose lease is somebody's is looked at again
- * when the lease ends, should they have died; a peer's own, a second after it
- * was due.
+ * When something is there to be claimed: now, if anything is.  Else a due
+ * connection's lease is somebody's: it is looked at again when the lease ends,
+ * should they have died; and a peer's own, a second after it was due.
  */
+#define UNLEASED \
+	"  from saas.connection_status s" \
+	" where s.is_active and s.is_open and (s.lease_until is null or s.lease_until < now())"
+
 static SaasStatement read_backlog = {
-	"select extract(epoch from least("
-	"           (select s.next_poll_at" CLAIMABLE SHARE("$1", "$2") " order by s.next_poll_at limit 1),"
-	"           (select s.next_poll_at + interval '1 second'" CLAIMABLE
-	"               and $2 > 1 and s.next_poll_at > now() - interval '1 second' order by s.next_poll_at limit 1),"
-	"           (select min(l.lease_until) from saas.connection_status l"
-	"             where l.next_poll_at <= now() and l.lease_until >= now())) - now())::float8",
+	"with own as materialized ("
+	"    select s.next_poll_at" UNLEASED SHARE("$1", "$2") " order by s.next_poll_at limit 1)"
+	" select case when exists (select from own o where o.next_poll_at <= now()) then 0"
+	"             else extract(epoch from least("
+	"                  (select o.next_poll_at from own o where o.next_poll_at < 'infinity'),"
+	"                  (select s.next_poll_at + interval '1 second'" UNLEASED
+	"                      and $2 > 1 and s.next_poll_at > now() - interval '1 second'"
+	"                      and s.next_poll_at < 'infinity' order by s.next_poll_at limit 1),"
+	"                  (select min(l.lease_until) from saas.connection_status l"
+	"                    where l.is_active and l.is_open and l.next_poll_at <= now()"
+	"                      and l.lease_until >= now())) - now())::float8 end",
 	2, {INT4OID, INT4OID}
 };
 
+static SaasStatement settle_closed = {
+	"select saas_private.settle_closed_organizations()",
+	0, {0}
+};
+
+/* Counted to a bound: an exact count of a very long backlog would cost more than it tells. */
 static SaasStatement count_backlog = {
 	"select (select count(*)::integer"
-	"          from (select" CLAIMABLE " and s.next_poll_at <= now() limit 100000) as due),"
-	"       extract(epoch from now() - (select s.next_poll_at" CLAIMABLE
+	"          from (select" UNLEASED " and s.next_poll_at <= now() limit 100000) as due),"
+	"       extract(epoch from now() - (select s.next_poll_at" UNLEASED
 	"                                      and s.next_poll_at <= now()"
 	"                                    order by s.next_poll_at limit 1))::float8",
 	0, {0}
@@ -241,6 +323,7 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	SaasJob    *job = MemoryContextAllocZero(own, sizeof(SaasJob));
 	bool		is_null;
 	Datum		expires;
+	Datum		retention_days;
 
 	job->context = own;
 	job->stages = (SaasStages) SAAS_STAGES_NONE;
@@ -259,22 +342,35 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	job->poll.connection_id = uuid_text(arena, &job->connection_id);
 	job->poll.aws_endpoints = SaasArenaStrdup(arena, saas_aws_endpoints);
 	job->poll.aws_accounts = SaasArenaStrdup(arena, saas_aws_accounts);
+	job->poll.aws_requests_per_second = saas_aws_requests_per_second;
 	expires = SaasStatementColumn(row, 9, &is_null);
 	if (!is_null && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(expires)))
 		job->poll.token_expires_ms = (DatumGetTimestampTz(expires) - SetEpochTimestamp()) / 1000;
+	retention_days = SaasStatementColumn(row, 10, &is_null);
+	job->poll.retention_days = is_null ? 0 : DatumGetInt32(retention_days);
+	job->weight = DatumGetInt32(SaasStatementColumn(row, 11, &is_null));
+	job->place = DatumGetInt64(SaasStatementColumn(row, 12, &is_null));
 	return job;
 }
 
-static SaasJob *
-find_job(SaasJob *jobs, const pg_uuid_t *org_id, const pg_uuid_t *connection_id)
+static int
+compare_connections(const void *a, const void *b)
 {
-	for (SaasJob *job = jobs; job; job = job->next)
-	{
-		if (memcmp(&job->connection_id, connection_id, sizeof(*connection_id)) == 0 &&
-			memcmp(&job->org_id, org_id, sizeof(*org_id)) == 0)
-			return job;
-	}
-	return NULL;
+	const SaasJob *left = *(SaasJob *const *) a;
+	const SaasJob *right = *(SaasJob *const *) b;
+
+	return memcmp(&left->connection_id, &right->connection_id, sizeof(pg_uuid_t));
+}
+
+/* Of jobs sorted by connection; NULL when it is of another organization. */
+static SaasJob *
+find_job(SaasJob **sorted, int count, const pg_uuid_t *org_id, const pg_uuid_t *connection_id)
+{
+	SaasJob		sought = {.connection_id = *connection_id};
+	SaasJob    *key = &sought;
+	SaasJob   **found = bsearch(&key, sorted, count, sizeof(SaasJob *), compare_connections);
+
+	return found && memcmp(&(*found)->org_id, org_id, sizeof(*org_id)) == 0 ? *found : NULL;
 }
 
 /*
@@ -345,14 +441,16 @@ open_secrets(SaasJob *jobs, int count)
 	Datum		values[2];
 	uint64		rows;
 	SPITupleTable *table;
-	SaasJob    *last = NULL;
+	SaasJob   **sorted = palloc(sizeof(SaasJob *) * count);
 	int			i = 0;
 
 	for (SaasJob *job = jobs; job; job = job->next, i++)
 	{
 		orgs[i] = job->org_id;
 		connections[i] = job->connection_id;
+		sorted[i] = job;
 	}
+	qsort(sorted, count, sizeof(SaasJob *), compare_connections);
 	values[0] = SaasUuidArray(orgs, count);
 	values[1] = SaasUuidArray(connections, count);
 	rows = SaasStatementRun(&read_secrets, values, NULL);
@@ -363,14 +461,12 @@ open_secrets(SaasJob *jobs, int count)
 		bool		is_null;
 		pg_uuid_t  *org_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 1, &is_null));
 		pg_uuid_t  *connection_id = DatumGetUUIDP(SPI_getbinval(tuple, table->tupdesc, 2, &is_null));
+		SaasJob    *job = find_job(sorted, count, org_id, connection_id);
 		bool		is_own;
 		Datum		origin = SPI_getbinval(tuple, table->tupdesc, 5, &is_own);
 
-		/* The secrets of one connection come together mostly. */
-		if (last == NULL || find_job(last, org_id, connection_id) != last)
-			last = find_job(jobs, org_id, connection_id);
-		if (last && last->poll.problem.sqlstate[0] == '\0')
-			open_secret_guarded(last, TextDatumGetCString(SPI_getbinval(tuple, table->tupdesc, 3, &is_null)),
+		if (job && job->poll.problem.sqlstate[0] == '\0')
+			open_secret_guarded(job, TextDatumGetCString(SPI_getbinval(tuple, table->tupdesc, 3, &is_null)),
 								PG_DETOAST_DATUM(SPI_getbinval(tuple, table->tupdesc, 4, &is_null)),
 								is_own ? NULL : TextDatumGetCString(origin));
 	}
@@ -443,8 +539,10 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 	uint64		rows;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	rows = SaasStatementRun(statement, values, NULL);
-	for (uint64 row = 0; row < rows; row++)
+	/* From the last one on, so that they keep their order. */
+	for (uint64 row = rows; row-- > 0;)
 	{
 		SaasJob    *job = make_job(context, row, lease_ms);
 
@@ -460,16 +558,31 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 	return jobs;
 }
 
+int
+SaasClaimSettle(void)
+{
+	SaasRunAs	state;
+	bool		is_null;
+	int			count;
+
+	SaasRunAsBegin(&state, "saas_poller");
+	(void) SaasStatementRun(&settle_closed, NULL, NULL);
+	count = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
+	SaasRunAsEnd(&state);
+	return count;
+}
+
 SaasJob *
 SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int limit,
 			 const SaasClaimTerms *terms)
 {
-	Datum		values[9] = {
+	Datum		values[12] = {
 		UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), Int32GetDatum(limit),
 		SaasUuidArray(terms->full, terms->full_count),
 		SaasUuidArray(terms->busy, terms->busy_count),
 		SaasIntegerArray(terms->busy_polls, terms->busy_count),
-		Int32GetDatum(terms->max_per_org), Int32GetDatum(terms->worker), Int32GetDatum(terms->workers)
+		Int32GetDatum(terms->max_per_org), Int32GetDatum(terms->worker), Int32GetDatum(terms->workers),
+		UUIDPGetDatum(&terms->last_org), Int32GetDatum(terms->last_polls), Int32GetDatum(terms->reserved)
 	};
 
 	return claim(context, &claim_due, values, lease_ms);
@@ -562,6 +675,7 @@ SaasClaimNextMs(const SaasClaimTerms *terms)
 	int64		next_ms = -1;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) SaasStatementRun(&read_backlog, values, NULL);
 	next = SaasStatementColumn(0, 1, &is_null);
 	if (!is_null)
@@ -582,6 +696,7 @@ SaasClaimBacklog(SaasBacklog *backlog)
 	Datum		late;
 
 	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) SaasStatementRun(&count_backlog, NULL, NULL);
 	backlog->due = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
 	late = SaasStatementColumn(0, 2, &is_null);

@@ -38,15 +38,27 @@ typedef struct SaasClaimTerms
 	const pg_uuid_t *busy;		/* the others with polls under way, and how many */
 	const int  *busy_polls;
 	int			busy_count;
+	pg_uuid_t	last_org;		/* had the last turn; zeros: nobody yet */
+	int			last_polls;		/* that it got in that turn */
+	int			reserved;		/* of the limit: for organizations with little under way */
 } SaasClaimTerms;
 
 /* Whether there is anything to poll for in this database. */
 extern SaasStoreReadiness SaasClaimReadiness(void);
 
 /*
- * Claims at most limit connections that are due, one of each organization in
- * turn, the oldest first, and none beyond max_per_org; each is a job in a child
- * of context.  Nobody else takes them before the lease ends.  Fewer than limit
+ * Takes note of organizations that were closed and opened: what is due of the
+ * closed ones is not looked at again.  Returns how many connections it concerned:
+ * with SAAS_CLAIM_SETTLED or more there may be others.
+ */
+#define SAAS_CLAIM_SETTLED	2000
+extern int	SaasClaimSettle(void);
+
+/*
+ * Claims at most limit connections that are due, organizations taking turns by
+ * weight from the one that had the last turn on, of each its oldest first, and
+ * none beyond max_per_org; each is a job in a child of context, in the order of
+ * the turns.  Nobody else takes them before the lease ends.  Fewer than limit
  * may come although more are due: ask again until nothing comes.
  */
 extern SaasJob *SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms,

@@ -13,32 +13,39 @@
 #include "state/secret_context.h"
 #include "state/settings.h"
 #include "store/ingest.h"
-#include "store/layout.h"
-#include "store/maintain.h"
-#include "store/partition.h"
+#include "store/ingest_reading.h"
 #include "store/schedule.h"
 #include "store/statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 /* An organization may have been suspended, or deleted, since its connection was claimed. */
 #define IS_OPEN \
 	"   and exists (select from saas.organization o where o.id = s.org_id and o.status = 'active')"
 
-static SaasStatement update_status = {
+/* Of all polls of a flush; answers which of them, by number, had their lease still. */
+static SaasStatement update_statuses = {
 	"update saas.connection_status s"
-	"   set status = $4, next_poll_at = $5, lease_until = null, lease_id = null,"
-	"       last_polled_at = $6, last_success_at = case when $7 then $6 else s.last_success_at end,"
-	"       last_error = $8, last_error_code = $9, last_duration_ms = $10,"
-	"       last_sample_count = case when $7 then $11 else s.last_sample_count end,"
-	"       consecutive_failures = $12, token_expires_at = coalesce($13, s.token_expires_at),"
-	"       last_tested_at = case when $14 then $6 else s.last_tested_at end"
-	" where s.org_id = $1 and s.connection_id = $2 and s.lease_id = $3 and s.lease_until = $15"
-	IS_OPEN,
-	15, {UUIDOID, UUIDOID, UUIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID,
-	TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, BOOLOID, TIMESTAMPTZOID}
+	"   set status = p.status, next_poll_at = p.next_at, lease_until = null, lease_id = null,"
+	"       last_polled_at = p.polled_at,"
+	"       last_success_at = case when p.error_code is null then p.polled_at else s.last_success_at end,"
+	"       last_error = p.error, last_error_code = p.error_code, last_duration_ms = p.duration_ms,"
+	"       last_sample_count = coalesce(p.samples, s.last_sample_count),"
+	"       consecutive_failures = p.failures, token_expires_at = coalesce(p.token_expires_at, s.token_expires_at),"
+	"       last_warning = p.warning"
+	"  from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) with ordinality as p"
+	"       (org_id, connection_id, lease_until, status, next_at, polled_at, error, error_code, duration_ms,"
+	"        samples, failures, token_expires_at, warning, number)"
+	" where s.org_id = p.org_id and s.connection_id = p.connection_id"
+	"   and s.lease_id = $1 and s.lease_until = p.lease_until"
+	IS_OPEN
+	" returning p.number::integer",
+	14, {UUIDOID, UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID,
+	TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+	TIMESTAMPTZARRAYOID, TEXTARRAYOID}
 };
 
 /* A test tells its asker what it found and leaves the schedule alone. */
@@ -83,58 +90,6 @@ static SaasStatement put_expiry = {
 	"update saas.connection_status s set token_expires_at = $3"
 	" where s.org_id = $1 and s.connection_id = $2 and s.token_expires_at is distinct from $3",
 	3, {UUIDOID, UUIDOID, TIMESTAMPTZOID}
-};
-
-static SaasStatement add_reading = {
-	"insert into saas.reading (org_id, connection_id, at, layout_id, \"values\")"
-	" values ($1, $2, $3, $4, $5)"
-	"     on conflict (org_id, connection_id, at) do update"
-	"    set \"values\" = excluded.\"values\""
-	"  where saas.reading.layout_id = excluded.layout_id"
-	"    and saas.reading.\"values\" is distinct from excluded.\"values\"",
-	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
-};
-
-/*
- * The time has a reading of other series already, as when an endpoint gives
- * each series a time of its own: both belong into one row, whose layout holds
- * the series of both.
- */
-#define MERGED \
-	"with other as (" \
-	"    select l.series_ids, r.\"values\"" \
-	"      from saas.reading r" \
-	"      join saas.layout l on l.org_id = r.org_id and l.id = r.layout_id" \
-	"     where r.org_id = $1 and r.connection_id = $2 and r.at = $3 and r.layout_id <> $4" \
-	"), own as (" \
-	"    select l.series_ids from saas.layout l where l.org_id = $1 and l.id = $4" \
-	"), merged as (" \
-	"    select array_agg(m.id order by m.id) as ids, array_agg(m.value order by m.id) as numbers" \
-	"      from (select n.id, n.value from own, other, unnest(own.series_ids, $5) as n (id, value)" \
-	"             union all" \
-	"            select o.id, o.value from own, other, unnest(other.series_ids, other.\"values\") as o (id, value)" \
-	"             where o.id <> all (own.series_ids)) as m" \
-	"    having count(*) > 0" \
-	"), print as (" \
-	"    select m.*, sha256(convert_to('series ' || array_to_string(m.ids, ','), 'UTF8')) as fingerprint" \
-	"      from merged m)"
-
-static SaasStatement add_merged_layout = {
-	MERGED
-	" insert into saas.layout (org_id, connection_id, fingerprint, series_ids)"
-	" select $1, $2, p.fingerprint, p.ids from print p"
-	"     on conflict on constraint layout_fingerprint do nothing",
-	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
-};
-
-static SaasStatement merge_reading = {
-	MERGED
-	" update saas.reading r"
-	"    set layout_id = l.id, \"values\" = p.numbers"
-	"   from print p"
-	"   join saas.layout l on l.org_id = $1 and l.connection_id = $2 and l.fingerprint = p.fingerprint"
-	"  where r.org_id = $1 and r.connection_id = $2 and r.at = $3",
-	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
 };
 
 static SaasStatement put_secret = {
@@ -200,13 +155,6 @@ to_server(const char *text)
 	return pg_any_to_server(text, (int) strlen(text), PG_UTF8);
 }
 
-static void
-set_text(Datum *values, char *nulls, int number, const char *text)
-{
-	nulls[number] = text == NULL ? 'n' : ' ';
-	values[number] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
 static bool
 store_tested(SaasJob *job, const pg_uuid_t *lease_id)
 {
@@ -239,136 +187,112 @@ store_closed(SaasJob *job, const pg_uuid_t *lease_id)
 	return SaasStatementRun(&update_closed, values, nulls) == 1;
 }
 
-static bool
-store_status(SaasJob *job, const pg_uuid_t *lease_id)
+static Datum
+make_array(Datum *items, bool *nulls, int count, Oid type)
+{
+	int			lower = 1;
+	int16		length;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_md_array(items, nulls, 1, &count, &lower, type, length, by_value,
+											  align));
+}
+
+/* Columns of a statement's rows, filled from its values; each an array in the end. */
+typedef struct Columns
+{
+	int			count;			/* columns */
+	int			rows;
+	const Oid  *types;			/* of their items */
+	Datum	  **items;
+	bool	  **nulls;
+} Columns;
+
+static void
+columns_init(Columns *columns, const Oid *types, int count, int rows)
+{
+	*columns = (Columns) {count, 0, types, palloc(sizeof(Datum *) * count), palloc(sizeof(bool *) * count)};
+	for (int i = 0; i < count; i++)
+	{
+		columns->items[i] = palloc0(sizeof(Datum) * rows);
+		columns->nulls[i] = palloc0(sizeof(bool) * rows);
+	}
+}
+
+static void
+columns_set(Columns *columns, int column, Datum item)
+{
+	columns->items[column][columns->rows] = item;
+}
+
+static void
+columns_set_or_null(Columns *columns, int column, bool is_known, Datum item)
+{
+	columns->items[column][columns->rows] = item;
+	columns->nulls[column][columns->rows] = !is_known;
+}
+
+static void
+columns_arrays(const Columns *columns, Datum *values)
+{
+	for (int i = 0; i < columns->count; i++)
+		values[i] = make_array(columns->items[i], columns->nulls[i], columns->rows, columns->types[i]);
+}
+
+static const Oid status_types[] = {
+	UUIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID,
+	INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID
+};
+
+static void
+add_status(Columns *columns, SaasJob *job)
 {
 	bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
-	Datum		values[15];
-	char		nulls[16] = "               ";
+	bool		is_partial = ok && job->poll.warning.sqlstate[0] != '\0';
 
 	job->next_at = SaasScheduleNext(job, GetCurrentTimestamp());
-	values[0] = UUIDPGetDatum(&job->org_id);
-	values[1] = UUIDPGetDatum(&job->connection_id);
-	values[2] = UUIDPGetDatum(lease_id);
-	values[3] = CStringGetTextDatum(status_of(job));
-	values[4] = TimestampTzGetDatum(job->next_at);
-	values[5] = TimestampTzGetDatum(job->polled_at);
-	values[6] = BoolGetDatum(ok);
-	set_text(values, nulls, 7, ok ? NULL : to_server(job->poll.problem.message));
-	set_text(values, nulls, 8, ok ? NULL : job->poll.problem.sqlstate);
-	values[9] = Int32GetDatum(job->duration_ms);
-	values[10] = Int32GetDatum(job->stored_samples);
-	values[11] = Int32GetDatum(ok ? 0 : job->failures + 1);
-	values[12] = TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms));
-	nulls[12] = job->poll.token_expires_ms == 0 ? 'n' : ' ';
-	values[13] = BoolGetDatum(job->is_test);
-	values[14] = TimestampTzGetDatum(job->lease_until);
-	return SaasStatementRun(&update_status, values, nulls) == 1;
+	columns_set(columns, 0, UUIDPGetDatum(&job->org_id));
+	columns_set(columns, 1, UUIDPGetDatum(&job->connection_id));
+	columns_set(columns, 2, TimestampTzGetDatum(job->lease_until));
+	columns_set(columns, 3, CStringGetTextDatum(status_of(job)));
+	columns_set(columns, 4, TimestampTzGetDatum(job->next_at));
+	columns_set(columns, 5, TimestampTzGetDatum(job->polled_at));
+	columns_set_or_null(columns, 6, !ok,
+						ok ? (Datum) 0 : CStringGetTextDatum(to_server(job->poll.problem.message)));
+	columns_set_or_null(columns, 7, !ok, ok ? (Datum) 0 : CStringGetTextDatum(job->poll.problem.sqlstate));
+	columns_set(columns, 8, Int32GetDatum(job->duration_ms));
+	columns_set_or_null(columns, 9, ok, Int32GetDatum(job->stored_samples));
+	columns_set(columns, 10, Int32GetDatum(ok ? 0 : job->failures + 1));
+	columns_set_or_null(columns, 11, job->poll.token_expires_ms != 0,
+						TimestampTzGetDatum(from_unix_ms(job->poll.token_expires_ms)));
+	columns_set_or_null(columns, 12, is_partial,
+						is_partial ? CStringGetTextDatum(to_server(job->poll.warning.message)) : (Datum) 0);
+	columns->rows++;
 }
 
-static int
-compare_time(const void *a, const void *b)
-{
-	const SaasSample *left = *(const SaasSample *const *) a;
-	const SaasSample *right = *(const SaasSample *const *) b;
-	int			order;
-
-	if (left->has_time != right->has_time)
-		return left->has_time ? 1 : -1;
-	if (left->has_time && left->time_ms != right->time_ms)
-		return left->time_ms < right->time_ms ? -1 : 1;
-	order = strcmp(left->metric, right->metric);
-	return order ? order : strcmp(left->labels, right->labels);
-}
-
-/* As above; of a series that comes twice the first is first. */
-static int
-compare_place(const void *a, const void *b)
-{
-	const SaasSample *left = *(const SaasSample *const *) a;
-	const SaasSample *right = *(const SaasSample *const *) b;
-	int			order = compare_time(a, b);
-
-	return order ? order : (left > right) - (left < right);
-}
-
-static bool
-is_same_time(const SaasSample *a, const SaasSample *b)
-{
-	return a->has_time == b->has_time && (!a->has_time || a->time_ms == b->time_ms);
-}
-
-/* Stores the samples of one time as one row. */
+/* Those whose status is not written are closed, or lost. */
 static void
-store_reading(SaasJob *job, const SaasSample *const *samples, int count, SaasLateness *lateness)
+store_statuses(SaasJob **jobs, int count, const pg_uuid_t *lease_id)
 {
-	TimestampTz at = samples[0]->has_time ? from_unix_ms(samples[0]->time_ms) : job->polled_at;
-	Datum	   *numbers = palloc(sizeof(Datum) * count);
-	Datum		values[5];
-	pg_uuid_t	layout_id;
+	Columns		columns;
+	Datum		values[1 + lengthof(status_types)] = {UUIDPGetDatum(lease_id)};
+	uint64		rows;
 
+	columns_init(&columns, status_types, lengthof(status_types), count);
 	for (int i = 0; i < count; i++)
-		numbers[i] = Float8GetDatum(samples[i]->value);
-	SaasLayoutFind(&job->org_id, &job->connection_id, samples, count, &layout_id);
-	values[0] = UUIDPGetDatum(&job->org_id);
-	values[1] = UUIDPGetDatum(&job->connection_id);
-	values[2] = TimestampTzGetDatum(at);
-	values[3] = UUIDPGetDatum(&layout_id);
-	values[4] = PointerGetDatum(construct_array(numbers, count, FLOAT8OID, sizeof(float8),
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	SaasPartitionEnsure(at);
-	if (SaasStatementRun(&add_reading, values, NULL) == 0)
+		add_status(&columns, jobs[i]);
+	columns_arrays(&columns, values + 1);
+	rows = SaasStatementRun(&update_statuses, values, NULL);
+	for (int i = 0; i < count; i++)
+		jobs[i]->is_closed = true;
+	for (uint64 row = 0; row < rows; row++)
 	{
-		(void) SaasStatementRun(&add_merged_layout, values, NULL);
-		if (SaasStatementRun(&merge_reading, values, NULL) == 0)
-			return;
-	}
-	SaasMaintainWrote(lateness, &job->org_id, &job->connection_id, at);
-}
+		bool		is_null;
 
-/*
- * The samples to store, sorted by time and series: the same series in another
- * order are the same layout, and of a series that comes twice the first counts,
- * as it does in Prometheus.
- */
-static const SaasSample **
-select_samples(const SaasJob *job, int *count)
-{
-	const SaasSampleList *list = &job->poll.samples;
-	const SaasSample **kept = palloc(sizeof(SaasSample *) * Max(list->count, 1));
-	int			believable = 0;
-	int			unique = 0;
-
-	for (size_t i = 0; i < list->count; i++)
-	{
-		if (SaasSampleIsTimely(&list->items[i], job->poll.now_ms))
-			kept[believable++] = &list->items[i];
+		jobs[DatumGetInt32(SaasStatementColumn(row, 1, &is_null)) - 1]->is_closed = false;
 	}
-	qsort(kept, believable, sizeof(SaasSample *), compare_place);
-	for (int i = 0; i < believable; i++)
-	{
-		if (unique == 0 || compare_time(&kept[unique - 1], &kept[i]) != 0)
-			kept[unique++] = kept[i];
-	}
-	*count = unique;
-	return kept;
-}
-
-static void
-store_samples(SaasJob *job, const SaasSample *const *samples, int count)
-{
-	SaasLateness lateness = {0};
-	int			first = 0;
-
-	for (int i = 1; i <= count; i++)
-	{
-		if (i == count || !is_same_time(samples[first], samples[i]))
-		{
-			store_reading(job, samples + first, i - first, &lateness);
-			first = i;
-		}
-	}
-	SaasMaintainNote(&lateness, &job->org_id, &job->connection_id);
 }
 
 /*
@@ -396,33 +320,79 @@ store_secrets(SaasJob *job)
 
 /* One tenant's open transaction must not hold up the others. */
 static void
-limit_lock_waits(void)
+begin_ingest(SaasRunAs *state)
 {
+	SaasRunAsBegin(state, "saas_poller");
+	SaasStatementPlanByIndex();
 	(void) set_config_option("lock_timeout", "50ms", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
-void
-SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id)
+static bool
+is_to_store(const SaasJob *job)
 {
-	const SaasSample **samples;
+	return !job->is_closed && !job->is_lost && !job->is_test && job->poll.verdict == SAAS_VERDICT_OK;
+}
+
+static int
+count_jobs(const SaasJob *jobs)
+{
+	int			count = 0;
+
+	for (; jobs; jobs = jobs->next)
+		count++;
+	return count;
+}
+
+/*
+ * The status first: its lease says whether the rest is ours to write, and it
+ * stays locked until the end.
+ */
+static void
+store_all_statuses(SaasJob *jobs, const pg_uuid_t *lease_id)
+{
+	SaasJob   **polls = palloc(sizeof(SaasJob *) * count_jobs(jobs));
+	int			count = 0;
+
+	for (SaasJob *job = jobs; job; job = job->next)
+	{
+		if (job->is_closed)
+			continue;
+		if (job->is_test)
+			job->is_closed = !store_tested(job, lease_id);
+		else
+			polls[count++] = job;
+	}
+	if (count > 0)
+		store_statuses(polls, count, lease_id);
+	for (SaasJob *job = jobs; job; job = job->next)
+		job->is_lost = job->is_closed && !store_closed(job, lease_id);
+}
+
+void
+SaasIngestJobs(SaasJob *jobs, const pg_uuid_t *lease_id)
+{
+	SaasStoredSamples *stored = palloc(sizeof(SaasStoredSamples) * count_jobs(jobs));
+	int			count = 0;
 	SaasRunAs	state;
 
-	SaasRunAsBegin(&state, "saas_poller");
-	limit_lock_waits();
-	samples = select_samples(job, &job->stored_samples);
-	/*
-	 * The status first: its lease says whether the rest is ours to write, and
-	 * it stays locked until the end.  Of a closed organization only what could
-	 * not be got again is kept: tokens, which the other side may have rotated.
-	 */
-	if (!job->is_closed)
-		job->is_closed = !(job->is_test ? store_tested(job, lease_id) : store_status(job, lease_id));
-	job->is_lost = job->is_closed && !store_closed(job, lease_id);
-	if (!job->is_lost)
-		store_secrets(job);
-	if (!job->is_closed && !job->is_test && job->poll.verdict == SAAS_VERDICT_OK)
-		store_samples(job, samples, job->stored_samples);
+	begin_ingest(&state);
+	for (SaasJob *job = jobs; job; job = job->next)
+	{
+		stored[count] = (SaasStoredSamples) {.job = job};
+		stored[count].samples = SaasReadingSelect(job, &stored[count].count);
+		job->stored_samples = stored[count++].count;
+	}
+	store_all_statuses(jobs, lease_id);
+	/* Of a closed organization only what could not be got again is kept: rotated tokens. */
+	for (SaasJob *job = jobs; job; job = job->next)
+		if (!job->is_lost)
+			store_secrets(job);
+	count = 0;
+	for (int i = 0, all = count_jobs(jobs); i < all; i++)
+		if (is_to_store(stored[i].job))
+			stored[count++] = stored[i];
+	SaasReadingsStore(stored, count);
 	SaasRunAsEnd(&state);
 }
 
@@ -433,60 +403,45 @@ is_history(const SaasJob *job)
 	return !job->is_test && !job->is_lost && !job->is_closed;
 }
 
-static Datum
-make_array(Datum *items, bool *nulls, int count, Oid type, int16 length, bool by_value, char align)
-{
-	int			lower = 1;
+static const Oid history_types[] = {
+	UUIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT4OID, INT8OID
+};
 
-	return PointerGetDatum(construct_md_array(items, nulls, 1, &count, &lower, type, length, by_value,
-											  align));
+static void
+add_poll(Columns *columns, const SaasJob *job)
+{
+	bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
+	int64		late = (job->polled_at - job->due_at) / 1000;
+
+	if (job->is_asked || TIMESTAMP_NOT_FINITE(job->due_at))
+		late = 0;
+	columns_set(columns, 0, UUIDPGetDatum(&job->org_id));
+	columns_set(columns, 1, UUIDPGetDatum(&job->connection_id));
+	columns_set(columns, 2, TimestampTzGetDatum(job->polled_at));
+	columns_set_or_null(columns, 3, !ok, ok ? (Datum) 0 : CStringGetTextDatum(job->poll.problem.sqlstate));
+	columns_set(columns, 4, Int32GetDatum(ok ? job->stored_samples : 0));
+	columns_set(columns, 5, Int32GetDatum(job->duration_ms));
+	columns_set(columns, 6, Int64GetDatum(Max(late, 0)));
+	columns->rows++;
 }
 
 void
 SaasIngestHistory(SaasJob *jobs)
 {
-	int			count = 0;
-	int			i = 0;
-	Datum	   *columns[7];
-	bool	   *has_no_error;
-	Datum		values[7];
+	Columns		columns;
+	Datum		values[lengthof(history_types)];
 	SaasRunAs	state;
 
-	for (SaasJob *job = jobs; job; job = job->next)
-		count += is_history(job);
-	if (count == 0 || saas_poller_history_retention == 0)
+	if (saas_poller_history_retention == 0)
 		return;
-	SaasRunAsBegin(&state, "saas_poller");
-	limit_lock_waits();
-	for (int column = 0; column < lengthof(columns); column++)
-		columns[column] = palloc(sizeof(Datum) * count);
-	has_no_error = palloc(sizeof(bool) * count);
+	columns_init(&columns, history_types, lengthof(history_types), Max(count_jobs(jobs), 1));
 	for (SaasJob *job = jobs; job; job = job->next)
-	{
-		bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
-		int64		late = (job->polled_at - job->due_at) / 1000;
-
-		if (!is_history(job))
-			continue;
-		columns[0][i] = UUIDPGetDatum(&job->org_id);
-		columns[1][i] = UUIDPGetDatum(&job->connection_id);
-		columns[2][i] = TimestampTzGetDatum(job->polled_at);
-		has_no_error[i] = ok;
-		columns[3][i] = ok ? (Datum) 0 : CStringGetTextDatum(job->poll.problem.sqlstate);
-		columns[4][i] = Int32GetDatum(ok ? job->stored_samples : 0);
-		columns[5][i] = Int32GetDatum(job->duration_ms);
-		if (job->is_asked || TIMESTAMP_NOT_FINITE(job->due_at))
-			late = 0;
-		columns[6][i++] = Int64GetDatum(Max(late, 0));
-	}
-	values[0] = make_array(columns[0], NULL, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-	values[1] = make_array(columns[1], NULL, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR);
-	values[2] = make_array(columns[2], NULL, count, TIMESTAMPTZOID, sizeof(TimestampTz), FLOAT8PASSBYVAL,
-						   TYPALIGN_DOUBLE);
-	values[3] = make_array(columns[3], has_no_error, count, TEXTOID, -1, false, TYPALIGN_INT);
-	values[4] = make_array(columns[4], NULL, count, INT4OID, sizeof(int32), true, TYPALIGN_INT);
-	values[5] = make_array(columns[5], NULL, count, INT4OID, sizeof(int32), true, TYPALIGN_INT);
-	values[6] = make_array(columns[6], NULL, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+		if (is_history(job))
+			add_poll(&columns, job);
+	if (columns.rows == 0)
+		return;
+	begin_ingest(&state);
+	columns_arrays(&columns, values);
 	(void) SaasStatementRun(&add_history, values, NULL);
 	SaasRunAsEnd(&state);
 }
@@ -523,8 +478,7 @@ SaasIngestSecrets(SaasJob *job, const pg_uuid_t *lease_id)
 	if (job->is_lost)
 		return;
 
-	SaasRunAsBegin(&state, "saas_poller");
-	limit_lock_waits();
+	begin_ingest(&state);
 	store_secrets(job);
 	if (job->poll.token_expires_ms != 0)
 		(void) SaasStatementRun(&put_expiry, expiry, NULL);

@@ -11,14 +11,15 @@
 #include "store/job.h"
 
 /*
- * Stores a finished job.  Idempotent by connection and time.  Sets is_lost and
- * stores nothing when the lease is no longer ours or the connection is gone.
- * Sets is_closed and stores tokens only, and the connection stays as due as it
- * was, when the organization is not active any more.
+ * Stores finished jobs, no two of them of one connection.  Idempotent by
+ * connection and time.  Sets is_lost and stores nothing of a job when its lease
+ * is no longer ours or the connection is gone.  Sets is_closed and stores
+ * tokens only, and the connection stays as due as it was, when the organization
+ * is not active any more.
  * Throws when a row is locked for longer than 50 ms (55P03) or anything else
  * fails; the caller wraps it in a subtransaction.
  */
-extern void SaasIngestJob(SaasJob *job, const pg_uuid_t *lease_id);
+extern void SaasIngestJobs(SaasJob *jobs, const pg_uuid_t *lease_id);
 
 /*
  * Adds stored polls to the history: in the transaction that stored them, after

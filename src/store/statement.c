@@ -9,6 +9,24 @@
 #include "store/statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
+
+void
+SaasStatementPlanByIndex(void)
+{
+	static const char *const settings[][2] = {
+		{"plan_cache_mode", "force_generic_plan"},
+		{"enable_seqscan", "off"},
+		{"enable_hashjoin", "off"},
+		{"enable_mergejoin", "off"},
+		/* What is off counts as so dear that it would be compiled where it is used all the same. */
+		{"jit", "off"}
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
 
 static uint64
 run(SaasStatement *statement, const Datum *values, const char *nulls, bool by_active_snapshot)

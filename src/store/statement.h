@@ -30,6 +30,13 @@ extern uint64 SaasStatementRun(SaasStatement *statement, const Datum *values, co
 /* The same for one that only reads, by the active snapshot: several see the same then. */
 extern uint64 SaasStatementRead(SaasStatement *statement, const Datum *values, const char *nulls);
 
+/*
+ * Until the GUC nest level ends (SaasRunAsEnd): plans are made once and go by
+ * index.  Claims and flushes take a few rows of tables that may have very many,
+ * which the planner does not know of arrays and limits that are parameters.
+ */
+extern void SaasStatementPlanByIndex(void);
+
 /* A column of a row of the last result; an error where there is no such row. */
 extern Datum SaasStatementColumn(uint64 row, int column, bool *is_null);
 

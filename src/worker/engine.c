@@ -3,9 +3,10 @@
  *	  The poller's four steps: claim, transfer, read, ingest.
  *
  * A job is in one of five places: waiting for its turn (engine_queue.c), in
- * flight (known to the transfer loop by its tag), storing (new tokens must be
- * committed before they are used), finished (to be ingested), or postponed
- * (finished, but somebody held a lock).
+ * flight (known to the transfer loop by its tag; with several requests at once
+ * also engine_lanes.c's), storing (new tokens must be committed before they are
+ * used), finished (to be ingested), or postponed (finished, but somebody held a
+ * lock).
  */
 #include "postgres.h"
 
@@ -24,7 +25,9 @@
 #define REQUESTS_PER_LEASE	3	/* of full length: token, data, data again */
 #define LEASE_MARGIN_MS		10000
 #define FLUSH_BATCH			100
-#define FLUSH_DELAY_MS		20
+#define FLUSH_DELAY_MS		20	/* while somebody waits for it */
+#define LAZY_FLUSH_DELAY_MS	200
+#define FLUSH_BYTES			((size_t) 32 * 1024 * 1024)	/* large answers do not pile up */
 #define FLUSH_MS			50		/* of one transaction: transfers under way wait for it */
 #define RETRY_INGEST_MS		200
 #define LOOK_AGAIN_MS		100
@@ -48,10 +51,11 @@ SaasEngineCreate(MemoryContext context, const SaasEngineHost *host)
 	 * loop lets go of the jobs' requests before the jobs go.
 	 */
 	engine->job_context = AllocSetContextCreate(own, "pg_saas jobs", ALLOCSET_DEFAULT_SIZES);
-	engine->next_due_at = DT_NOEND;
+	engine->next_due_at = engine->flush_at = DT_NOEND;
 	engine->watched_fd = -1;
 	engine->workers = 1;
 	engine->flush_batch = FLUSH_BATCH / 4;
+	dlist_init(&engine->all);
 	SaasEngineQueueInit(engine);
 	SaasUuidv7(&engine->lease_id);
 	return engine;
@@ -183,10 +187,11 @@ finish(SaasEngine *engine, SaasJob *job)
 
 	job->duration_ms = (int) ((now - job->polled_at) / 1000);
 	SaasEngineQueueEnd(engine, job);
-	if (engine->finished == NULL)
-		engine->first_finished_at = now;
+	engine->flush_at = Min(engine->flush_at, TimestampTzPlusMilliseconds(now, job->waiters ? FLUSH_DELAY_MS :
+																		  LAZY_FLUSH_DELAY_MS));
 	push(&engine->finished, job);
 	engine->finished_count++;
+	engine->finished_bytes += SaasArenaUsed(job->poll.arena);
 }
 
 static void
@@ -196,13 +201,17 @@ fail(SaasEngine *engine, SaasJob *job, SaasVerdict verdict)
 	finish(engine, job);
 }
 
+int64
+SaasEngineTimeLeft(const SaasJob *job)
+{
+	return (job->lease_until - GetCurrentTimestamp()) / 1000 - LEASE_MARGIN_MS;
+}
+
 /* Time left for one more request before the lease is in danger. */
 static int
 request_timeout_of(const SaasJob *job)
 {
-	int64		left_ms = (job->lease_until - GetCurrentTimestamp()) / 1000 - LEASE_MARGIN_MS;
-
-	return (int) Min((int64) saas_poller_request_timeout, left_ms);
+	return (int) Min((int64) saas_poller_request_timeout, SaasEngineTimeLeft(job));
 }
 
 static void
@@ -218,12 +227,14 @@ perform(SaasEngine *engine, SaasJob *job, SaasStep step)
 		return;
 	}
 	job->poll.request.is_fresh = job->is_test;
+	job->poll.request.owner = SaasEngineOwner(job);
+	job->flight.job = job;
 	if (step == SAAS_STEP_ASK)
 		is_started = SaasPostgresStart(engine->databases, job->poll.arena, &job->poll.database,
 									   timeout_ms, job, &job->poll.problem);
 	else
 		is_started = SaasTransferStart(engine->loop, job->poll.arena, &job->poll.request,
-									   timeout_ms, job, &job->poll.problem);
+									   timeout_ms, &job->flight, &job->poll.problem);
 	if (!is_started)
 		fail(engine, job, SAAS_VERDICT_ERROR);
 }
@@ -241,10 +252,47 @@ follow(SaasEngine *engine, SaasJob *job, SaasStep step)
 			push(&engine->storing, job);
 			engine->storing_count++;
 			break;
+		case SAAS_STEP_PARALLEL:
+			SaasEngineLanesStart(engine, job);
+			break;
 		case SAAS_STEP_DONE:
 			finish(engine, job);
 			break;
 	}
+}
+
+void
+SaasEngineFollow(SaasEngine *engine, SaasJob *job, SaasStep step)
+{
+	follow(engine, job, step);
+}
+
+bool
+SaasEngineHasRoom(SaasEngine *engine)
+{
+	return SaasTransferCount(engine->loop) + SaasPostgresCount(engine->databases) +
+		engine->storing_count < engine->options.max_in_flight;
+}
+
+/*
+ * It has waited for its turn longer than one request may last, as it does when
+ * thousands are asked for at once: what is left of its lease may not suffice,
+ * and its upstream is not to blame.  So it is not begun.
+ */
+static bool
+waited_too_long(const SaasJob *job)
+{
+	int64		waited_ms = (job->polled_at - job->claimed_at) / 1000;
+
+	return waited_ms > saas_poller_request_timeout || request_timeout_of(job) < saas_poller_request_timeout;
+}
+
+static void
+give_back(SaasEngine *engine, SaasJob *job)
+{
+	job->is_returned = job->is_closed = true;
+	SaasProblemSet(&job->poll.problem, "53400", "too many polls were before this one");
+	fail(engine, job, SAAS_VERDICT_RETRY);
 }
 
 static void
@@ -252,7 +300,9 @@ start(SaasEngine *engine, SaasJob *job)
 {
 	job->polled_at = GetCurrentTimestamp();
 	job->poll.now_ms = (job->polled_at - SetEpochTimestamp()) / 1000;
-	if (job->poll.problem.sqlstate[0] != '\0')
+	if (waited_too_long(job))
+		give_back(engine, job);
+	else if (job->poll.problem.sqlstate[0] != '\0')
 		finish(engine, job);
 	else if (job->connector == NULL)
 	{
@@ -268,9 +318,7 @@ start_waiting(SaasEngine *engine)
 {
 	SaasJob    *job;
 
-	while (engine->waiting_count > 0 && loop_is_ready(engine) &&
-		   SaasTransferCount(engine->loop) + SaasPostgresCount(engine->databases) +
-		   engine->storing_count < engine->options.max_in_flight &&
+	while (engine->waiting_count > 0 && loop_is_ready(engine) && SaasEngineHasRoom(engine) &&
 		   (job = SaasEngineQueueTake(engine)) != NULL)
 		start(engine, job);
 }
@@ -282,8 +330,7 @@ adopt(SaasEngine *engine, SaasJob *jobs, bool is_urgent)
 
 	while ((job = pop(&jobs)) != NULL)
 	{
-		job->all_next = engine->all;
-		engine->all = job;
+		dlist_push_head(&engine->all, &job->all_node);
 		SaasEngineQueueAdd(engine, job, is_urgent);
 		engine->count++;
 	}
@@ -297,11 +344,17 @@ SaasEngineClaimDue(SaasEngine *engine, int limit)
 	int			room;
 
 	SaasEngineQueueTerms(engine, &terms, &room);
+	/* A limit that is smaller than the room leaves the kept places free by itself. */
+	terms.reserved = Max(0, terms.reserved - Max(0, room - limit));
 	limit = Min(limit, room);
 	if (limit > 0 && loop_is_ready(engine))
 	{
+		SaasJob    *jobs;
+
 		engine->host.begin();
-		adopt(engine, SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms), false);
+		jobs = SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms);
+		SaasEngineQueueNoteTurns(engine, jobs);
+		adopt(engine, jobs, false);
 		engine->host.commit();
 		start_waiting(engine);
 	}
@@ -317,7 +370,7 @@ SaasEngineIsFull(SaasEngine *engine)
 
 	SaasEngineQueueTerms(engine, &terms, &room);
 	SaasEngineQueueFreeTerms(&terms);
-	return room <= 0 || terms.full_count > 0;
+	return room <= terms.reserved || terms.full_count > 0;
 }
 
 SaasJob *
@@ -346,8 +399,14 @@ SaasEngineAdopt(SaasEngine *engine, SaasJob *jobs)
 static void
 take_result(SaasEngine *engine, const SaasTransferResult *result)
 {
-	SaasJob    *job = result->tag;
+	SaasFlight *flight = result->tag;
+	SaasJob    *job = flight->job;
 
+	if (flight->lane)
+	{
+		SaasEngineLanesTake(engine, flight, result);
+		return;
+	}
 	SaasEngineNoteTransfer(job, result);
 	if (!result->ok)
 	{
@@ -363,13 +422,14 @@ take_answer(SaasEngine *engine, const SaasPostgresResult *result)
 {
 	SaasJob    *job = result->tag;
 
+	job->stages = result->stages;
 	if (!result->ok)
 	{
 		job->poll.problem = result->problem;
 		fail(engine, job, result->transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR);
 		return;
 	}
-	follow(engine, job, job->connector->read_rows(&job->poll, &result->answer));
+	follow(engine, job, SaasEngineReadRows(job, &result->answer));
 }
 
 /* Serves the sessions with databases. */
@@ -450,6 +510,7 @@ take_batch(SaasEngine *engine)
 	{
 		push(&batch, pop(&engine->finished));
 		engine->finished_count--;
+		engine->finished_bytes -= Min(SaasArenaUsed(batch->poll.arena), engine->finished_bytes);
 	}
 	return batch;
 }
@@ -467,8 +528,7 @@ ingest(void *arg)
 {
 	IngestArgument *argument = arg;
 
-	for (SaasJob *job = argument->jobs; job; job = job->next)
-		SaasIngestJob(job, &argument->engine->lease_id);
+	SaasIngestJobs(argument->jobs, &argument->engine->lease_id);
 	SaasIngestHistory(argument->jobs);
 }
 
@@ -478,7 +538,7 @@ ingest_first(void *arg)
 	IngestArgument *argument = arg;
 
 	SaasIngestHoldStatus(argument->jobs, &argument->engine->lease_id);
-	SaasIngestJob(argument->jobs, &argument->engine->lease_id);
+	SaasIngestJobs(argument->jobs, &argument->engine->lease_id);
 	SaasIngestHistory(argument->jobs);
 }
 
@@ -508,11 +568,7 @@ ingest_alone(SaasEngine *engine, SaasJob *job, TimestampTz now)
 static void
 release(SaasEngine *engine, SaasJob *job)
 {
-	SaasJob   **link = &engine->all;
-
-	while (*link != job)
-		link = &(*link)->all_next;
-	*link = job->all_next;
+	dlist_delete(&job->all_node);
 	SaasEngineAnswer(job);
 	engine->next_due_at = Min(engine->next_due_at, job->next_at);
 	if (!job->is_test && !job->is_lost && !job->is_closed)
@@ -562,7 +618,6 @@ adapt_batch(SaasEngine *engine, int stored, int64 took_us)
 		engine->flush_batch = (int) Min(Min(fits, (int64) stored * 2), FLUSH_BATCH);
 }
 
-
 static void
 flush_batch(SaasEngine *engine)
 {
@@ -580,7 +635,8 @@ flush_batch(SaasEngine *engine)
 	engine->host.commit();
 	adapt_batch(engine, stored, GetCurrentTimestamp() - now);
 	release_all(engine, batch);
-	engine->first_finished_at = now;
+	if (engine->finished == NULL)
+		engine->flush_at = DT_NOEND;
 }
 
 /* Not with the others: a lock that is still held would cost them a wait each time. */
@@ -604,9 +660,9 @@ static bool
 flush_is_due(const SaasEngine *engine)
 {
 	return engine->finished &&
-		(engine->finished_count >= engine->flush_batch ||
+		(engine->finished_count >= engine->flush_batch || engine->finished_bytes >= FLUSH_BYTES ||
 		 engine->finished_count + engine->postponed_count == engine->count ||
-		 GetCurrentTimestamp() - engine->first_finished_at >= FLUSH_DELAY_MS * INT64CONST(1000));
+		 GetCurrentTimestamp() >= engine->flush_at);
 }
 
 static long
@@ -625,24 +681,34 @@ SaasEngineStep(SaasEngine *engine, long timeout_ms)
 	start_waiting(engine);
 	if (engine->postponed || engine->elsewhere)
 		timeout_ms = shorter(timeout_ms, LOOK_AGAIN_MS);
-	if (engine->finished || engine->waiting_count > 0)
+	if (engine->waiting_count > 0)
 		timeout_ms = shorter(timeout_ms, FLUSH_DELAY_MS);
+	if (engine->finished)
+		timeout_ms = shorter(timeout_ms,
+							 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), engine->flush_at));
+	timeout_ms = SaasEngineLanesTimeout(engine, timeout_ms);
 	if (engine->storing || flush_is_due(engine))
 		timeout_ms = 0;
 	(void) loop_is_ready(engine);
 	until_database = SaasPostgresTimeout(engine->databases);
 	if (until_database >= 0)
 		timeout_ms = shorter(timeout_ms, until_database);
-	latch_set = SaasTransferWait(engine->loop, timeout_ms, SaasWaitEventNetwork());
+	latch_set = SaasTransferWait(engine->loop, timeout_ms,
+								 engine->count > 0 ? SaasWaitEventNetwork() : SaasWaitEventIdle());
 	CHECK_FOR_INTERRUPTS();
 	while (SaasTransferTake(engine->loop, &result))
+	{
 		take_result(engine, &result);
+		while (engine->finished && engine->finished_bytes >= FLUSH_BYTES)
+			flush_batch(engine);
+	}
 	step_databases(engine);
 	store_pending_tokens(engine);
 	if (flush_is_due(engine))
 		flush_batch(engine);
 	retry_postponed(engine);
 	SaasEngineLookElsewhere(engine);
+	SaasEngineLanesStep(engine);
 	start_waiting(engine);
 	return latch_set;
 }

@@ -2,16 +2,23 @@
  * engine_queue.c
  *	  Jobs that wait for a transfer: organizations take turns.
  *
- * Of each organization one job starts at a time, then it is the next one's
- * turn, and no organization has more than saas.poller_max_per_org under way:
- * who has ten thousand connections, all of them slow, does not delay who has
- * one.
+ * In its turn an organization starts as many jobs as its weight says, then it
+ * is the next one's turn, and none has more than saas.poller_max_per_org under
+ * way: who has ten thousand connections, all of them slow, does not delay who
+ * has one.  Claims go by the same turns (store/claim.c).
  */
 #include "postgres.h"
 
 #include "state/settings.h"
 #include "utils/memutils.h"
 #include "worker/engine_internal.h"
+
+/*
+ * One place in so many is kept for organizations that have no more under way
+ * than a turn's polls: two large ones whose upstreams hang, each below its
+ * limit, would otherwise hold all places until they time out.
+ */
+#define RESERVED_PART	8
 
 void
 SaasEngineQueueInit(SaasEngine *engine)
@@ -54,6 +61,7 @@ SaasEngineQueueAdd(SaasEngine *engine, SaasJob *job, bool is_urgent)
 {
 	SaasEngineOrg *org = org_of(engine, job);
 
+	org->weight = Max(job->weight, 1);
 	job->next = is_urgent ? org->first : NULL;
 	if (org->first == NULL)
 		org->first = org->last = job;
@@ -63,6 +71,20 @@ SaasEngineQueueAdd(SaasEngine *engine, SaasJob *job, bool is_urgent)
 		org->last = org->last->next = job;
 	org->count++;
 	engine->waiting_count++;
+	set_turn(engine, org);
+}
+
+/* Lets the organization go on with its turn, or gives the turn to the next one. */
+static void
+end_or_go_on(SaasEngine *engine, SaasEngineOrg *org)
+{
+	if (++org->in_turn < org->weight && org->first != NULL && org->started < saas_poller_max_per_org)
+	{
+		dlist_push_head(&engine->turns, &org->turn);
+		org->has_turn = true;
+		return;
+	}
+	org->in_turn = 0;
 	set_turn(engine, org);
 }
 
@@ -81,7 +103,7 @@ SaasEngineQueueTake(SaasEngine *engine)
 	job->next = NULL;
 	org->started++;
 	engine->waiting_count--;
-	set_turn(engine, org);
+	end_or_go_on(engine, org);
 	return job;
 }
 
@@ -94,6 +116,25 @@ SaasEngineQueueEnd(SaasEngine *engine, SaasJob *job)
 	set_turn(engine, org);
 }
 
+bool
+SaasEngineQueueLend(SaasEngine *engine, SaasJob *job, bool is_more)
+{
+	if (org_of(engine, job)->started >= saas_poller_max_per_org ||
+		(is_more && !dlist_is_empty(&engine->turns)))
+		return false;
+	SaasEngineQueueHold(engine, job);
+	return true;
+}
+
+void
+SaasEngineQueueHold(SaasEngine *engine, SaasJob *job)
+{
+	SaasEngineOrg *org = org_of(engine, job);
+
+	org->started++;
+	set_turn(engine, org);
+}
+
 void
 SaasEngineQueueRemove(SaasEngine *engine, SaasJob *job)
 {
@@ -103,10 +144,6 @@ SaasEngineQueueRemove(SaasEngine *engine, SaasJob *job)
 		(void) hash_search(engine->orgs, &job->org_id, HASH_REMOVE, NULL);
 }
 
-/*
- * Whoever has half of its share is passed over: claimed one by one, its
- * connections would cost a look at its backlog each.
- */
 void
 SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room)
 {
@@ -119,7 +156,8 @@ SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room)
 
 	*terms = (SaasClaimTerms) {
 		.worker = engine->worker, .workers = Max(engine->workers, 1), .max_per_org = saas_poller_max_per_org,
-		.full = full, .busy = busy, .busy_polls = polls
+		.full = full, .busy = busy, .busy_polls = polls,
+		.last_org = engine->last_org, .last_polls = engine->last_polls
 	};
 	*room = saas_poller_max_in_flight;
 	hash_seq_init(&scan, engine->orgs);
@@ -127,7 +165,7 @@ SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room)
 	{
 		/* What waits beyond an organization's share takes nobody's place. */
 		*room -= Min(org->count, saas_poller_max_per_org);
-		if (org->count > saas_poller_max_per_org / 2)
+		if (org->count >= saas_poller_max_per_org)
 			full[terms->full_count++] = org->org_id;
 		else
 		{
@@ -135,6 +173,7 @@ SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room)
 			polls[terms->busy_count++] = org->count;
 		}
 	}
+	terms->reserved = Min(saas_poller_max_in_flight / RESERVED_PART, Max(*room, 0));
 }
 
 void
@@ -143,4 +182,17 @@ SaasEngineQueueFreeTerms(SaasClaimTerms *terms)
 	pfree((void *) terms->full);
 	pfree((void *) terms->busy);
 	pfree((void *) terms->busy_polls);
+}
+
+void
+SaasEngineQueueNoteTurns(SaasEngine *engine, const SaasJob *jobs)
+{
+	const SaasJob *last = jobs;
+
+	if (jobs == NULL)
+		return;
+	while (last->next)
+		last = last->next;
+	engine->last_org = last->org_id;
+	engine->last_polls = (int) ((last->place - 1) % Max(last->weight, 1)) + 1;
 }

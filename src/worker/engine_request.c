@@ -106,7 +106,7 @@ SaasEngineAnswer(SaasJob *job)
 		if (job->is_lost)
 			strlcpy(outcome->error, "the connection was deleted or taken over meanwhile",
 					sizeof(outcome->error));
-		else if (job->is_closed)
+		else if (job->is_closed && !job->is_returned)
 			strlcpy(outcome->error, "the organization was suspended or deleted meanwhile",
 					sizeof(outcome->error));
 		else if (!outcome->ok)
@@ -223,8 +223,11 @@ answer_fresh(PendingRequest *pending, OutcomeIndex *index)
 static void
 join_open_jobs(SaasEngine *engine, PendingRequest *pending, OutcomeIndex *index)
 {
-	for (SaasJob *job = engine->all; job; job = job->all_next)
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &engine->all)
 	{
+		SaasJob    *job = dlist_container(SaasJob, all_node, iter.cur);
 		int			number;
 
 		if (memcmp(&job->org_id, &index->request->org_id, sizeof(pg_uuid_t)) != 0)

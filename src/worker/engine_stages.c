@@ -39,20 +39,106 @@ refused_at(const SaasJob *job)
 	return SAAS_STAGE_PARSE;
 }
 
+/* The verdict of an answer, whose reader began at that time. */
+static void
+note_reading(SaasJob *job, instr_time begun)
+{
+	instr_time	took;
+
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, begun);
+	add(&job->stages, SAAS_STAGE_AUTHORIZE, 0);
+	add(&job->stages, SAAS_STAGE_PARSE, (int) INSTR_TIME_GET_MILLISEC(took));
+}
+
 SaasStep
 SaasEngineRead(SaasJob *job, const SaasResponse *response)
 {
+	instr_time	begun;
+	SaasStep	step;
+
+	INSTR_TIME_SET_CURRENT(begun);
+	step = job->connector->read(&job->poll, response);
+	note_reading(job, begun);
+	if (step == SAAS_STEP_DONE && job->poll.verdict != SAAS_VERDICT_OK)
+		job->stages.failed = refused_at(job);
+	return step;
+}
+
+/* Where the server's SQLSTATE says that it stopped; "" is none: its rows are no samples. */
+static SaasStage
+stopped_at(const char *sqlstate)
+{
+	if (strncmp(sqlstate, "28", 2) == 0)
+		return SAAS_STAGE_AUTHENTICATE;
+	if (strcmp(sqlstate, "42501") == 0 || strcmp(sqlstate, "3D000") == 0)
+		return SAAS_STAGE_AUTHORIZE;
+	return sqlstate[0] != '\0' ? SAAS_STAGE_READ : SAAS_STAGE_PARSE;
+}
+
+SaasStep
+SaasEngineReadRows(SaasJob *job, const SaasDatabaseAnswer *answer)
+{
+	const char *sqlstate = answer->refusal[0] != '\0' ? answer->refusal : answer->results[0].sqlstate;
+	instr_time	begun;
+	SaasStep	step;
+
+	INSTR_TIME_SET_CURRENT(begun);
+	step = job->connector->read_rows(&job->poll, answer);
+	note_reading(job, begun);
+	if (step == SAAS_STEP_DONE && job->poll.verdict != SAAS_VERDICT_OK)
+		job->stages.failed = stopped_at(sqlstate);
+	return step;
+}
+
+void
+SaasEngineNoteLane(SaasFlight *flight, const SaasTransferResult *result)
+{
+	for (int i = 0; i < SAAS_STAGES; i++)
+		add(&flight->stages, (SaasStage) i, result->stages.ms[i]);
+	flight->stages.failed = result->stages.failed;
+	flight->http_status = result->ok ? result->response.status : 0;
+}
+
+SaasStep
+SaasEngineReadLane(SaasFlight *flight, const SaasResponse *response)
+{
+	SaasJob    *job = flight->job;
 	instr_time	begun;
 	instr_time	took;
 	SaasStep	step;
 
 	INSTR_TIME_SET_CURRENT(begun);
-	step = job->connector->read(&job->poll, response);
+	step = job->connector->read_lane(&job->poll, flight->lane, response);
 	INSTR_TIME_SET_CURRENT(took);
 	INSTR_TIME_SUBTRACT(took, begun);
-	add(&job->stages, SAAS_STAGE_AUTHORIZE, 0);
-	add(&job->stages, SAAS_STAGE_PARSE, (int) INSTR_TIME_GET_MILLISEC(took));
-	if (step == SAAS_STEP_DONE && job->poll.verdict != SAAS_VERDICT_OK)
-		job->stages.failed = refused_at(job);
+	if (response == NULL)
+		return step;
+	add(&flight->stages, SAAS_STAGE_AUTHORIZE, 0);
+	add(&flight->stages, SAAS_STAGE_PARSE, (int) INSTR_TIME_GET_MILLISEC(took));
 	return step;
+}
+
+/* Lanes go at the same time: of each stage the longest counts. */
+void
+SaasEngineNoteJoin(SaasJob *job, SaasStep step)
+{
+	SaasStages	longest = SAAS_STAGES_NONE;
+
+	for (int i = 0; i < job->flight_count; i++)
+	{
+		const SaasFlight *flight = &job->flights[i];
+
+		for (int stage = 0; stage < SAAS_STAGES; stage++)
+			longest.ms[stage] = Max(longest.ms[stage], flight->stages.ms[stage]);
+		if (flight->stages.failed >= 0)
+			longest.failed = flight->stages.failed;
+		if (flight->http_status != 200 || job->http_status == 0)
+			job->http_status = flight->http_status;
+	}
+	for (int stage = 0; stage < SAAS_STAGES; stage++)
+		add(&job->stages, (SaasStage) stage, longest.ms[stage]);
+	job->stages.failed = -1;
+	if (step == SAAS_STEP_DONE && job->poll.verdict != SAAS_VERDICT_OK)
+		job->stages.failed = longest.failed >= 0 ? longest.failed : (int) refused_at(job);
 }

@@ -36,7 +36,10 @@
 
 #define CLAIM_BATCH			500
 #define LONGEST_SLEEP_MS	60000L
+#define LOOK_PAUSE_MS		100	/* one look for all that becomes due meanwhile */
 #define COUNT_BACKLOG_MS	1000
+#define SETTLE_MS			1000
+#define SETTLE_AGAIN_MS		50
 #define LONG_BACKLOG		1000
 #define CLAIMS_PER_LOOK		8
 
@@ -45,6 +48,9 @@ static bool keep_running = true;
 
 /* The number of this poller among those of the database. */
 static int	worker_number = 0;
+
+/* What pg_stat_activity shows between transactions. */
+static const char *waits_for = "pg_saas poller: starts";
 
 static void
 give_up_slot(int code, Datum database)
@@ -58,7 +64,7 @@ begin(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "pg_saas poller");
+	pgstat_report_activity(STATE_RUNNING, "pg_saas poller: reads and writes tables");
 }
 
 static void
@@ -67,7 +73,7 @@ commit(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	pgstat_report_activity(STATE_IDLE, waits_for);
 }
 
 static const char *
@@ -179,8 +185,31 @@ typedef struct Outlook
 	SaasStoreReadiness complained;	/* what the log was told */
 	SaasBacklog backlog;
 	TimestampTz counted_at;
+	TimestampTz settled_at;
+	bool		is_unsettled;	/* more was closed or opened than one step settles */
+	bool		was_woken;		/* somebody has changed something, or asks for something */
 	TimestampTz sweep_started_at;
 } Outlook;
+
+/* Before 17 the wait event has no name of its own, so the text says what is waited for. */
+static void
+show(SaasPollerState state)
+{
+	static const char *const texts[] = {
+		[SAAS_POLLER_NOT_INSTALLED] = "pg_saas poller: waits for saas.install()",
+		[SAAS_POLLER_COPY] = "pg_saas poller: waits for saas.adopt()",
+		[SAAS_POLLER_OTHER_VERSION] = "pg_saas poller: waits for library and extension of one version",
+		[SAAS_POLLER_NOT_MIGRATED] = "pg_saas poller: waits for saas.migrate()",
+		[SAAS_POLLER_DISABLED] = "pg_saas poller: waits for saas.poller_enabled",
+		[SAAS_POLLER_IDLE] = "pg_saas poller: waits until a connection is due",
+		[SAAS_POLLER_POLLING] = "pg_saas poller: waits for upstreams"
+	};
+
+	if (waits_for == texts[state])
+		return;
+	waits_for = texts[state];
+	pgstat_report_activity(STATE_IDLE, waits_for);
+}
 
 static void
 report(const SaasEngine *engine, Outlook *outlook)
@@ -199,6 +228,7 @@ report(const SaasEngine *engine, Outlook *outlook)
 		outlook->sweep_started_at = GetCurrentTimestamp();
 	report.sweep_started_at = outlook->sweep_started_at;
 	SaasSharedReport(MyDatabaseId, worker_number, &report);
+	show(report.state);
 }
 
 /* The pollers but the first end when they are not needed; the launcher starts them again. */
@@ -240,6 +270,27 @@ count_backlog(Outlook *outlook, bool is_more_due)
 		return;
 	SaasClaimBacklog(&outlook->backlog);
 	outlook->counted_at = now;
+}
+
+/*
+ * Who opens an organization wakes the poller; the rest can wait a moment.
+ * Returns whether there is more to do.
+ */
+static bool
+settle(Outlook *outlook)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			count;
+
+	if (worker_number > 0 ||
+		(!outlook->was_woken && !outlook->is_unsettled &&
+		 !TimestampDifferenceExceeds(outlook->settled_at, now, SETTLE_MS)))
+		return false;
+	outlook->settled_at = now;
+	begin();
+	count = SaasClaimSettle();
+	commit();
+	return count >= SAAS_CLAIM_SETTLED;
 }
 
 /*
@@ -285,6 +336,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 	take_requests(engine, outlook->readiness);
 	if (outlook->readiness == SAAS_STORE_READY)
 	{
+		outlook->is_unsettled = settle(outlook);
 		next_ms = claim(engine, outlook);
 		if (worker_number == 0)
 			mail_ms = SaasMailerClaim(mailer);
@@ -292,6 +344,8 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
 	else
 		outlook->backlog = (SaasBacklog) {0};
 	report(engine, outlook);
+	if (outlook->is_unsettled)
+		longest = Min(longest, SETTLE_AGAIN_MS);
 	if (mail_ms >= 0)
 		longest = (long) Min(mail_ms, (int64) longest);
 	if (next_ms < 0 || !saas_poller_enabled)
@@ -307,7 +361,7 @@ look(SaasEngine *engine, SaasMailer *mailer, Outlook *outlook)
  * has reset it.
  */
 static bool
-must_look(TimestampTz look_at)
+must_look(TimestampTz look_at, bool *was_woken)
 {
 	bool		was_asked = SaasSharedTakeWake(MyDatabaseId, worker_number);
 
@@ -317,6 +371,7 @@ must_look(TimestampTz look_at)
 		ProcessConfigFile(PGC_SIGHUP);
 		was_asked = true;
 	}
+	*was_woken = was_asked;
 	return was_asked || GetCurrentTimestamp() >= look_at;
 }
 
@@ -366,6 +421,7 @@ run(void)
 													   ALLOCSET_DEFAULT_SIZES);
 	Outlook		outlook = {SAAS_STORE_NOT_INSTALLED, SAAS_STORE_READY};
 	TimestampTz look_at = 0;
+	TimestampTz may_look_at = 0;
 	TimestampTz drain_at = 0;
 
 	SaasEngineWatch(engine, SaasMailerDescriptor(mailer));
@@ -376,11 +432,12 @@ run(void)
 
 		MemoryContextSwitchTo(loop_context);
 		MemoryContextReset(loop_context);
-		if (must_look(look_at))
+		if (must_look(look_at, &outlook.was_woken))
 		{
 			TimestampTz now = GetCurrentTimestamp();
 
 			look_at = TimestampTzPlusMilliseconds(now, look(engine, mailer, &outlook));
+			may_look_at = TimestampTzPlusMilliseconds(now, LOOK_PAUSE_MS);
 			drain_at = 0;
 			/* Who asked meanwhile is seen after a step that does not sleep. */
 			SetLatch(MyLatch);
@@ -391,7 +448,7 @@ run(void)
 		if (SaasMailerStep(mailer) && worker_number == 0 && outlook.readiness == SAAS_STORE_READY)
 			look_at = Min(look_at, next_mail_at(mailer));
 		next_due_at = SaasEngineTakeNextDue(engine);
-		look_at = Min(look_at, next_due_at);
+		look_at = Max(Min(look_at, next_due_at), may_look_at);
 		if (SaasEngineCount(engine) != busy)
 			report(engine, &outlook);
 	}

@@ -1,6 +1,11 @@
 /*
  * wait_event.c
  *	  What pg_stat_activity shows while our processes wait.
+ *
+ * Before 17 the server has one name for all waits of extensions, whatever
+ * number comes with it.  Names of our own could be had as LWLocks, which would
+ * tell of a contention that is none; so there the text of the activity says what
+ * is waited for (worker/poller.c).
  */
 #include "postgres.h"
 

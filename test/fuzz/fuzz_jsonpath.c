@@ -12,11 +12,13 @@ select_from(const SaasJsonPath *path, json_t *document, SaasArena *arena)
 {
 	SaasJsonMatch *matches;
 	size_t		count;
-	json_t	   *first = SaasJsonPathFirst(path, document);
+	size_t		enough = 1000000;
+	size_t		little = 10;
+	json_t	   *first = SaasJsonPathFirst(path, document, &enough);
 
-	if (!SaasJsonPathSelect(path, document, arena, MAX_SAMPLES, &matches, &count))
+	if (!SaasJsonPathSelect(path, document, arena, MAX_SAMPLES, &enough, &matches, &count))
 	{
-		must(first != NULL);
+		must(first != NULL && enough > 0);
 		return;
 	}
 	must(count <= MAX_SAMPLES && (count == 0) == (first == NULL));
@@ -25,6 +27,7 @@ select_from(const SaasJsonPath *path, json_t *document, SaasArena *arena)
 		must(matches[i].value != NULL && matches[i].element != NULL);
 	if (count > 0)
 		must(matches[0].value == first);
+	must(!SaasJsonPathSelect(path, document, arena, MAX_SAMPLES, &little, &matches, &count) || little > 0);
 }
 
 int

@@ -42,6 +42,8 @@ sub start
 	{
 		my $dir = SaasUpstream->certificates;
 		push @args, '--tls', "$dir/$name.pem", "$dir/$name.key";
+		push @args, '--dh', $options{dh} if defined $options{dh};
+		push @args, '--tickets', $options{tickets} if defined $options{tickets};
 	}
 	my $pid = fork;
 	croak "fork: $!" unless defined $pid;

@@ -43,9 +43,9 @@ my (%certificates, %running);
 
 =over
 
-=item SaasUpstream->start(latency_ms => N, certificate => NAME, port => N)
+=item SaasUpstream->start(latency_ms => N, certificate => NAME, port => N, ciphers => LIST)
 
-Returns once it listens.  With a certificate (good, expired, wrong-host,
+Returns once it listens.  With a certificate (good, rsa, amazon, expired, wrong-host,
 self-signed) it serves https.
 
 =cut
@@ -65,6 +65,7 @@ sub start
 		my $dir = $class->certificates;
 		$self->{scheme} = 'https';
 		push @{ $self->{args} }, '--tls', "$dir/$name.pem", "$dir/$name.key";
+		push @{ $self->{args} }, '--tls-1.2-ciphers', $options{ciphers} if $options{ciphers};
 	}
 	$self->_launch;
 	return $self;

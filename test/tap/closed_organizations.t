@@ -68,7 +68,7 @@ sub readings_of { return sql("select count(*) from saas.reading where connection
 sub written_of
 {
 	my ($id) = @_;
-	return sql(qq{select to_jsonb(s) - '{next_poll_at,lease_id,lease_until,token_expires_at}'::text[]
+	return sql(qq{select to_jsonb(s) - '{next_poll_at,lease_id,lease_until,token_expires_at,is_open}'::text[]
 		from saas.connection_status s where s.connection_id = '$id'});
 }
 

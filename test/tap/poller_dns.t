@@ -106,6 +106,26 @@ $tenant->make_due(map { $id{$_} } @lost);
 ok($tenant->wait_for($id{$_}, "status = 'active' and last_error is null"), "$_ recovers") foreach @lost;
 
 #
+# One organization's names that hang, as many as the poller looks up at a time and more, are its own affair
+#
+my $beta = SaasTenant->create($node, 'postgres', 'Beta');
+my $many = 80;
+names('late.test' => '127.0.0.1', map { ("hangs$_.test" => 'hangs') } 1 .. $many);
+my $late = $beta->connect('prometheus', 'late', { url => "http://late.test:$port/metrics?instance=late" }, {}, '1 hour');
+$beta->wait_for($late, "status = 'active'");
+start_over();
+$tenant->sql(join ";\n", map { 'select 1 from ' . $tenant->connect_call('prometheus', "hangs $_",
+		{ url => "http://hangs$_.test:$port/metrics?instance=$_" }, {}, '1 hour') } 1 .. $many);
+ok($node->poll_query_until('postgres', "
+		select count(*) = $many from saas.connection_status s join saas.connection c on c.id = s.connection_id
+		 where c.name like 'hangs %' and s.last_error ~ 'timed out during the name look-up\$'"),
+	"$many names of one organization hang");
+my $answer = $beta->refresh($late)->[0];
+ok($answer->{ok}, "another's name is looked up") || diag($answer->{error});
+names(map { ("hangs$_.test" => 'none') } 1 .. $many);
+start_over();
+
+#
 # A name that pointed to an allowed address and now points inside
 #
 is(outcome($id{'turns.test'}), 'ok', 'a name that leads to an allowed address');

@@ -570,6 +570,7 @@ is(sql('select due from saas.poller_status()'), 0, 'an inactive connection is no
 is(scrapes('asleep'), 2, 'and not polled');
 $acme->sql("do \$\$ begin perform saas_api.set_connection_active('$asleep', true); end \$\$");
 ok($acme->wait_for($asleep, 'next_poll_at > now() and lease_id is null'), 'until its owner turns it on');
+is(scrapes('asleep'), 3, 'and it is polled');
 
 fault(path => '/metrics', fault => 'slow-header', ms => 1000);
 $acme->make_due($page[2]);

@@ -46,7 +46,7 @@ my $target = SaasCluster->create('target', preload => '', settings => {
 		'ssl_cert_file'       => "$certificates/good.pem",
 		'ssl_key_file'        => "$certificates/good.key",
 		'password_encryption' => 'scram-sha-256',
-		'max_prepared_transactions' => '1' });
+		'max_prepared_transactions' => '2' });
 unlink $target->data_dir . '/pg_hba.conf';
 $target->append_conf('pg_hba.conf', <<'HBA');
 local   all all trust
@@ -78,6 +78,7 @@ $target->safe_psql('shop', q{
 	create function public.write() returns integer language sql security definer as
 		'insert into public.written values (1) returning n'});
 $target->safe_psql('shop', q{begin; lock table public.locked; prepare transaction 'held'});
+$target->safe_psql('postgres', q{begin; select pg_advisory_xact_lock(1); prepare transaction 'advised'});
 
 #
 # The poller, whose environment would lead libpq astray
@@ -211,6 +212,20 @@ is_deeply(
 	decode_json($refused->sql("select saas_api.test_connection('$denied')"))->{details}{partial},
 	[ { query => 'hidden', sqlstate => '42501', error => 'permission denied for table hidden' } ],
 	'test_connection names the query and the reason');
+my $lifted = connect_to($partly, 'lifted', $password, dbname => 'postgres', queries => [
+		{ name => 'lifted', query => q{select set_config('statement_timeout', '0', false) as t, set_config('lock_timeout', '0', false) as l,
+			set_config('transaction_read_only', 'off', false) as r, pg_advisory_lock(1)::text as s, 1 as n} },
+		{ name => 'kept', query => q{select set_config('search_path', 'elsewhere', false) as s, set_config('statement_timeout', '0', false) as t,
+			set_config('default_transaction_read_only', 'off', false) as r, 1 as n} },
+		{ name => 'role', query => q{select set_config('role', 'postgres', false) as s, 1 as n} },
+		{ name => 'with', query => 'with x as (insert into public.t values (1) returning 1 as n) select n from x' },
+		{ name => 'seen', query => q{select current_setting('search_path') as path, current_setting('statement_timeout') as bound,
+			current_setting('transaction_read_only') as read_only, current_user::text as role, 1 as value} } ]);
+is(poll($lifted, $partly), 'ok', 'queries that try to lift their bounds');
+is(value_of($lifted, 'postgresql_query_ok', qq({"query": "$_->[0]"}), $partly), $_->[1], "query $_->[0]: $_->[1]")
+  foreach [ lifted => 0 ], [ kept => 1 ], [ role => 0 ], [ with => 0 ];
+is(value_of($lifted, 'seen', '{"path": "\"$user\", public", "role": "watcher", "bound": "2s", "read_only": "on"}', $partly), 1,
+	'what a query sets is gone with it');
 my $large = q{select 1 as n, repeat('x', 20000000) as text};
 my $long  = q{select n, repeat('x', 1000000) as text from generate_series(1, 100) as n};
 is( try_out(queries => [ { name => 'large', query => $large } ]),
@@ -240,13 +255,13 @@ is(try_out(host => '127.0.0.1'), 'active: ok', 'an address that the certificate 
 $target->append_conf('postgresql.conf', "ssl_cert_file = '$certificates/wrong-host.pem'\nssl_key_file = '$certificates/wrong-host.key'");
 $target->reload;
 ok($target->poll_query_until('postgres', q{select current_setting('ssl_cert_file') like '%wrong-host%'}), 'another certificate');
-like(try_out(), qr/^error: the TLS handshake with localhost:\d+ failed: .*does not match host name "localhost"/,
+is(try_out(), 'error: the certificate of localhost is for another host name',
 	'a certificate of another host');
 is(try_out(sslmode => 'verify-ca'), 'active: ok', 'which verify-ca lets pass');
 $target->append_conf('postgresql.conf', "ssl_cert_file = '$strangers/good.pem'\nssl_key_file = '$strangers/good.key'");
 $target->reload;
 ok($target->poll_query_until('postgres', q{select current_setting('ssl_cert_file') like '%strangers%'}), 'another authority');
-like(try_out(sslmode => $_), qr/^error: the TLS handshake with localhost:\d+ failed: .*certificate verify failed/,
+is(try_out(sslmode => $_), 'error: the certificate of localhost comes from an authority that is not trusted',
 	"an unknown authority with $_") foreach qw(verify-full verify-ca);
 $target->append_conf('postgresql.conf', "ssl_cert_file = '$certificates/good.pem'\nssl_key_file = '$certificates/good.key'");
 $target->reload;
@@ -261,6 +276,12 @@ is(try_out(host => 'hangs.hangs.example', port => 5432),
 is(try_out(host => 'inside.example'), 'error: the address 127.0.0.2 of host inside.example is loopback',
 	'a name that leads inside');
 is(try_out(host => '127.0.0.3'), 'error: the address 127.0.0.3 is loopback', 'an address inside');
+is(try_out(host => $_), "error: the address 127.0.0.2 of host $_ is loopback", "the same, written as $_")
+  foreach '127.2', '0x7f.2', '2130706434', '0177.0.0.2';
+is(try_out(host => '::ffff:127.0.0.2'), 'error: the address ::ffff:127.0.0.2 is loopback', 'or for IPv6');
+like(try_out(dbname => $_), qr/^error: the server refused the session: database "\Q$_\E" does not exist$/,
+	"a database called $_ is one that is not there")
+  foreach 'host=127.0.0.2 sslmode=disable', 'postgresql://127.0.0.2/shop', 'shop replication=database';
 my $closed = PostgreSQL::Test::Cluster::get_free_port();
 like(try_out(port => $closed + 0), qr/^error: could not connect to localhost:$closed: .*Connection refused/, 'a closed port');
 
@@ -277,8 +298,16 @@ my %harm   = (
 	'pieces'      => qr/^error: localhost asks for something malformed at the sign-in/,
 	'gss'         => qr/^error: localhost asks for a kind of authentication other than a password at the sign-in/,
 	'twice'       => qr/^error: localhost asks for several things at once at the sign-in/,
-	'notices'     => qr/^error: (?:localhost:\d+ timed out during the sign-in|the answer is larger than 1048576 bytes)$/,
-	'parameters'  => qr/^error: (?:localhost:\d+ timed out during the sign-in|the answer is larger than 1048576 bytes)$/,
+	'notices'     => qr/^error: localhost sends too much at the sign-in$/,
+	'parameters'  => qr/^error: localhost sends too much at the sign-in$/,
+	'flood'       => qr/^error: localhost sends too much at the sign-in$/,
+	'drown'       => qr/^error: what localhost sends takes too much work$/,
+	'names'       => qr/^error: (?:what localhost sends takes too much work|query "server" gives too many rows)$/,
+	'columns'     => qr/^error: query "server" gives too many columns$/,
+	'both'        => qr/^error: localhost answers with something other than rows$/,
+	'copyout'     => qr/^error: localhost answers with something other than rows$/,
+	'notify'      => qr/^error: (?:what localhost sends takes too much work|the answer is larger than 1048576 bytes)$/,
+	'nostate'     => qr/^error: localhost:\d+ broke the session off: /,
 	'chatter'     => qr/^error: the answer is larger than 1048576 bytes$/,
 	'copy'        => qr/^error: localhost answers with something other than rows$/,
 	'deaf'        => qr/^error: localhost:\d+ timed out during query "server"$/,
@@ -301,6 +330,24 @@ like(try_out(port => $double->port + 0, sslmode => 'disable', dbname => 'clearte
 unlike($double->log, qr/password/, 'does not get it');
 like(try_out(port => $double->port + 0, dbname => 'silent'),
 	qr/^error: the TLS handshake with localhost:\d+ failed: server does not support SSL/, 'one without TLS');
+my $eager = SaasPostgresDouble->start(certificate => 'good', tickets => 20000);
+is(try_out(port => $eager->port + 0, dbname => 'deaf'), 'error: localhost sends too much at the sign-in',
+	'one that gives session tickets without end');
+is($eager->log, '', 'which are not all taken');
+my $dear = PostgreSQL::Test::Utils::tempdir();
+foreach my $call (
+	[ 'genpkey', '-algorithm', 'RSA', '-out', "$certificates/rsa.key" ],
+	[ 'req', '-new', '-key', "$certificates/rsa.key", '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-out', "$dear/csr" ],
+	[ 'x509', '-req', '-in', "$dear/csr", '-days', 30, '-CA', "$certificates/ca.pem", '-CAkey', "$certificates/ca.key", '-CAcreateserial',
+		'-copy_extensions', 'copy', '-out', "$certificates/rsa.pem" ],
+	[ 'dhparam', '-dsaparam', '-out', "$dear/dh", 2048 ])
+{
+	system_or_bail('sh', '-c', 'exec openssl "$@" 2>/dev/null', 'sh', @$call);
+}
+$eager = SaasPostgresDouble->start(certificate => 'rsa', dh => "$dear/dh");
+like(try_out(port => $eager->port + 0, dbname => 'deaf'), qr/^error: the TLS handshake with localhost:\d+ failed: .*handshake failure$/,
+	'one that wants to make up the numbers of Diffie-Hellman');
+is($eager->log, '', 'finds no cipher');
 ok($node->safe_psql('postgres', q{select count(*) = 1 from pg_stat_activity where backend_type = 'pg_saas poller'}),
 	'the poller lives');
 

@@ -253,6 +253,8 @@ expire($rotating);
 fault(path => '/services/oauth2/token', fault => 'slow-header', ms => 60000);
 $acme->make_due($id);
 wait_for_hits(1);
+# Here nothing has been flushed yet: without this the crash takes along that it was due.
+sql('checkpoint');
 kill_poller();
 $acme->wait_for($id, 'lease_id is null and next_poll_at > now()') or BAIL_OUT('the successor does not poll');
 is($acme->status($id)->{status}, 'reauth_required', 'kill -9 before the answer: the owner must sign in again');

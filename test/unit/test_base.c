@@ -104,6 +104,25 @@ test_strbuf(void)
 }
 
 static void
+test_stray_bytes(void)
+{
+	int			good = 0;
+	int			bad = 0;
+
+	for (size_t i = 0; i < 24; i++)
+	{
+		char		ascii[] = "twenty-four ASCII bytes!";
+
+		good += SaasUtf8IsValid(ascii, 24);
+		ascii[i] = '\0';
+		bad += SaasUtf8IsValid(ascii, 24);
+		ascii[i] = '\x80';
+		bad += SaasUtf8IsValid(ascii, 24);
+	}
+	ok(good == 24 && bad == 0, "a NUL or a stray byte is found wherever it stands");
+}
+
+static void
 test_problem(void)
 {
 	SaasProblem problem = {.sqlstate = ""};
@@ -136,6 +155,7 @@ test_problem(void)
 	   !SaasUtf8IsValid("\xf5\x80\x80\x80", 4) && !SaasUtf8IsValid("\x80", 1),
 	   "malformed sequences are refused");
 	ok(SaasUtf8IsValid("", 0), "nothing is valid");
+	test_stray_bytes();
 }
 
 static void

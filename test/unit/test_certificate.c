@@ -13,9 +13,9 @@
 
 typedef struct Pair
 {
-	char		certificate[4096];
-	char		key[4096];
-	char		locked_key[4096];	/* with a passphrase */
+	char		certificate[8192];
+	char		key[8192];
+	char		locked_key[8192];	/* with a passphrase */
 } Pair;
 
 static void
@@ -28,16 +28,15 @@ take(BIO *bio, char *text, size_t size)
 }
 
 static void
-make(Pair *pair)
+make(Pair *pair, EVP_PKEY *key)
 {
-	EVP_PKEY   *key = EVP_EC_gen("P-256");
 	X509	   *certificate = X509_new();
 	BIO		   *bio;
 
 	X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
 	X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
 	X509_set_pubkey(certificate, key);
-	X509_sign(certificate, key, EVP_sha256());
+	X509_sign(certificate, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256());
 	bio = BIO_new(BIO_s_mem());
 	PEM_write_bio_X509(bio, certificate);
 	take(bio, pair->certificate, sizeof(pair->certificate));
@@ -56,11 +55,11 @@ main(void)
 {
 	static Pair one;
 	static Pair two;
-	static char text[40 * 4096];
+	static char text[40 * 8192];
 	size_t		length;
 
-	make(&one);
-	make(&two);
+	make(&one, EVP_EC_gen("P-256"));
+	make(&two, EVP_EC_gen("P-256"));
 	ok(SaasCertificatesAreReadable(one.certificate), "a certificate");
 	snprintf(text, sizeof(text), "# ours\n%s\n# theirs\n%s", one.certificate, two.certificate);
 	ok(SaasCertificatesAreReadable(text), "two with comments");
@@ -85,5 +84,11 @@ main(void)
 	   !SaasCertificateHasKey(one.certificate, one.certificate), "and none");
 	snprintf(text, sizeof(text), "%s%s", one.certificate, two.certificate);
 	ok(SaasCertificateHasKey(text, one.key) && !SaasCertificateHasKey(text, two.key), "the first one's key counts");
+	make(&one, EVP_RSA_gen(2048));
+	ok(SaasCertificateHasKey(one.certificate, one.key), "RSA of 2048 bits");
+	make(&one, EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+	ok(SaasCertificateHasKey(one.certificate, one.key), "Ed25519");
+	make(&one, EVP_RSA_gen(4104));
+	ok(!SaasCertificateHasKey(one.certificate, one.key), "no RSA whose signatures are costly");
 	return tap_done();
 }

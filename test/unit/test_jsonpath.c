@@ -14,6 +14,7 @@ static const char document[] =
 
 static SaasArena *arena;
 static json_t *root;
+static size_t budget = 100000;
 
 /* What a path selects, as one line of JSON. */
 static const char *
@@ -29,12 +30,12 @@ select_text(const char *text)
 
 	if (path == NULL)
 		return SaasArenaStrdup(arena, problem.message);
-	if (!SaasJsonPathSelect(path, root, arena, 100, &matches, &count))
+	if (!SaasJsonPathSelect(path, root, arena, 100, &budget, &matches, &count))
 		return "too many";
 	list = json_array();
 	for (size_t i = 0; i < count; i++)
 		json_array_append(list, matches[i].value);
-	if (count > 0 && SaasJsonPathFirst(path, root) != matches[0].value)
+	if (count > 0 && SaasJsonPathFirst(path, root, &budget) != matches[0].value)
 		return "the first differs";
 	dump = json_dumps(list, JSON_COMPACT);
 	copy = SaasArenaStrdup(arena, dump);
@@ -136,13 +137,18 @@ test_elements(void)
 
 	ok(SaasJsonPathHasWildcard(path) && !SaasJsonPathIsRelative(path) &&
 	   !SaasJsonPathHasWildcard(name) && SaasJsonPathIsRelative(name), "kinds of paths");
-	ok(SaasJsonPathSelect(path, root, arena, 2, &matches, &count) && count == 2, "two matches");
-	is_text(json_string_value(SaasJsonPathFirst(name, matches[1].element)), "two",
+	ok(SaasJsonPathSelect(path, root, arena, 2, &budget, &matches, &count) && count == 2, "two matches");
+	is_text(json_string_value(SaasJsonPathFirst(name, matches[1].element, &budget)), "two",
 			"a path from the wildcard's element");
-	ok(!SaasJsonPathSelect(path, root, arena, 1, &matches, &count), "more matches than allowed");
-	ok(SaasJsonPathSelect(plain, root, arena, 2, &matches, &count) && matches[0].element == root,
+	ok(!SaasJsonPathSelect(path, root, arena, 1, &budget, &matches, &count), "more matches than allowed");
+	ok(SaasJsonPathSelect(plain, root, arena, 2, &budget, &matches, &count) && matches[0].element == root,
 	   "without a wildcard the element is the start");
-	ok(SaasJsonPathFirst(name, NULL) == NULL, "nothing is selected from nothing");
+	budget = 7;
+	ok(!SaasJsonPathSelect(path, root, arena, 100, &budget, &matches, &count) && budget == 0,
+	   "no more values are looked at than allowed");
+	ok(SaasJsonPathFirst(plain, root, &budget) == NULL, "and then none");
+	budget = 100000;
+	ok(SaasJsonPathFirst(name, NULL, &budget) == NULL, "nothing is selected from nothing");
 }
 
 static void
@@ -154,6 +160,7 @@ test_spoilt(void)
 
 	for (int i = 0; i < 20000; i++)
 	{
+		size_t		enough = 1000;
 		SaasArena  *own = SaasArenaCreate(65536);
 		SaasProblem problem;
 		size_t		length;
@@ -163,7 +170,7 @@ test_spoilt(void)
 
 		if (path != NULL)
 		{
-			SaasJsonPathFirst(path, root);
+			SaasJsonPathFirst(path, root, &enough);
 			parsed++;
 		}
 		free(copy);

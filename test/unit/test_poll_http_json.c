@@ -3,6 +3,7 @@
  *	  connector/http_json.c: requests, values, labels, times, odd answers.
  */
 #include "files.h"
+#include "base/strbuf.h"
 #include "polls.h"
 #include "tap.h"
 
@@ -369,6 +370,54 @@ test_odd_answers(void)
 	   strcmp(poll.problem.sqlstate, "54000") == 0, "too many samples: %s", poll.problem.message);
 }
 
+/* A wildcard that finds its value last, for each label of each element: a large document many times over. */
+static void
+test_costly_paths(void)
+{
+	SaasArena  *own = SaasArenaCreate(4 * 1024 * 1024);
+	SaasStrbuf	config;
+	SaasStrbuf	body;
+
+	SaasStrbufInit(&config, own);
+	SaasStrbufInit(&body, own);
+	SaasStrbufAppendText(&config, "{\"url\":\"https://a.b\",\"metrics\":"
+						 "[{\"name\":\"m\",\"path\":\"$[*].v\",\"labels\":{\"none\":\"@[*].y\"");
+	for (char label = 'a'; label < 'z'; label++)
+		SaasStrbufPrintf(&config, ",\"%c\":\"@[*].x\"", label);
+	SaasStrbufAppendText(&config, "}}]}");
+	SaasStrbufAppendText(&body, "[0");
+	for (int element = 0; element < 1000; element++)
+	{
+		SaasStrbufAppendText(&body, ",{\"v\":1");
+		for (int i = 0; i < 96; i++)
+			SaasStrbufPrintf(&body, ",\"%d\":[]", i);
+		SaasStrbufAppendText(&body, ",\"z\":{\"x\":true}}");
+	}
+	SaasStrbufAppendChar(&body, ']');
+	start_poll(KIND, SaasStrbufFinish(&config), NULL);
+	answer(KIND, 200, SaasStrbufFinish(&body));
+	ok(poll.verdict == SAAS_VERDICT_ERROR && strcmp(poll.problem.sqlstate, "54000") == 0 && poll.samples.count == 0,
+	   "what the paths look at is bounded");
+	is_text(poll.problem.message, "the paths go through more than 2000000 values of the answer", "and says so");
+	SaasArenaDestroy(own);
+}
+
+static void
+test_large_ids(void)
+{
+	static const char config[] = "{\"url\":\"https://a.b\",\"metrics\":"
+		"[{\"name\":\"m\",\"path\":\"$.i[*].v\",\"labels\":{\"id\":\"@.id\"}}]}";
+
+	start_poll(KIND, config, NULL);
+	answer(KIND, 200, "{\"i\":[{\"id\":1234567890123456789,\"v\":1},{\"id\":1234567890123456788,\"v\":2},"
+		   "{\"id\":-7,\"v\":3}]}");
+	ok(has_value("m", "{\"id\":\"1234567890123456789\"}", 1) && has_value("m", "{\"id\":\"1234567890123456788\"}", 2) &&
+	   has_value("m", "{\"id\":\"-7\"}", 3), "ids that differ in their last digit are two series");
+	start_poll(KIND, config, NULL);
+	answer(KIND, 200, "{\"i\":[{\"id\":1,\"v\":123456789012345678901234567890}]}");
+	ok(has_value("m", "{\"id\":\"1\"}", 123456789012345678901234567890.0), "a number of any length is one");
+}
+
 static void
 test_spoilt(void)
 {
@@ -404,6 +453,8 @@ main(void)
 	test_token_refusals();
 	test_secret_places();
 	test_odd_answers();
+	test_costly_paths();
+	test_large_ids();
 	test_spoilt();
 	SaasArenaDestroy(arena);
 	return tap_done();

@@ -94,7 +94,16 @@ test_config(void)
 		ok(!is_valid(bad[i].rest) && complains_of(bad[i].field), "%s: %s", bad[i].field,
 		   validation.problem.detail);
 	ok(!validate_with(KIND, "{" BASE "}", "{}", false) && complains_of("secrets.password"), "no password");
+	ok(!validate_with(KIND, "{" BASE "}", "{\"password\":\"p\",\"ca_certificate\":\"x\"}", false) &&
+	   complains_of("secrets.ca_certificate"), "an authority that is no certificate");
+	ok(!validate_with(KIND, "{" BASE "}", "{\"client_certificate\":\"x\"}", false) &&
+	   complains_of("secrets.client_key") && !complains_of("secrets.password"), "a client certificate without its key");
+	ok(!validate_with(KIND, "{" BASE ",\"sslmode\":\"disable\"}",
+					  "{\"password\":\"p\",\"client_key\":\"k\"}", true) && complains_of("secrets.client_key"),
+	   "certificates without TLS");
 	ok(validate_with(KIND, "{" BASE ",\"sslmode\":\"disable\"}", SECRET, true), "no TLS where it is allowed");
+	is_text(validation.origin, "postgresql://db.example.com:5432?sslmode=disable",
+			"where a password goes that is given for it");
 	ok(!validate_with(KIND, "{" BASE ",\"sslmode\":\"require\"}", SECRET, true), "but never an unverified one");
 }
 

@@ -88,6 +88,9 @@ test_pause(void)
 	ok(take(WEST, 4, 8, 0) == 1000, "a key that was never used can be paused");
 	SaasTokenBucketPause(&table, WEST, 4, 8, 2000, 1500);
 	ok(drain(WEST, 4, 8, 2000) == 1, "a pause that is over leaves one token");
+	SaasTokenBucketPause(&table, WEST, 4, 8, 2000, 9000);
+	SaasTokenBucketPause(&table, WEST, 4, 8, 3000, 4000);
+	ok(take(WEST, 4, 8, 4000) == 5000, "a shorter pause does not end a longer one");
 }
 
 /* More keys than there are places: who has taken most is forgotten last. */

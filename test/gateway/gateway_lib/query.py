@@ -110,6 +110,8 @@ def of_function(schema, function, parameters, body):
     if function["is_scalar"]:
         source = f"select pgrst_call.pgrst_scalar from {payload}lateral (select {name}({arguments}) pgrst_scalar) pgrst_call"
         result = "coalesce(json_agg(_postgrest_t.pgrst_scalar)->0, 'null')::text"
+        if function["is_raw"]:
+            result = "to_json(convert_from((array_agg(_postgrest_t.pgrst_scalar))[1], 'UTF8'))::text"
     else:
         source = f"select pgrst_call.* from {payload}lateral {name}({arguments}) pgrst_call"
         result = "coalesce(json_agg(_postgrest_t), '[]')::text"

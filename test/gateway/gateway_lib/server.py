@@ -12,7 +12,7 @@ from gateway_lib.database import Connection, ServerError
 SETTINGS = ["pgrst." + name for name in ("db_schemas", "db_anon_role", "db_pre_request", "jwt_secret", "jwt_aud")]
 CONFIG = ("select x, current_setting(x, true) from unnest($1::text[]) x join saas.postgrest_config() _ on true")
 FUNCTIONS = """
-select p.proname, p.provolatile, t.typtype <> 'c' and p.prorettype <> 'record'::regtype and not p.proretset,
+select p.proname, p.provolatile, t.typtype <> 'c' and p.prorettype <> 'record'::regtype and not p.proretset, t.typname = '*/*',
        coalesce((select json_object_agg(a.name, format_type(a.type, null))
           from unnest(p.proargnames[1:p.pronargs], p.proargtypes::oid[]) as a (name, type)), '{}')
   from pg_proc p join pg_type t on t.oid = p.prorettype
@@ -28,9 +28,9 @@ class Gateway:
         settings = dict(self.connection.rows(CONFIG, ["{" + ",".join(SETTINGS) + "}"]))
         self.schema, self.anon, self.pre_request, jwks, self.audience = (settings[name] for name in SETTINGS)
         self.jwks = json.loads(jwks)
-        self.functions = {name: {"name": name, "reads": volatility != "v", "is_scalar": scalar == "t",
+        self.functions = {name: {"name": name, "reads": volatility != "v", "is_scalar": scalar == "t", "is_raw": raw == "t",
                                  "arguments": json.loads(arguments)}
-                          for name, volatility, scalar, arguments in self.connection.rows(FUNCTIONS, [self.schema])}
+                          for name, volatility, scalar, raw, arguments in self.connection.rows(FUNCTIONS, [self.schema])}
 
     def claims(self, headers):
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -105,8 +105,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         headers = {name.lower(): value.encode("latin-1").decode("utf-8", "replace") for name, value in self.headers.items()}
         status, reason, pairs, answer = self.server.gateway.run(self.command, self.path, headers, body)
-        content = json.dumps(answer, ensure_ascii=False).encode()
-        if not any(name.lower() == "content-type" for name, _ in pairs):
+        media_type = next((value for name, value in pairs if name.lower() == "content-type"), None)
+        is_raw = isinstance(answer, str) and media_type is not None and "json" not in media_type
+        content = answer.encode() if is_raw else json.dumps(answer, ensure_ascii=False).encode()
+        if media_type is None:
             pairs = [*pairs, ("Content-Type", "application/json; charset=utf-8")]
         # Not send_response and send_header: what the database says goes out as it is.
         lines = [f"HTTP/1.1 {status} {reason or self.responses.get(status, ('',))[0]}"]

@@ -5,6 +5,7 @@ import errno
 import gc
 import json
 import os
+import pathlib
 import random
 import resource
 import signal
@@ -26,6 +27,7 @@ def parse_arguments():
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 picks a free one below 32768")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), help="serve https with these PEM files")
+    parser.add_argument("--tls-1.2-ciphers", dest="ciphers", metavar="LIST", help="serve TLS 1.2 with these alone")
     parser.add_argument("--state", metavar="FILE", help="file to write {port, pid} to once listening")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="delay of every answer")
     parser.add_argument("--quiet", action="store_true", help="do not log requests")
@@ -57,8 +59,13 @@ def raise_file_limit():
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def tls_context(certificate, key):
+def tls_context(certificate, key, ciphers):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if ciphers:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
+        # An odd number of 10,000 bits, no prime: whoever calculates with it takes long.
+        context.load_dh_params(pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "dh-10000.pem")
     context.load_cert_chain(certificate, key)
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -89,7 +96,7 @@ def on_loop_error(loop, context):
 async def serve(arguments):
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(on_loop_error)
-    context = tls_context(*arguments.tls) if arguments.tls else None
+    context = tls_context(*arguments.tls, arguments.ciphers) if arguments.tls else None
     server = Server("https" if context else "http", arguments.latency_ms / 1000, arguments.quiet)
     listener = bind(arguments.host, arguments.port)
     server.port = listener.getsockname()[1]

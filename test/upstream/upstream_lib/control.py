@@ -2,10 +2,11 @@
 import asyncio
 import secrets
 
+from .aws import AWS
 from .client_credentials import CLIENTS
 from .faults_content import CONTENT_FAULTS
 from .faults_wire import WIRE_FAULTS
-from .message import BadRequest, json_response
+from .message import CLOCK, BadRequest, json_response
 from .redaction import shown_headers
 
 PREFIX = "/_control/"
@@ -128,6 +129,18 @@ class Control:
         client.client_secret = secrets.token_urlsafe(24)
         return json_response(200, client.describe())
 
+    def post_aws(self, request):
+        AWS.configure(object_of(request.json_body()))
+        return json_response(200, AWS.describe())
+
+    def get_aws(self, request):
+        return json_response(200, AWS.describe())
+
+    def delete_aws(self, request):
+        """Counters back to 0; keys, roles and sessions stay."""
+        AWS.forget()
+        return json_response(200, {})
+
     def get_stats(self, request):
         stats = self.server.stats
         body = {name: value for name, value in vars(stats).items() if name != "statuses"}
@@ -147,7 +160,10 @@ class Control:
         return json_response(200, {})
 
     def post_settings(self, request):
-        latency_ms = object_of(request.json_body()).get("latency_ms")
+        spec = object_of(request.json_body())
+        if "clock_ahead_s" in spec:
+            CLOCK["ahead_s"] = int(spec["clock_ahead_s"])
+        latency_ms = spec.get("latency_ms", self.server.latency_s * 1000)
         if isinstance(latency_ms, bool) or not isinstance(latency_ms, (int, float)) or latency_ms < 0:
             raise BadRequest(400, "latency_ms must be a number, 0 or more")
         self.server.latency_s = latency_ms / 1000

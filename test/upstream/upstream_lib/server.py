@@ -4,6 +4,7 @@ import collections
 import re
 import sys
 
+from .aws import AWS
 from .client_credentials import CLIENTS
 from .control import Control
 from .fault_params import FaultParams
@@ -52,6 +53,7 @@ class Server:
             b"/json": JsonDocument().answer,
             b"/echo-json": echo_json,
             b"/oauth/token": CLIENTS.answer,
+            b"/": AWS.answer,
         }
         for version in range(FIRST_VERSION, LAST_VERSION + 1):
             for end in (b"", b"/"):

@@ -1,0 +1,31 @@
+/*
+ * ingest_reading.h
+ *	  The samples of polls as rows of saas.reading.  Inside a transaction, as
+ *	  saas_poller; throws whatever storing them throws.
+ */
+#ifndef SAAS_INGEST_READING_H
+#define SAAS_INGEST_READING_H
+
+#include "postgres.h"
+
+#include "store/job.h"
+
+/* A job and those of its samples that are worth storing, by time and series. */
+typedef struct SaasStoredSamples
+{
+	const SaasJob *job;
+	const SaasSample **samples;
+	int			count;
+} SaasStoredSamples;
+
+/* A job's samples to store, in the current memory context. */
+extern const SaasSample **SaasReadingSelect(const SaasJob *job, int *count);
+
+/*
+ * Stores the samples of jobs, no two of them of one connection, as one row for
+ * each connection and time.  Idempotent; what is there already with other
+ * values, or for other series, is corrected and completed.
+ */
+extern void SaasReadingsStore(const SaasStoredSamples *stored, int count);
+
+#endif							/* SAAS_INGEST_READING_H */
