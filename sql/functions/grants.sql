@@ -27,7 +27,7 @@ grant execute on function
     saas_api.set_connection_secrets(uuid, jsonb), saas_api.set_connection_active(uuid, boolean),
     saas_api.update_connection(uuid, jsonb), saas_api.delete_connection(uuid, text),
     saas_api.refresh_connections(uuid[], integer), saas_api.test_connection(uuid, integer),
-    saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[]),
+    saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb),
     saas_api.limits_overview(uuid),
     saas.seal(text, text, text), saas.blind_index(text, text), saas.describe(saas.sealed)
     to saas_user;
@@ -368,3 +368,46 @@ grant execute on function
     saas_private.token_config(text, jsonb, jsonb, text, text), saas_private.connection_token_json(uuid),
     saas_private.require_connection_token(text, text, jsonb)
     to saas_service;
+
+-- Rollups and retention.
+grant execute on function saas.visible_since() to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
+grant execute on function saas_private.retention_of(uuid) to saas_owner, saas_service;
+grant execute on function
+    saas_private.roll_values(internal, double precision[]),
+    saas_private.roll_rollups(internal, double precision[], double precision[], double precision[], double precision[],
+                              double precision[], double precision[], double precision[]),
+    saas_private.rolled(internal), saas_private.roll(double precision[]),
+    saas_private.roll(double precision[], double precision[], double precision[], double precision[], double precision[],
+                      double precision[], double precision[]),
+    saas_private.realign(double precision[], uuid[], uuid[]), saas_private.closed_until(integer),
+    saas_private.ensure_rollup_partition(text, timestamptz), saas_private.union_layout(uuid, uuid, uuid[]),
+    saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]),
+    saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]),
+    saas_private.drop_partition(text, timestamptz),
+    saas_private.trim_level(text, uuid, uuid, timestamptz, integer)
+    to saas_service;
+grant execute on function
+    saas.maintenance_status(), saas.set_plan_retention(text, integer, integer, integer, integer)
+    to saas_operator;
+grant execute on procedure saas.maintain() to saas_operator;
+
+-- Queries of metrics.
+grant execute on function
+    saas_api.explain_metric(text, timestamptz, timestamptz, interval, text, text),
+    saas_api.metric_totals(text, timestamptz, timestamptz, text, jsonb, uuid[], uuid[], text[], jsonb),
+    saas_api.compare_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], interval[], text),
+    saas_api.metric_ratio(text, text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text),
+    saas_api.bounce_rate(timestamptz, timestamptz, interval, uuid[], text[], text),
+    saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer)
+    to saas_user;
+grant execute on function
+    saas_private.require_metric_range(timestamptz, timestamptz), saas_private.require_metric_fn(text),
+    saas_private.require_time_zone(text), saas_private.metric_bucket(timestamptz, interval, text),
+    saas_private.metric_scope(timestamptz, timestamptz, interval, text, text),
+    saas_private.metric_places(text, jsonb, uuid[]),
+    saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]),
+    saas_private.metric_increases(text, timestamptz, timestamptz, integer, jsonb, uuid[]),
+    saas_private.metric_group(uuid, text[]), saas_private.metric_connections(uuid[], uuid[], text[], jsonb),
+    saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[]),
+    saas_private.metric_sums(text, timestamptz, timestamptz, text, double precision, jsonb, uuid[], text[])
+    to saas_owner;

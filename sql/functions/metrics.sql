@@ -1,5 +1,9 @@
 -- Reading metrics: definer functions of saas_owner, which sees the rows of the
--- identity only, as the caller would.  Leans on the metrics tables.
+-- identity only, as the caller would.  Leans on the metrics tables, rollups.
+--
+-- Levels are 0 readings, 1 by 5 minutes, 2 by hour, 3 by day.  The coarsest
+-- whose buckets fit into the asked ones serves; the ends of the range, and what
+-- is not rolled up yet, come from finer ones, down to readings.
 
 create function saas_private.nice_bucket(since timestamptz, until timestamptz) returns interval
 language sql immutable
@@ -16,78 +20,669 @@ $$;
 comment on function saas_private.nice_bucket(timestamptz, timestamptz) is
 'A round bucket that cuts the range into at most 150.';
 
+create function saas_private.require_metric_range(since timestamptz, until timestamptz) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not (isfinite(require_metric_range.since) and isfinite(require_metric_range.until))
+       or require_metric_range.since >= require_metric_range.until then
+        perform saas_private.raise_fields('invalid input', 'since', 'must be before until, both finite');
+    end if;
+    if require_metric_range.since < '1970-01-01' or require_metric_range.until > now() + interval '100 years' then
+        perform saas_private.raise_fields('invalid input', 'since', 'must not be before 1970, and until not more than 100 years away');
+    end if;
+end
+$$;
+comment on function saas_private.require_metric_range(timestamptz, timestamptz) is
+'Raises 22023 unless since is before until and both can be. For the functions of saas_owner.';
+
+-- sum, avg, min, max, last, count, rate, increase, or p0 to p100 with decimals.
+create function saas_private.require_metric_fn(fn text, out kind text, out fraction double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if require_metric_fn.fn ~ '^p(100|\d{1,2}(\.\d{1,3})?)$' then
+        kind := 'percentile';
+        fraction := substr(require_metric_fn.fn, 2)::double precision / 100;
+    elsif require_metric_fn.fn in ('avg', 'sum', 'min', 'max', 'last', 'count', 'rate', 'increase') then
+        kind := require_metric_fn.fn;
+    else
+        perform saas_private.raise_fields('invalid input', 'fn', 'must be avg, sum, min, max, last, count, rate, increase or a percentile like p95');
+    end if;
+end
+$$;
+comment on function saas_private.require_metric_fn(text) is
+'What a function of metrics is: its name, or percentile with its fraction. Errors: 22023 with fields. For the functions of saas_owner.';
+
+create function saas_private.require_time_zone(name text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform now() at time zone require_time_zone.name;
+exception when invalid_parameter_value then
+    perform saas_private.raise_fields('invalid input', 'time_zone', 'must be the name of a time zone');
+end
+$$;
+comment on function saas_private.require_time_zone(text) is
+'Raises 22023 unless there is such a time zone. For the functions of saas_owner.';
+
+create function saas_private.metric_bucket(at timestamptz, step interval, local_zone text) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when metric_bucket.local_zone is null
+                then date_bin(step, metric_bucket.at, timestamptz '2000-01-03 00:00:00+00')
+                else date_bin(step, metric_bucket.at at time zone local_zone, timestamp '2000-01-03') at time zone local_zone end
+$$;
+comment on function saas_private.metric_bucket(timestamptz, interval, text) is
+'The beginning of the bucket of a time; buckets of whole days in a time zone begin at its midnights. For the functions of saas_owner.';
+
+-- How a call is answered; kind and step are known to be right.
+create function saas_private.metric_scope(since timestamptz, until timestamptz, bucket interval, kind text, time_zone text,
+                                          out step interval, out level integer, out local_zone text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seconds numeric;
+    length constant numeric := extract(epoch from metric_scope.until - metric_scope.since);
+    zone constant text := coalesce(metric_scope.time_zone, 'UTC');
+begin
+    step := coalesce(metric_scope.bucket, saas_private.nice_bucket(metric_scope.since, metric_scope.until));
+    seconds := extract(epoch from step);
+    if seconds < 1 then
+        perform saas_private.raise_fields('invalid input', 'bucket', 'must be at least 1 second');
+    elsif seconds > 86400 * 36525.0 then
+        perform saas_private.raise_fields('invalid input', 'bucket', 'must be at most 36525 days');
+    elsif length / seconds > 11000 then
+        perform saas_private.raise_fields('invalid input', 'bucket', 'cuts the range into more than 11000 buckets');
+    end if;
+    -- A month has no fixed length to cut by.
+    step := make_interval(secs => seconds::double precision);
+    if zone <> 'UTC' then
+        perform saas_private.require_time_zone(zone);
+        if seconds % 86400 = 0 then
+            local_zone := zone;
+        end if;
+    end if;
+    level := case when metric_scope.kind = 'percentile' then 0
+                  when seconds % 86400 = 0 and local_zone is null then 3
+                  when seconds % 3600 = 0 then 2
+                  when seconds % 300 = 0 then 1
+                  else 0 end;
+    -- Where midnight is not at a whole hour of UTC, at some time of the range.
+    if local_zone is not null and level = 2
+       and exists (select from generate_series(0, 8) as n,
+                          lateral (select metric_scope.since + (metric_scope.until - metric_scope.since) * (n / 8.0) as at) t
+                    where extract(minute from (t.at at time zone local_zone) - (t.at at time zone 'UTC')) <> 0) then
+        level := 1;
+    end if;
+end
+$$;
+comment on function saas_private.metric_scope(timestamptz, timestamptz, interval, text, text) is
+'Bucket, level (0 readings, 1 by 5 minutes, 2 by hour, 3 by day) and, for buckets of whole days elsewhere than in UTC, the time zone of a query. Errors: 22023 with fields. For the functions of saas_owner.';
+
+-- Where a metric's series are in the layouts' arrays.  A function, so that the
+-- planner takes them for more than a few, but fewer than the readings that
+-- metric_cells() has of them, and makes the hash of these and not of readings.
+create function saas_private.metric_places(metric text, labels jsonb, connection_ids uuid[])
+returns table (connection_id uuid, layout_id uuid, series_id uuid, place bigint)
+language plpgsql stable rows 50
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+begin
+    return query
+    with source as materialized (
+        select s.connection_id, s.id
+          from saas.series s
+         where s.org_id = org and s.metric = metric_places.metric and s.labels @> metric_places.labels
+           and s.connection_id = any (metric_places.connection_ids)
+    )
+    select l.connection_id, l.id, u.series_id, u.place
+      from saas.layout l
+     cross join lateral unnest(l.series_ids) with ordinality as u (series_id, place)
+     where l.org_id = org
+       and l.connection_id = any (array(select distinct s.connection_id from source s))
+       and u.series_id in (select s.id from source s);
+end
+$$;
+comment on function saas_private.metric_places(text, jsonb, uuid[]) is
+'Each series of a metric of these connections, in each layout that has it, with its place there. For the functions of saas_owner.';
+
+-- "offset 0" keeps each stretch an index scan of its own; flags, and no number
+-- of a level, because the planner takes half of the stretches to have one.
+create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
+                                          connection_ids uuid[])
+returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, total double precision,
+               least_value double precision, greatest_value double precision, first_value double precision,
+               last_value double precision, increase double precision)
+language plpgsql stable rows 5000
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+    kept record;
+begin
+    select * into kept from saas_private.retention_of(org);
+    return query
+    with place as materialized (
+        select m.connection_id, m.layout_id, m.series_id, m.place
+          from saas_private.metric_places(metric_cells.metric, metric_cells.labels, metric_cells.connection_ids) m
+    ), span as materialized (
+        select c.connection_id, v.from_time, v.until_time, v.level = 0 as is_raw, v.level = 1 as is_5m, v.level = 2 as is_1h, v.level = 3 as is_1d
+          from (select distinct m.connection_id from place m) c
+          left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
+         cross join lateral (select least(metric_cells.until, coalesce(p.rolled_until, '-infinity')) as ends) w
+         cross join lateral (
+               select date_bin('5 minutes', metric_cells.since + interval '4:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                      date_bin('5 minutes', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) a
+         cross join lateral (
+               select case when metric_cells.level >= 1 and a.f < a.u then a.f else metric_cells.until end as f,
+                      case when metric_cells.level >= 1 and a.f < a.u then a.u else metric_cells.until end as u) five
+         cross join lateral (
+               select date_bin('1 hour', metric_cells.since + interval '59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                      date_bin('1 hour', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) b
+         cross join lateral (
+               select case when metric_cells.level >= 2 and b.f < b.u then b.f else five.u end as f,
+                      case when metric_cells.level >= 2 and b.f < b.u then b.u else five.u end as u) hour
+         cross join lateral (
+               select date_bin('1 day', metric_cells.since + interval '23:59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                      date_bin('1 day', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) d
+         cross join lateral (
+               select case when metric_cells.level >= 3 and d.f < d.u then d.f else hour.u end as f,
+                      case when metric_cells.level >= 3 and d.f < d.u then d.u else hour.u end as u) day
+         cross join lateral (
+               values (0, greatest(metric_cells.since, kept.raw_since), five.f), (0, greatest(five.u, kept.raw_since), metric_cells.until),
+                      (1, greatest(five.f, kept.five_since), hour.f), (1, greatest(hour.u, kept.five_since), five.u),
+                      (2, greatest(hour.f, kept.hour_since), day.f), (2, greatest(day.u, kept.hour_since), hour.u),
+                      (3, greatest(day.f, kept.day_since), day.u)) as v (level, from_time, until_time)
+         where v.from_time < v.until_time
+    )
+    select sp.connection_id, pl.series_id, r.at, 1::double precision, v.value, v.value, v.value, v.value, v.value, 0::double precision
+      from span sp
+     cross join lateral (select o.at, o.layout_id, o."values" from saas.reading o
+                          where o.org_id = org and o.connection_id = sp.connection_id
+                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      join place pl on pl.layout_id = r.layout_id
+     cross join lateral (select r."values"[pl.place] as value) v
+     where sp.is_raw and v.value is not null
+    union all
+    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+           r.first[pl.place], r.last[pl.place], r.increase[pl.place]
+      from span sp
+     cross join lateral (select o.* from saas.reading_5m o
+                          where o.org_id = org and o.connection_id = sp.connection_id
+                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      join place pl on pl.layout_id = r.layout_id
+     where sp.is_5m and r.count[pl.place] > 0
+    union all
+    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+           r.first[pl.place], r.last[pl.place], r.increase[pl.place]
+      from span sp
+     cross join lateral (select o.* from saas.reading_1h o
+                          where o.org_id = org and o.connection_id = sp.connection_id
+                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      join place pl on pl.layout_id = r.layout_id
+     where sp.is_1h and r.count[pl.place] > 0
+    union all
+    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+           r.first[pl.place], r.last[pl.place], r.increase[pl.place]
+      from span sp
+     cross join lateral (select o.* from saas.reading_1d o
+                          where o.org_id = org and o.connection_id = sp.connection_id
+                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      join place pl on pl.layout_id = r.layout_id
+     where sp.is_1d and r.count[pl.place] > 0;
+end
+$$;
+comment on function saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is
+'Readings and rollups of a metric of these connections between the times, of the level at most; nothing from before the plan''s retention. at is a rollup''s beginning. For the functions of saas_owner.';
+
+create function saas_private.metric_increases(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
+                                              connection_ids uuid[])
+returns table (connection_id uuid, series_id uuid, at timestamptz, increase double precision)
+language plpgsql stable rows 5000
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- An hour before, for what the first sample of the range has gained.
+    return query
+    select g.connection_id, g.series_id, g.at, g.gained
+      from (select c.connection_id, c.series_id, c.at,
+                   c.increase + case when c.before is null or c.before in ('NaN', 'Infinity', '-Infinity')
+                                          or c.first_value in ('NaN', 'Infinity', '-Infinity') then 0
+                                     when c.first_value >= c.before then c.first_value - c.before
+                                     else c.first_value end as gained
+              from (select m.*, lag(m.last_value) over (partition by m.series_id order by m.at) as before
+                      from (select e.*
+                              from saas_private.metric_cells(metric_increases.metric, metric_increases.since - interval '1 hour',
+                                                             metric_increases.since, least(metric_increases.level, 1),
+                                                             metric_increases.labels, metric_increases.connection_ids) e
+                             union all
+                            select e.*
+                              from saas_private.metric_cells(metric_increases.metric, metric_increases.since, metric_increases.until,
+                                                             metric_increases.level, metric_increases.labels,
+                                                             metric_increases.connection_ids) e) m) c) g
+     where g.at >= metric_increases.since;
+end
+$$;
+comment on function saas_private.metric_increases(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is
+'What counters gained at each reading or in each rollup, over their beginning anew, since the sample before, which lies at most an hour before since. For the functions of saas_owner.';
+
+create function saas_private.metric_group(series_id uuid, keys text[]) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+begin
+    return (
+        select coalesce(jsonb_object_agg(k.name, case k.name
+                   when 'connection_id' then to_jsonb(s.connection_id)
+                   when 'connection' then to_jsonb(c.name)
+                   when 'environment' then to_jsonb(c.environment)
+                   when 'kind' then to_jsonb(c.kind)
+                   when 'group_id' then to_jsonb(c.group_id)
+                   when 'group' then to_jsonb(g.name)
+                   else coalesce(s.labels -> k.name, case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
+               end), '{}')
+          from saas.series s
+          join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id
+          left join saas.connection_group g on g.org_id = c.org_id and g.id = c.group_id
+         cross join unnest(metric_group.keys) as k (name)
+         where s.org_id = org and s.id = metric_group.series_id);
+end
+$$;
+comment on function saas_private.metric_group(uuid, text[]) is
+'The group that a series is in by these keys. For the functions of saas_owner.';
+
+create function saas_private.metric_connections(connection_ids uuid[], group_ids uuid[], environments text[], tags jsonb) returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if jsonb_typeof(coalesce(metric_connections.tags, '{}')) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'tags', 'must be an object');
+    end if;
+    return array(select c.id from saas.connection c
+                  where c.org_id = saas.current_org_id()
+                    and (metric_connections.connection_ids is null or c.id = any (metric_connections.connection_ids))
+                    and (metric_connections.group_ids is null or c.group_id = any (metric_connections.group_ids))
+                    and (metric_connections.environments is null or c.environment = any (metric_connections.environments))
+                    and c.tags @> coalesce(metric_connections.tags, '{}')
+                  order by c.id);
+end
+$$;
+comment on function saas_private.metric_connections(uuid[], uuid[], text[], jsonb) is
+'The connections of the current organization that all these filters let through; NULL filters nothing. Errors: 22023 with fields. For the functions of saas_owner.';
+
+create function saas_private.metric_rows(metric text, since timestamptz, until timestamptz, step interval, level integer,
+                                         local_zone text, kind text, fraction double precision, labels jsonb,
+                                         connection_ids uuid[], keys text[])
+returns table (bucket_at timestamptz, grp jsonb, value double precision)
+language plpgsql stable rows 500
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if metric_rows.kind in ('rate', 'increase') then
+        return query
+        with cell as materialized (
+            select b.bucket_at, m.series_id, sum(m.increase) as gained
+              from saas_private.metric_increases(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
+                                                 metric_rows.labels, metric_rows.connection_ids) m
+             cross join lateral (select case when step is null then metric_rows.since
+                                             else saas_private.metric_bucket(m.at, step, local_zone) end as bucket_at) b
+             group by 1, 2
+        ), member as materialized (
+            select s.series_id, saas_private.metric_group(s.series_id, metric_rows.keys) as grp
+              from (select distinct c.series_id from cell c) s
+        )
+        select c.bucket_at, m.grp,
+               sum(c.gained)
+               / case when metric_rows.kind = 'increase' then 1
+                      else extract(epoch from
+                               least(metric_rows.until, case when step is null then metric_rows.until
+                                                             when local_zone is null then c.bucket_at + step
+                                                             else ((c.bucket_at at time zone local_zone) + step) at time zone local_zone end)
+                               - greatest(metric_rows.since, c.bucket_at))::double precision end
+          from cell c join member m using (series_id)
+         group by 1, 2
+         order by 1, 2;
+        return;
+    end if;
+    return query
+    with cell as materialized (
+        select c.series_id, c.at, c.n, c.total, c.least_value, c.greatest_value, c.last_value,
+               case when step is null then metric_rows.since
+                    when local_zone is null then date_bin(step, c.at, timestamptz '2000-01-03 00:00:00+00')
+                    else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
+          from saas_private.metric_cells(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
+                                         metric_rows.labels, metric_rows.connection_ids) c
+    ), member as materialized (
+        select s.series_id, saas_private.metric_group(s.series_id, metric_rows.keys) as grp
+          from (select distinct c.series_id from cell c) s
+    )
+    select c.bucket_at, m.grp,
+           -- Filtered, so that a sum that overflows is the asker's of a sum only.
+           -- avg() would overflow on the squares of large values.
+           case metric_rows.kind
+               when 'avg' then sum(c.total) filter (where metric_rows.kind in ('avg', 'sum')) / nullif(sum(c.n), 0)
+               when 'sum' then sum(c.total) filter (where metric_rows.kind in ('avg', 'sum'))
+               when 'min' then min(c.least_value)
+               when 'max' then max(c.greatest_value)
+               when 'count' then sum(c.n)
+               when 'percentile' then percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value)
+                                      filter (where metric_rows.kind = 'percentile')
+               else (array_agg(c.last_value order by c.at desc) filter (where metric_rows.kind = 'last'))[1]
+           end
+      from cell c join member m using (series_id)
+     group by 1, 2
+     order by 1, 2;
+end
+$$;
+comment on function saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[]) is
+'Values by bucket and group; without a step the range is one bucket. For the functions of saas_owner.';
+
 create function saas_api.query_metric(metric text, since timestamptz default now() - interval '24 hours',
                                       until timestamptz default now(), bucket interval default null,
                                       fn text default 'avg', labels jsonb default '{}',
-                                      connection_ids uuid[] default null, group_by text[] default '{}')
+                                      connection_ids uuid[] default null, group_by text[] default '{}',
+                                      time_zone text default 'UTC', fill boolean default false,
+                                      group_ids uuid[] default null, environments text[] default null, tags jsonb default '{}')
 returns table (bucket_at timestamptz, grp jsonb, value double precision)
 language plpgsql stable security definer rows 200
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    from_time timestamptz := coalesce(query_metric.since, now() - interval '24 hours');
-    to_time timestamptz := coalesce(query_metric.until, now());
-    step interval;
-    chosen text := coalesce(query_metric.fn, 'avg');
-    wanted jsonb := coalesce(query_metric.labels, '{}');
-    keys text[] := coalesce(query_metric.group_by, '{}');
+    from_time constant timestamptz := coalesce(query_metric.since, now() - interval '24 hours');
+    -- The default has what is stored at this moment too.
+    to_time constant timestamptz := coalesce(nullif(query_metric.until, now()), now() + interval '1 microsecond');
+    chosen record;
+    scope record;
+    keys constant text[] := array_remove(coalesce(query_metric.group_by, '{}'), null);
+    ids uuid[];
+    slots timestamptz[];
+    found_at timestamptz[];
+    found_groups jsonb[];
+    found_values double precision[];
 begin
     perform saas_private.require_identity();
     perform saas_private.require_field('metric', query_metric.metric, 255);
-    if not (isfinite(from_time) and isfinite(to_time)) or from_time >= to_time then
-        perform saas_private.raise_fields('invalid input', 'since', 'must be before until, both finite');
-    end if;
-    if chosen not in ('avg', 'sum', 'min', 'max', 'last', 'count') then
-        perform saas_private.raise_fields('invalid input', 'fn', 'must be avg, sum, min, max, last or count');
-    end if;
-    if jsonb_typeof(wanted) <> 'object' then
+    perform saas_private.require_metric_range(from_time, to_time);
+    select * into chosen from saas_private.require_metric_fn(coalesce(query_metric.fn, 'avg'));
+    if jsonb_typeof(coalesce(query_metric.labels, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
     end if;
-    step := coalesce(query_metric.bucket, saas_private.nice_bucket(from_time, to_time));
-    if extract(epoch from step) < 1 then
-        perform saas_private.raise_fields('invalid input', 'bucket', 'must be at least 1 second');
-    elsif extract(epoch from to_time - from_time) / extract(epoch from step) > 11000 then
-        perform saas_private.raise_fields('invalid input', 'bucket', 'cuts the range into more than 11000 buckets');
+    select * into scope from saas_private.metric_scope(from_time, to_time, query_metric.bucket, chosen.kind, query_metric.time_zone);
+    ids := saas_private.metric_connections(query_metric.connection_ids, query_metric.group_ids, query_metric.environments, query_metric.tags);
+    if not coalesce(query_metric.fill, false) then
+        return query
+        select r.bucket_at, r.grp, r.value
+          from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
+                                        chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
+        return;
     end if;
-    -- A month has no fixed length to cut by.
-    step := make_interval(secs => extract(epoch from step)::double precision);
-
+    select array_agg(r.bucket_at), array_agg(r.grp), array_agg(r.value) into found_at, found_groups, found_values
+      from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
+                                    chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
+    slots := array(select g.at at time zone coalesce(scope.local_zone, 'UTC')
+                     from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
+                                          (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
+    if cardinality(slots) * (select count(distinct f.grp) from unnest(found_groups) as f (grp)) > 1000000 then
+        perform saas_private.raise_fields('invalid input', 'fill', 'makes more than 1000000 rows');
+    end if;
     return query
-    select date_bin(step, s.at, timestamptz '2000-01-03 00:00:00+00'),
-           (select coalesce(jsonb_object_agg(k.name, case k.name
-                       when 'connection_id' then to_jsonb(s.connection_id)
-                       when 'connection' then to_jsonb(c.name)
-                       when 'environment' then to_jsonb(c.environment)
-                       when 'kind' then to_jsonb(c.kind)
-                       else coalesce(s.labels -> k.name,
-                                     case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
-                   end), '{}')
-              from unnest(keys) as k (name)) as grouped,
-           -- Filtered, so that a sum that overflows is the asker's of a sum only.
-           -- avg() would overflow on the squares of large values.
-           case chosen
-               when 'avg' then sum(s.value) filter (where chosen in ('avg', 'sum')) / nullif(count(s.value), 0)
-               when 'sum' then sum(s.value) filter (where chosen in ('avg', 'sum'))
-               when 'min' then min(s.value) filter (where chosen = 'min')
-               when 'max' then max(s.value) filter (where chosen = 'max')
-               when 'count' then count(s.value) filter (where chosen = 'count')::double precision
-               else (array_agg(s.value order by s.at desc)
-                     filter (where chosen = 'last' and s.value is not null))[1]
-           end
-      from saas.sample s
-      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id
-     where s.org_id = saas.current_org_id()
-       and s.metric = query_metric.metric
-       and s.at >= from_time and s.at < to_time
-       and s.labels @> wanted
-       and (query_metric.connection_ids is null or s.connection_id = any (query_metric.connection_ids))
-     group by 1, 2
+    select s.at, g.grp, f.value
+      from unnest(slots) as s (at)
+     cross join (select distinct d.grp from unnest(found_groups) as d (grp)) g
+      left join unnest(found_at, found_groups, found_values) as f (bucket_at, grp, value) on f.bucket_at = s.at and f.grp = g.grp
      order by 1, 2;
 end
 $$;
-alter function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[]) owner to saas_owner;
-comment on function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[]) is
-'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them) over raw samples. fn: avg, sum, min, max, last or count of all samples in bucket and group. labels: only series that have them all. group_by: connection_id, connection, environment, kind, tag:NAME or a label. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+alter function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) owner to saas_owner;
+comment on function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) is
+'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them, and 1000000 rows with fill). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+
+create function saas_api.explain_metric(metric text, since timestamptz default now() - interval '24 hours',
+                                        until timestamptz default now(), bucket interval default null,
+                                        fn text default 'avg', time_zone text default 'UTC')
+returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    from_time constant timestamptz := coalesce(explain_metric.since, now() - interval '24 hours');
+    to_time constant timestamptz := coalesce(explain_metric.until, now());
+    scope record;
+    kept record;
+begin
+    perform saas_private.require_identity();
+    perform saas_private.require_field('metric', explain_metric.metric, 255);
+    perform saas_private.require_metric_range(from_time, to_time);
+    select s.* into scope
+      from saas_private.require_metric_fn(coalesce(explain_metric.fn, 'avg')) f,
+           saas_private.metric_scope(from_time, to_time, explain_metric.bucket, f.kind, explain_metric.time_zone) s;
+    select * into kept from saas_private.retention_of(saas.current_org_id());
+    return jsonb_build_object(
+        'level', (array['readings', '5m', '1h', '1d'])[scope.level + 1],
+        'bucket_seconds', extract(epoch from scope.step),
+        'visible_since', (select nullif(v, '-infinity') from (values ((array[kept.raw_since, kept.five_since, kept.hour_since, kept.day_since])[scope.level + 1])) k (v)),
+        'rolled_until', (select min(coalesce(nullif(p.rolled_until, '-infinity'), to_timestamp(0)))
+                           from (select distinct s.connection_id from saas.series s
+                                  where s.org_id = saas.current_org_id() and s.metric = explain_metric.metric) s
+                           left join saas_private.rollup_progress p on p.org_id = saas.current_org_id() and p.connection_id = s.connection_id));
+end
+$$;
+alter function saas_api.explain_metric(text, timestamptz, timestamptz, interval, text, text) owner to saas_owner;
+comment on function saas_api.explain_metric(text, timestamptz, timestamptz, interval, text, text) is
+'How query_metric answers: {level, bucket_seconds, visible_since, rolled_until}. level is readings, 5m, 1h or 1d, the coarsest that is read; the ends of the range, and everything after rolled_until, come from finer ones. visible_since: how far back the plan shows the level, NULL without a limit. rolled_until: up to when every connection with the metric is rolled up. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+
+-- One value for a range; last is the sum of each series' last.
+create function saas_private.metric_sums(metric text, since timestamptz, until timestamptz, kind text, fraction double precision,
+                                         labels jsonb, connection_ids uuid[], keys text[])
+returns table (grp jsonb, value double precision)
+language plpgsql stable rows 100
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    level constant integer := case when metric_sums.kind = 'percentile' then 0 else 3 end;
+begin
+    if metric_sums.kind <> 'last' then
+        return query
+        select r.grp, r.value
+          from saas_private.metric_rows(metric_sums.metric, metric_sums.since, metric_sums.until, null, level, null, metric_sums.kind,
+                                        metric_sums.fraction, metric_sums.labels, metric_sums.connection_ids, metric_sums.keys) r;
+        return;
+    end if;
+    return query
+    select saas_private.metric_group(l.series_id, metric_sums.keys) as grp, sum(l.last_value)
+      from (select distinct on (c.series_id) c.series_id, c.last_value
+              from saas_private.metric_cells(metric_sums.metric, metric_sums.since, metric_sums.until, level, metric_sums.labels,
+                                             metric_sums.connection_ids) c
+             order by c.series_id, c.at desc) l
+     group by 1;
+end
+$$;
+comment on function saas_private.metric_sums(text, timestamptz, timestamptz, text, double precision, jsonb, uuid[], text[]) is
+'One value for the range by group; last is the sum of each series'' last value. For the functions of saas_owner.';
+
+create function saas_api.metric_totals(metric text, since timestamptz default now() - interval '24 hours',
+                                       until timestamptz default now(), fn text default 'sum', labels jsonb default '{}',
+                                       connection_ids uuid[] default null, group_ids uuid[] default null,
+                                       environments text[] default null, tags jsonb default '{}')
+returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    from_time constant timestamptz := coalesce(metric_totals.since, now() - interval '24 hours');
+    to_time constant timestamptz := coalesce(nullif(metric_totals.until, now()), now() + interval '1 microsecond');
+    wanted constant jsonb := coalesce(metric_totals.labels, '{}');
+    chosen record;
+    ids uuid[];
+    total double precision;
+    previous double precision;
+    parts jsonb;
+begin
+    perform saas_private.require_identity();
+    perform saas_private.require_field('metric', metric_totals.metric, 255);
+    perform saas_private.require_metric_range(from_time, to_time);
+    select * into chosen from saas_private.require_metric_fn(coalesce(metric_totals.fn, 'sum'));
+    if jsonb_typeof(wanted) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
+    end if;
+    ids := saas_private.metric_connections(metric_totals.connection_ids, metric_totals.group_ids, metric_totals.environments, metric_totals.tags);
+    select jsonb_agg(jsonb_build_object('connection_id', v.grp -> 'connection_id', 'name', v.grp -> 'connection', 'value', v.value,
+                                        'share_percent', round((100 * v.value / nullif(v.whole, 0))::numeric, 2))
+                     order by v.value desc nulls last, v.grp),
+           -- The whole of sums is their sum; of anything else it is asked for.
+           max(v.whole)
+      into parts, total
+      from (select s.grp, s.value, sum(s.value) over () as whole
+              from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
+                                            '{connection_id,connection}') s) v;
+    if chosen.kind not in ('sum', 'count', 'increase', 'rate', 'last') then
+        select s.value into total
+          from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids, '{}') s;
+    end if;
+    select s.value into previous
+      from saas_private.metric_sums(metric_totals.metric, from_time - (to_time - from_time), from_time, chosen.kind, chosen.fraction,
+                                    wanted, ids, '{}') s;
+    return jsonb_build_object('metric', metric_totals.metric, 'fn', coalesce(metric_totals.fn, 'sum'), 'since', from_time, 'until', to_time,
+                              'total', total, 'previous', previous,
+                              'change_percent', round((100 * (total - previous) / nullif(abs(previous), 0))::numeric, 2),
+                              'connections', coalesce(parts, '[]'));
+end
+$$;
+alter function saas_api.metric_totals(text, timestamptz, timestamptz, text, jsonb, uuid[], uuid[], text[], jsonb) owner to saas_owner;
+comment on function saas_api.metric_totals(text, timestamptz, timestamptz, text, jsonb, uuid[], uuid[], text[], jsonb) is
+'One figure for a range, with the same of the range before and each connection''s part: {metric, fn, since, until, total, previous, change_percent, connections [{connection_id, name, value, share_percent}]}, the largest first. fn and filters as query_metric''s; last is the sum of each series'' last value. share_percent: of the sum of all connections'' values. NULL where there is nothing to divide by. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+
+create function saas_api.compare_metric(metric text, since timestamptz default now() - interval '24 hours',
+                                        until timestamptz default now(), bucket interval default null, fn text default 'avg',
+                                        labels jsonb default '{}', connection_ids uuid[] default null,
+                                        periods interval[] default null, time_zone text default 'UTC')
+returns table (bucket_at timestamptz, side jsonb, value double precision)
+language plpgsql stable security definer rows 400
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    from_time constant timestamptz := coalesce(compare_metric.since, now() - interval '24 hours');
+    to_time constant timestamptz := coalesce(nullif(compare_metric.until, now()), now() + interval '1 microsecond');
+begin
+    perform saas_private.require_identity();
+    perform saas_private.require_metric_range(from_time, to_time);
+    if compare_metric.periods is null then
+        return query
+        select q.bucket_at, q.grp, q.value
+          from saas_api.query_metric(compare_metric.metric, from_time, to_time, compare_metric.bucket, compare_metric.fn, compare_metric.labels,
+                                     compare_metric.connection_ids, '{connection_id,connection}', compare_metric.time_zone, true) q;
+        return;
+    end if;
+    if cardinality(compare_metric.periods) > 12 or array_position(compare_metric.periods, null) is not null then
+        perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 12 intervals');
+    end if;
+    return query
+    select q.bucket_at + p.back, jsonb_build_object('period', p.back::text), q.value
+      from unnest(interval '0' || compare_metric.periods) with ordinality as p (back, n)
+     cross join lateral saas_api.query_metric(compare_metric.metric, from_time - p.back, to_time - p.back,
+                                              coalesce(compare_metric.bucket, saas_private.nice_bucket(from_time, to_time)), compare_metric.fn,
+                                              compare_metric.labels, compare_metric.connection_ids, '{}', compare_metric.time_zone, false) q
+     order by p.n, 1;
+end
+$$;
+alter function saas_api.compare_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], interval[], text) owner to saas_owner;
+comment on function saas_api.compare_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], interval[], text) is
+'Values of a metric side by side. Without periods: each connection''s, every bucket of each, side {connection_id, connection}. With periods, such as ''{1 day,7 days}'': all connections'' together, now (side {"period": "00:00:00"}) and that long ago, whose buckets are moved on to now. The rest as query_metric. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+
+create function saas_api.metric_ratio(numerator text, denominator text, since timestamptz default now() - interval '24 hours',
+                                      until timestamptz default now(), bucket interval default null, fn text default 'sum',
+                                      labels jsonb default '{}', connection_ids uuid[] default null, group_by text[] default '{}',
+                                      time_zone text default 'UTC')
+returns table (bucket_at timestamptz, grp jsonb, percent double precision)
+language plpgsql stable security definer rows 200
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_identity();
+    perform saas_private.require_field('numerator', metric_ratio.numerator, 255);
+    perform saas_private.require_field('denominator', metric_ratio.denominator, 255);
+    return query
+    select d.bucket_at, d.grp, 100 * coalesce(n.value, 0) / nullif(d.value, 0)
+      from saas_api.query_metric(metric_ratio.denominator, metric_ratio.since, metric_ratio.until, metric_ratio.bucket, coalesce(metric_ratio.fn, 'sum'),
+                                 metric_ratio.labels, metric_ratio.connection_ids, metric_ratio.group_by, metric_ratio.time_zone) d
+      left join saas_api.query_metric(metric_ratio.numerator, metric_ratio.since, metric_ratio.until, metric_ratio.bucket, coalesce(metric_ratio.fn, 'sum'),
+                                      metric_ratio.labels, metric_ratio.connection_ids, metric_ratio.group_by, metric_ratio.time_zone) n
+        on n.bucket_at = d.bucket_at and n.grp = d.grp
+     order by 1, 2;
+end
+$$;
+alter function saas_api.metric_ratio(text, text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text) owner to saas_owner;
+comment on function saas_api.metric_ratio(text, text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text) is
+'One metric in percent of another, in the buckets and groups that the denominator has; where the numerator has nothing it is 0, and NULL of a denominator of 0. The rest as query_metric. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+
+create function saas_api.bounce_rate(since timestamptz default now() - interval '24 hours', until timestamptz default now(),
+                                     bucket interval default null, connection_ids uuid[] default null,
+                                     group_by text[] default '{}', time_zone text default 'UTC')
+returns table (bucket_at timestamptz, grp jsonb, percent double precision)
+language plpgsql stable security definer rows 200
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_identity();
+    return query
+    select r.bucket_at, r.grp, r.percent
+      from saas_api.metric_ratio('aws_ses_bounce_sum', 'aws_ses_send_sum', bounce_rate.since, bounce_rate.until, bounce_rate.bucket, 'sum', '{}',
+                                 bounce_rate.connection_ids, bounce_rate.group_by, bounce_rate.time_zone) r;
+end
+$$;
+alter function saas_api.bounce_rate(timestamptz, timestamptz, interval, uuid[], text[], text) owner to saas_owner;
+comment on function saas_api.bounce_rate(timestamptz, timestamptz, interval, uuid[], text[], text) is
+'Bounced mail in percent of what Amazon SES has sent: metric_ratio of aws_ses_bounce_sum and aws_ses_send_sum. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+
+create function saas_api.top_metric(metric text, since timestamptz default now() - interval '24 hours',
+                                    until timestamptz default now(), fn text default 'sum', labels jsonb default '{}',
+                                    connection_ids uuid[] default null, group_by text[] default '{connection_id,connection}',
+                                    count integer default 10)
+returns table (place bigint, grp jsonb, value double precision, share_percent numeric)
+language plpgsql stable security definer rows 10
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    from_time constant timestamptz := coalesce(top_metric.since, now() - interval '24 hours');
+    to_time constant timestamptz := coalesce(nullif(top_metric.until, now()), now() + interval '1 microsecond');
+    wanted constant jsonb := coalesce(top_metric.labels, '{}');
+    chosen record;
+    ids uuid[];
+begin
+    perform saas_private.require_identity();
+    perform saas_private.require_field('metric', top_metric.metric, 255);
+    perform saas_private.require_metric_range(from_time, to_time);
+    select * into chosen from saas_private.require_metric_fn(coalesce(top_metric.fn, 'sum'));
+    if jsonb_typeof(wanted) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
+    end if;
+    if coalesce(top_metric.count, 10) not between 1 and 1000 then
+        perform saas_private.raise_fields('invalid input', 'count', 'must be between 1 and 1000');
+    end if;
+    ids := saas_private.metric_connections(top_metric.connection_ids, null, null, null);
+    return query
+    select row_number() over (order by s.value desc nulls last, s.grp), s.grp, s.value,
+           round((100 * s.value / nullif(sum(s.value) over (), 0))::numeric, 2)
+      from saas_private.metric_sums(top_metric.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
+                                    array_remove(coalesce(top_metric.group_by, '{connection_id,connection}'), null)) s
+     order by 1
+     limit coalesce(top_metric.count, 10);
+end
+$$;
+alter function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer) owner to saas_owner;
+comment on function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer) is
+'The groups with the most of a metric in a range: place, grp, value and its part of all groups'' sum. fn, filters and group_by as query_metric''s; last is the sum of each series'' last value; count: how many, at most 1000. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 create function saas_private.limit_level(percent double precision) returns text
 language sql immutable

@@ -36,6 +36,7 @@ int			saas_poller_max_per_host = 100;
 int			saas_poller_max_per_org = 500;
 int			saas_poller_workers = 1;
 int			saas_poller_history_retention = 7;
+bool		saas_maintenance_enabled = true;
 int			saas_poller_connect_timeout = 5000;
 int			saas_poller_request_timeout = 10000;
 int			saas_poller_max_response = 8192;
@@ -270,6 +271,11 @@ define_poller_settings(void)
 							"It holds a row per connection and hour. 0 keeps none.",
 							&saas_poller_history_retention, 7, 0, 3650,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("saas.maintenance_enabled",
+							 "Whether the worker rolls up metrics and deletes what is past its retention.",
+							 "Turn it off where pg_cron or something else calls saas.maintain().",
+							 &saas_maintenance_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.poller_connect_timeout",
 							"Time limit for name look-up, TCP and TLS together.",
 							NULL, &saas_poller_connect_timeout, 5000, 100, 60000,

@@ -38,6 +38,7 @@ extern int	saas_poller_max_per_host;
 extern int	saas_poller_max_per_org;
 extern int	saas_poller_workers;
 extern int	saas_poller_history_retention;	/* days */
+extern bool saas_maintenance_enabled;
 extern int	saas_poller_connect_timeout; /* ms */
 extern int	saas_poller_request_timeout; /* ms */
 extern int	saas_poller_max_response; /* kB */

@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "store/ingest_reading.h"
 #include "store/layout.h"
+#include "store/maintain.h"
 #include "store/partition.h"
 #include "store/statement.h"
 #include "utils/array.h"
@@ -155,8 +156,11 @@ float_array(Datum *numbers, int count)
 										   TYPALIGN_DOUBLE));
 }
 
-/* What add_readings left alone: the same values again, or other series of that time. */
-static void
+/*
+ * What add_readings left alone: the same values again, or other series of that
+ * time.  Returns whether it wrote something.
+ */
+static bool
 merge(const Reading *reading)
 {
 	Datum	   *numbers = palloc(sizeof(Datum) * reading->count);
@@ -169,7 +173,7 @@ merge(const Reading *reading)
 		numbers[i] = Float8GetDatum(reading->samples[i]->value);
 	values[4] = float_array(numbers, reading->count);
 	(void) SaasStatementRun(&add_merged_layout, values, NULL);
-	(void) SaasStatementRun(&merge_reading, values, NULL);
+	return SaasStatementRun(&merge_reading, values, NULL) > 0;
 }
 
 static bool
@@ -189,8 +193,16 @@ is_among(const Reading *reading, SPITupleTable *table, uint64 rows)
 }
 
 static void
+note(const SaasLateness *lateness, const SaasJob *job)
+{
+	SaasMaintainNote(lateness, &job->org_id, &job->connection_id);
+}
+
+/* Rows of one job stand together. */
+static void
 store(const Reading *readings, int count)
 {
+	SaasLateness lateness = {0};
 	pg_uuid_t  *orgs = palloc(sizeof(pg_uuid_t) * count);
 	pg_uuid_t  *connections = palloc(sizeof(pg_uuid_t) * count);
 	pg_uuid_t  *layouts = palloc(sizeof(pg_uuid_t) * count);
@@ -225,12 +237,20 @@ store(const Reading *readings, int count)
 	values[5] = SaasIntegerArray(lasts, count);
 	values[6] = float_array(numbers, total);
 	rows = SaasStatementRun(&add_readings, values, NULL);
-	if (rows == (uint64) count)
-		return;
 	table = SPI_tuptable;
 	for (int i = 0; i < count; i++)
-		if (!is_among(&readings[i], table, rows))
-			merge(&readings[i]);
+	{
+		const SaasJob *job = readings[i].job;
+
+		if (i > 0 && job != readings[i - 1].job)
+		{
+			note(&lateness, readings[i - 1].job);
+			lateness = (SaasLateness) {0};
+		}
+		if (rows == (uint64) count || is_among(&readings[i], table, rows) || merge(&readings[i]))
+			SaasMaintainWrote(&lateness, &job->org_id, &job->connection_id, readings[i].at);
+	}
+	note(&lateness, readings[count - 1].job);
 }
 
 /* The next row of a job's samples, which are sorted by time; *first is where it begins. */

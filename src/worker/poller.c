@@ -2,7 +2,7 @@
  * poller.c
  *	  The background worker that polls one database's connections, or one of
  *	  several that share them.  The first one does what is one's to do: mail,
- *	  the journal, the audit's seals, counting what is due.
+ *	  the journal, the audit's seals, rollups, counting what is due.
  *
  * It connects as the bootstrap superuser, because a role that cannot log in
  * cannot connect a worker before 17, and does all its work as saas_poller
@@ -30,6 +30,7 @@
 #include "worker/drain.h"
 #include "worker/engine.h"
 #include "worker/mailer.h"
+#include "worker/maintainer.h"
 #include "worker/poller.h"
 #include "worker/sealer.h"
 
@@ -387,8 +388,10 @@ drain_sometimes(const SaasEngineHost *host, SaasStoreReadiness readiness, Timest
 		return;
 	if ((readiness == SAAS_STORE_READY || readiness == SAAS_STORE_COPY) && SaasDrainIsDue())
 		SaasDrain(host);
-	if (readiness == SAAS_STORE_READY)
-		SaasSealSometimes(host);
+	if (readiness != SAAS_STORE_READY)
+		return;
+	SaasSealSometimes(host);
+	SaasMaintainSometimes(host);
 }
 
 static long

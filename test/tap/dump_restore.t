@@ -87,6 +87,10 @@ $node->safe_psql('postgres', qq{
 	select r.org_id, r.connection_id, r.at - interval '20 days', r.layout_id,
 	       array['NaN', 'Infinity', null, 1e-300, 0.1]::float8[]
 	  from saas.reading r where r.connection_id = '$page'});
+$node->safe_psql('postgres', 'call saas.maintain()');
+$node->safe_psql('postgres', qq{
+	insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+	values ('} . $beta->org_id . qq{', '$page', now() - interval '1 hour', now())});
 is( $node->safe_psql('postgres', q{
 	select string_agg(c.oid::regclass::text, ' ' order by c.oid::regclass::text)
 	  from pg_class c

@@ -1,0 +1,348 @@
+-- Rolling up readings, and how that is called: saas.maintain(), the worker, or
+-- pg_cron.  Leans on the tables of metrics and rollups.
+
+create function saas_private.roll_values(internal, double precision[]) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_roll_values';
+comment on function saas_private.roll_values(internal, double precision[]) is
+'The step of saas_private.roll(double precision[]).';
+create function saas_private.roll_rollups(internal, double precision[], double precision[], double precision[], double precision[],
+                                          double precision[], double precision[], double precision[]) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_roll_rollups';
+comment on function saas_private.roll_rollups(internal, double precision[], double precision[], double precision[], double precision[],
+                                              double precision[], double precision[], double precision[]) is
+'The step of saas_private.roll() over rollups.';
+create function saas_private.rolled(internal) returns double precision[]
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_rolled';
+comment on function saas_private.rolled(internal) is
+'What saas_private.roll() answers.';
+
+create aggregate saas_private.roll(double precision[]) (
+    sfunc = saas_private.roll_values, stype = internal, finalfunc = saas_private.rolled, parallel = safe
+);
+comment on aggregate saas_private.roll(double precision[]) is
+'Rolls up arrays position by position, in the order of time: one array of seven blocks, each as long as the longest of them: count, sum, min, max, first, last, increase. NULL counts nothing.';
+create aggregate saas_private.roll(double precision[], double precision[], double precision[], double precision[],
+                                   double precision[], double precision[], double precision[]) (
+    sfunc = saas_private.roll_rollups, stype = internal, finalfunc = saas_private.rolled, parallel = safe
+);
+comment on aggregate saas_private.roll(double precision[], double precision[], double precision[], double precision[],
+                                       double precision[], double precision[], double precision[]) is
+'The same of rollups: their count, sum, min, max, first, last and increase, in the order of time.';
+
+create function saas_private.realign("values" double precision[], from_ids uuid[], to_ids uuid[]) returns double precision[]
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_realign';
+comment on function saas_private.realign(double precision[], uuid[], uuid[]) is
+'The values of one layout''s series in the order of another''s; NULL where it has none.';
+
+create function saas_private.closed_until(wait_ms integer) returns timestamptz
+language c volatile strict parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_closed_until';
+comment on function saas_private.closed_until(integer) is
+'The beginning of the 5 minutes up to which every reading is visible from the next statement on, or will be noted in saas_private.late_window. Waits for transactions that have written readings, wait_ms at most, else NULL. For saas_service.';
+
+create procedure saas.maintain()
+language c
+as 'MODULE_PATHNAME', 'pg_saas_maintain';
+comment on procedure saas.maintain() is
+'Rolls up readings by 5 minutes, hours and days, those that came late too, and deletes what is older than its plan''s retention, in small transactions; the worker does the same every minute unless saas.maintenance_enabled is off. What it has done stays done when it is interrupted; called again it goes on. Runs outside a transaction block: call saas.maintain() alone. Errors: 2D000 inside a transaction block, 55000 before saas.install(), 55P03 when a transaction that has written readings does not end, or holds a lock. For superusers and members of saas_operator.';
+
+-- As ensure_reading_partition() does it.
+create function saas_private.ensure_rollup_partition(level text, at timestamptz) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+declare
+    unit text := case level when '5m' then 'month' when '1h' then 'quarter' when '1d' then 'year' end;
+    from_time timestamptz := date_trunc(unit, ensure_rollup_partition.at);
+    parent text := 'reading_' || level;
+    part text := format('%s_%s', parent, to_char(from_time, case level when '5m' then 'YYYY_MM' when '1h' then 'YYYY_"q"Q' else 'YYYY' end));
+begin
+    if to_regclass('saas.' || quote_ident(part)) is not null then
+        return;
+    end if;
+    lock table saas_private.installation in share row exclusive mode;
+    if exists (select from pg_class c where c.relnamespace = 'saas'::regnamespace and c.relname = part) then
+        return;
+    end if;
+    execute format('create table saas.%I (like saas.%I including defaults including constraints)', part, parent);
+    execute format('alter table saas.%I enable row level security', part);
+    execute format('alter table saas.%I force row level security', part);
+    execute format('alter table saas.%I attach partition saas.%I for values from (%L) to (%L)', parent, part, from_time,
+                   from_time + case level when '5m' then interval '1 month' when '1h' then interval '3 months' else interval '1 year' end);
+end
+$$;
+alter function saas_private.ensure_rollup_partition(text, timestamptz) owner to saas_owner;
+comment on function saas_private.ensure_rollup_partition(text, timestamptz) is
+'Makes the partition of saas.reading_5m, _1h or _1d (level 5m, 1h, 1d) that holds the time, if it is missing. For saas_service.';
+
+create function saas_private.union_layout(org_id uuid, connection_id uuid, layout_ids uuid[]) returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ids uuid[];
+    print bytea;
+begin
+    select array_agg(distinct u.id order by u.id) into ids
+      from saas.layout l, unnest(l.series_ids) as u (id)
+     where l.org_id = union_layout.org_id and l.id = any (layout_ids);
+    print := sha256(convert_to('series ' || array_to_string(ids, ','), 'UTF8'));
+    insert into saas.layout (org_id, connection_id, fingerprint, series_ids)
+    values (union_layout.org_id, union_layout.connection_id, print, ids)
+        on conflict on constraint layout_fingerprint do nothing;
+    return (select l.id from saas.layout l
+             where l.org_id = union_layout.org_id and l.connection_id = union_layout.connection_id and l.fingerprint = print);
+end
+$$;
+comment on function saas_private.union_layout(uuid, uuid, uuid[]) is
+'The layout that holds the series of all these, made if it is missing. For saas_service.';
+
+-- Not a definer: its statements are made of the names of levels.
+create function saas_private.roll_level(level text, org_ids uuid[], connection_ids uuid[], from_times timestamptz[],
+                                        until_times timestamptz[]) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    step constant interval := case level when '5m' then '5 minutes' when '1h' then '1 hour' when '1d' then '1 day' end;
+    source constant text := case level when '5m' then 'saas.reading' when '1h' then 'saas.reading_5m' when '1d' then 'saas.reading_1h' end;
+    fields constant text[] := case when level = '5m' then '{"values"}'
+                                   else '{count,sum,min,max,first,last,increase}' end;
+    plain text := (select string_agg(format('r.%I', f), ', ' order by n) from unnest(fields) with ordinality u (f, n));
+    aligned text := (select string_agg(format('saas_private.realign(r.%I, l.series_ids, $6)', f), ', ' order by n)
+                       from unnest(fields) with ordinality u (f, n));
+    put constant text := format($put$
+        insert into saas.reading_%s as t (org_id, connection_id, at, layout_id, count, sum, min, max, first, last, increase)
+        select b.org_id, b.connection_id, b.at, b.layout_id, b.a[1:b.n], b.a[b.n+1:2*b.n], b.a[2*b.n+1:3*b.n],
+               b.a[3*b.n+1:4*b.n], b.a[4*b.n+1:5*b.n], b.a[5*b.n+1:6*b.n], b.a[6*b.n+1:7*b.n] $put$, level);
+    conflict constant text := $put$
+            on conflict (org_id, connection_id, at) do update
+           set layout_id = excluded.layout_id, count = excluded.count, sum = excluded.sum, min = excluded.min, max = excluded.max,
+               first = excluded.first, last = excluded.last, increase = excluded.increase $put$;
+    written bigint;
+    mixed record;
+    whole record;
+    union_id uuid;
+begin
+    perform saas_private.ensure_rollup_partition(level, p.at)
+       from (select distinct date_trunc(case level when '5m' then 'month' when '1h' then 'quarter' else 'year' end, g.at, 'UTC') as at
+               from unnest(from_times, until_times) as s (from_time, until_time),
+                    generate_series(s.from_time, s.until_time, interval '28 days') as g (at)
+              where s.from_time < s.until_time
+             union
+             select date_trunc(case level when '5m' then 'month' when '1h' then 'quarter' else 'year' end, s.until_time - interval '1 second', 'UTC')
+               from unnest(from_times, until_times) as s (from_time, until_time) where s.from_time < s.until_time) as p;
+    -- Buckets of one layout, which are nearly all, in one statement.
+    for mixed in execute format($roll$
+        with bucket as materialized (
+            select s.org_id, s.connection_id, date_bin($5, r.at, timestamptz '2000-01-03 00:00:00+00') as at, r.layout_id,
+                   saas_private.roll(%s order by r.at) as a
+              from unnest($1, $2, $3, $4) as s (org_id, connection_id, from_time, until_time)
+             cross join lateral (select * from %s o
+                                  where o.org_id = s.org_id and o.connection_id = s.connection_id
+                                    and o.at >= s.from_time and o.at < s.until_time) r
+             group by 1, 2, 3, 4
+        ), mixed as materialized (
+            select b.org_id, b.connection_id, b.at, array_agg(b.layout_id) as layout_ids
+              from bucket b group by 1, 2, 3 having count(*) > 1
+        ), put as (
+            %s from (select o.*, cardinality(o.a) / 7 as n from bucket o
+                      where not exists (select from mixed m
+                                         where m.org_id = o.org_id and m.connection_id = o.connection_id and m.at = o.at)
+                      order by o.org_id, o.connection_id, o.at) b %s
+            returning 1
+        )
+        select (select count(*) from put) as written, m.* from (select 1) one left join mixed m on true $roll$,
+        plain, source, put, conflict)
+        using org_ids, connection_ids, from_times, until_times, step
+    loop
+        written := coalesce(written, mixed.written);
+        continue when mixed.org_id is null;
+        union_id := saas_private.union_layout(mixed.org_id, mixed.connection_id, mixed.layout_ids);
+        select l.id, l.series_ids into whole from saas.layout l where l.org_id = mixed.org_id and l.id = union_id;
+        execute format($roll$
+            %s from (select o.*, cardinality(o.a) / 7 as n
+                       from (select $1 as org_id, $2 as connection_id, $3 as at, $4 as layout_id,
+                                    saas_private.roll(%s order by r.at) as a
+                               from %s r
+                               join saas.layout l on l.org_id = r.org_id and l.id = r.layout_id
+                              where r.org_id = $1 and r.connection_id = $2 and r.at >= $3 and r.at < $3 + $5) o) b %s $roll$,
+            put, aligned, source, conflict)
+        using mixed.org_id, mixed.connection_id, mixed.at, whole.id, step, whole.series_ids;
+    end loop;
+    return written;
+end
+$$;
+comment on function saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]) is
+'Rolls up these stretches, whole buckets of the level (5m, 1h, 1d), of these connections anew, from the level below, and returns how many rows it wrote, but for buckets with several layouts. A bucket without anything below stays as it is. For saas_service.';
+
+create function saas_private.roll_ranges(org_ids uuid[], connection_ids uuid[], from_times timestamptz[], until_times timestamptz[],
+                                         rolled_untils timestamptz[]) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hour_froms timestamptz[];
+    hour_untils timestamptz[];
+    day_froms timestamptz[];
+    day_untils timestamptz[];
+begin
+    select array_agg(date_trunc('hour', s.f, 'UTC') order by s.n),
+           array_agg(least(date_trunc('hour', s.u + interval '1 hour' - interval '1 microsecond', 'UTC'), date_trunc('hour', s.w, 'UTC')) order by s.n),
+           array_agg(date_trunc('day', s.f, 'UTC') order by s.n),
+           array_agg(least(date_trunc('day', s.u + interval '1 day' - interval '1 microsecond', 'UTC'), date_trunc('day', s.w, 'UTC')) order by s.n)
+      into hour_froms, hour_untils, day_froms, day_untils
+      from unnest(from_times, until_times, rolled_untils) with ordinality as s (f, u, w, n);
+    perform saas_private.roll_level('5m', org_ids, connection_ids, from_times, until_times);
+    perform saas_private.roll_level('1h', org_ids, connection_ids, hour_froms, hour_untils);
+    perform saas_private.roll_level('1d', org_ids, connection_ids, day_froms, day_untils);
+end
+$$;
+comment on function saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]) is
+'Rolls up these stretches, whole 5 minutes, of these connections, and the hours and days that they touch and that are over at rolled_untils. For saas_service.';
+
+create function saas_private.roll_due(closed_until timestamptz, max_connections integer, longest interval default '1 day') returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    batch record;
+begin
+    insert into saas_private.rollup_progress (org_id, connection_id)
+    select c.org_id, c.id from saas.connection c
+     where not exists (select from saas_private.rollup_progress p where p.org_id = c.org_id and p.connection_id = c.id)
+        on conflict do nothing;
+    -- At most so much of each at a time: where there was nothing for long it goes on at what comes next.
+    with due as materialized (
+        select p.org_id, p.connection_id, p.rolled_until
+          from saas_private.rollup_progress p
+         where p.rolled_until < roll_due.closed_until
+         order by p.rolled_until, p.org_id, p.connection_id
+         limit max_connections
+           for no key update
+    ), stretch as (
+        select d.org_id, d.connection_id, n.from_time,
+               coalesce(least(roll_due.closed_until, date_bin(longest, n.from_time, timestamptz '2000-01-03 00:00:00+00') + longest), roll_due.closed_until) as until_time
+          from due d
+          left join lateral (select date_bin('5 minutes', r.at, timestamptz '2000-01-03 00:00:00+00') as from_time
+                               from saas.reading r
+                              where r.org_id = d.org_id and r.connection_id = d.connection_id
+                                and r.at >= d.rolled_until and r.at < roll_due.closed_until
+                              order by r.at limit 1) n on true
+    ), moved as (
+        update saas_private.rollup_progress p set rolled_until = s.until_time
+          from stretch s where p.org_id = s.org_id and p.connection_id = s.connection_id
+        returning 1
+    )
+    select (select count(*) from moved) as connections,
+           array_agg(s.org_id order by s.org_id, s.connection_id) as org_ids,
+           array_agg(s.connection_id order by s.org_id, s.connection_id) as connection_ids,
+           array_agg(s.from_time order by s.org_id, s.connection_id) as from_times,
+           array_agg(s.until_time order by s.org_id, s.connection_id) as until_times
+      into batch
+      from stretch s where s.from_time is not null;
+    if batch.org_ids is not null then
+        perform saas_private.roll_ranges(batch.org_ids, batch.connection_ids, batch.from_times, batch.until_times, batch.until_times);
+    end if;
+    return batch.connections;
+end
+$$;
+alter function saas_private.roll_due(timestamptz, integer, interval) owner to saas_service;
+comment on function saas_private.roll_due(timestamptz, integer, interval) is
+'Rolls up at most longest (whole hours) of up to max_connections connections, those first that are furthest behind, and returns of how many; 0: all are rolled up until closed_until. For saas_service.';
+
+create function saas_private.roll_late(max_windows integer) returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    noted uuid[];
+    batch record;
+begin
+    -- These are committed, so their readings are seen from here on.
+    noted := array(select w.id from saas_private.late_window w order by w.id limit max_windows);
+    -- Of one day of a connection once; nothing from before the readings that are still there.
+    with stretch as (
+        select w.org_id, w.connection_id, p.rolled_until,
+               greatest(min(w.from_at), date_trunc('day', v.raw_since, 'UTC') + interval '1 day') as from_time,
+               least(max(w.until_at), p.rolled_until) as until_time
+          from saas_private.late_window w
+          join saas_private.rollup_progress p on p.org_id = w.org_id and p.connection_id = w.connection_id
+         cross join lateral saas_private.retention_of(w.org_id) v
+         where w.id = any (noted)
+         group by w.org_id, w.connection_id, p.rolled_until, v.raw_since, date_trunc('day', w.from_at, 'UTC')
+    )
+    select array_agg(s.org_id order by s.org_id, s.connection_id, s.from_time) as org_ids,
+           array_agg(s.connection_id order by s.org_id, s.connection_id, s.from_time) as connection_ids,
+           array_agg(s.from_time order by s.org_id, s.connection_id, s.from_time) as from_times,
+           array_agg(s.until_time order by s.org_id, s.connection_id, s.from_time) as until_times,
+           array_agg(s.rolled_until order by s.org_id, s.connection_id, s.from_time) as rolled_untils
+      into batch
+      from stretch s where s.from_time < s.until_time;
+    if batch.org_ids is not null then
+        perform saas_private.roll_ranges(batch.org_ids, batch.connection_ids, batch.from_times, batch.until_times, batch.rolled_untils);
+    end if;
+    delete from saas_private.late_window w where w.id = any (noted);
+    return cardinality(noted);
+end
+$$;
+alter function saas_private.roll_late(integer) owner to saas_service;
+comment on function saas_private.roll_late(integer) is
+'Rolls up anew what up to max_windows notes of late readings say, and returns how many there were. For saas_service.';
+
+create function saas_private.maintain_step(closed_until timestamptz, is_small boolean) returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    done integer;
+begin
+    -- One at a time: two would wait for each other's rows.
+    perform from saas_private.maintenance m for no key update;
+    -- Ahead of time, so that nothing waits for it then.
+    begin
+        perform saas_private.ensure_rollup_partition(l.level, now() + interval '1 day') from unnest(array['5m', '1h', '1d']) as l (level);
+    exception when lock_not_available then
+        null;
+    end;
+    done := saas_private.roll_due(maintain_step.closed_until, 50, case when is_small then interval '1 hour' else interval '1 day' end);
+    if done = 0 then
+        done := saas_private.roll_late(case when is_small then 20 else 200 end);
+    end if;
+    if done = 0 then
+        done := saas_private.drop_expired();
+    end if;
+    if done = 0 then
+        done := saas_private.trim_expired(20, case when is_small then 1000 else 5000 end);
+    end if;
+    return done;
+end
+$$;
+alter function saas_private.maintain_step(timestamptz, boolean) owner to saas_service;
+comment on function saas_private.maintain_step(timestamptz, boolean) is
+'One piece of saas.maintain(), or a smaller one for the worker: rollups of what is closed, of what came late, a partition past every retention, rows past their plan''s. 0: nothing is left to do. For saas_service and the worker.';
+
+create function saas.maintenance_status(out started_at timestamptz, out finished_at timestamptz, out steps bigint,
+                                        out rolled_until timestamptz, out behind bigint, out late bigint,
+                                        out scheduled_by text)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.require_installed();
+    select m.started_at, m.finished_at, m.steps into started_at, finished_at, steps from saas_private.maintenance m;
+    -- Where nothing was rolled up yet there may be nothing at all.
+    select min(p.rolled_until), count(*) filter (where p.rolled_until < now() - interval '10 minutes') into rolled_until, behind
+      from saas_private.rollup_progress p;
+    select count(*) into late from saas_private.late_window;
+    scheduled_by := case when current_setting('saas.maintenance_enabled')::boolean then 'worker' else 'others' end;
+end
+$$;
+alter function saas.maintenance_status() owner to saas_service;
+comment on function saas.maintenance_status() is
+'How the upkeep of metrics goes: when its last run began, when it ended (NULL: it goes on, or was interrupted), its steps so far; up to when every connection is rolled up, how many are more than 10 minutes behind, how many notes of late readings wait; and whether the worker does it (worker) or is told not to by saas.maintenance_enabled (others). Errors: 55000 before saas.install(). For saas_operator.';

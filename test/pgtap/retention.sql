@@ -1,0 +1,103 @@
+-- How long metrics are kept, and what is shown of them, by plan and level.
+\ir ../lib/tenants.sql
+call tenants.hold_poller();
+select no_plan();
+set timezone = 'UTC';
+
+select (tenants.found('short')).org_id as short \gset
+select (tenants.found('long')).org_id as long \gset
+select (tenants.found('ever')).org_id as ever \gset
+select results_eq('select name, retention_days, retention_5m_days, retention_1h_days, retention_1d_days from saas.plan order by name',
+                  $$values ('enterprise', null::integer, null::integer, null::integer, null::integer), ('free', 1, 7, 30, 90),
+                           ('pro', 400, 400, 800, 3650), ('starter', 30, 90, 400, 1500)$$, 'what plans keep');
+select lives_ok($$select saas.set_plan_retention('free', 2, 4, 8, 16)$$, 'an operator changes it');
+select is((select after from saas.audit_event where action = 'plan.retention_changed'),
+          '{"readings": 2, "rollups_5m": 4, "rollups_1h": 8, "rollups_1d": 16}'::jsonb, 'which is audited');
+select throws_ok(format('select saas.set_plan_retention(%s)', arguments), '22023', 'invalid input', format('%s is refused', arguments))
+  from unnest(array['''free'', 0, 4, 8, 16', '''free'', 5, 4, 8, 16', '''free'', null, 4, 8, 16', '''free'', 2, 4, null, 16', '''free'', 2, 4, 8, -1']) arguments;
+select throws_ok($$select saas.set_plan_retention('none', 1, 1, 1, 1)$$, 'PT404', 'there is no such plan', 'an unknown plan too');
+select saas.set_plan_retention('pro', 40, 40, 40, 40) as changed \gset
+update saas.organization set plan = case id when :'short' then 'free' when :'long' then 'pro' else plan end;
+
+-- Ten readings at noon of each of 60 days.
+create table public.source as
+select o.org, c.id as connection_id, tenants.lay_out(o.org, c.id, '[{"metric": "m"}]') as layout_id
+  from (select unnest(array[:'short', :'long', :'ever']::uuid[]) as org) o, lateral (select tenants.connect(o.org, 'One') as id) c;
+create function public.days_ago(days integer) returns timestamptz
+language sql stable as $$ select date_trunc('day', now(), 'UTC') - make_interval(days => days) + interval '12 hours' $$;
+select count(tenants.read(s.org, s.layout_id, days_ago(d) + m * interval '1 minute', 1)) as stored
+  from public.source s, generate_series(1, 60) d, generate_series(0, 9) m \gset
+-- Rolled up by hand: what is to be trimmed is here still.
+select count(saas_private.roll_due(date_bin('5 minutes', now(), '2000-01-03'), 10)) as rolled from generate_series(1, 62) \gset
+select is((select count(*) from saas.reading_5m), 3 * 60 * 2::bigint, 'all is rolled up');
+
+create function public.oldest(org uuid, bucket text) returns integer
+language plpgsql as $$
+declare
+    answer text;
+begin
+    answer := tenants.answer(format('(select extract(day from date_trunc(''day'', now(), ''UTC'') - date_trunc(''day'', min(bucket_at), ''UTC'')) from saas_api.query_metric(''m'', now() - %L::interval, fn => ''sum'', bucket => %L))', case bucket when '5 minutes' then '30 days' else '90 days' end, bucket), m.user_id, m.org_id)
+       from saas.membership m where m.org_id = oldest.org;
+    return answer;
+end
+$$;
+create function public.kept(org uuid) returns integer[]
+language sql as $$
+    select array[(select count(distinct date_trunc('day', at)) from saas.reading where org_id = kept.org),
+                 (select count(distinct date_trunc('day', at)) from saas.reading_5m where org_id = kept.org),
+                 (select count(distinct date_trunc('day', at)) from saas.reading_1h where org_id = kept.org),
+                 (select count(*) from saas.reading_1d where org_id = kept.org)]::integer[]
+$$;
+-- Before anything is deleted: within a day of the limit, whatever the time.
+select ok(oldest(:'short', bucket) between days - 1 and days, format('buckets of %s show %s days', bucket, days))
+  from (values ('13 minutes', 2), ('5 minutes', 4), ('1 hour', 8), ('1 day', 16)) as v (bucket, days);
+select is(oldest(:'long', '1 day') between 39 and 40, true, 'another plan shows its own');
+select is(oldest(:'ever', '1 day'), 60, 'and one without a limit everything');
+select ok((select tenants.answer('(select min(at) from saas_api.samples)', m.user_id, m.org_id)::timestamptz >= now() - interval '2 days'), 'so does the view of samples')
+  from saas.membership m where m.org_id = :'short';
+select is((select count(*) from saas.sample where org_id = :'short'), 600::bigint, 'nobody in particular sees everything');
+
+-- Deleted
+
+create table public.partition_before as select inhrelid::regclass as part from pg_inherits where inhparent = 'saas.reading'::regclass;
+call saas.maintain();
+select is(kept(:'short'), array[2, 4, 8, 16], 'of a plan that keeps little, that is left');
+select is(kept(:'long'), array[40, 40, 40, 40], 'of one with more, more');
+select is(kept(:'ever'), array[60, 60, 60, 60], 'and of one without a limit all');
+select is_empty('select part from public.partition_before except select inhrelid::regclass from pg_inherits', 'no partition went that somebody keeps');
+select ok(oldest(:'short', '1 day') between 15 and 16, 'rollups outlive their readings');
+-- Nothing that was trimmed comes back, or goes, when something comes late.
+insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+select org, connection_id, days_ago(20), days_ago(0) from public.source where org = :'short';
+select tenants.read(s.org, s.layout_id, days_ago(3) + interval '90 seconds', 7) as stored from public.source s where s.org = :'short' \gset
+call saas.maintain();
+select is((select r.sum from saas.reading_5m r where r.org_id = :'short' and r.at = days_ago(3)), array[5]::float8[],
+          'a bucket whose readings are gone is not made anew of the one that came late');
+delete from saas.reading where org_id = :'short' and at < days_ago(2);
+select is(kept(:'short'), array[2, 4, 8, 16], 'a late reading does not bring back or take away anything else');
+
+-- In bounded batches.
+select count(tenants.read(s.org, s.layout_id, days_ago(30) + m * interval '1 minute', 1)) as stored
+  from public.source s, generate_series(0, 99) m where s.org = :'short' \gset
+update saas_private.rollup_progress set trimmed_at = '-infinity';
+select is(saas_private.trim_expired(10, 30), 30, 'as many rows as were asked for');
+select is((select count(*) from saas.reading where org_id = :'short' and at < now() - interval '5 days'), 70::bigint, 'and no more');
+call saas.maintain();
+select is((select count(*) from saas.reading where org_id = :'short' and at < now() - interval '5 days'), 0::bigint, 'until all are gone');
+
+-- Whole partitions, once nobody is left who keeps them.
+update saas.organization set plan = 'pro' where id = :'ever';
+select saas.set_plan_retention('pro', 10, 20, 30, 400) as changed \gset
+update saas_private.rollup_progress set trimmed_at = now() - interval '6 hours 1 second';
+call saas.maintain();
+select is((select count(*) from public.partition_before b where not exists (select from pg_inherits i where i.inhrelid = b.part::oid)) >= 6, true,
+          'partitions past every plan''s retention are dropped')
+  from (select 1) x;
+select is(kept(:'ever'), array[10, 20, 30, 60], 'the rest is trimmed');
+select is(saas_private.drop_partition('reading', '-infinity'), 0, 'nothing ends before all time');
+select throws_ok($$select saas_private.drop_partition('plan', now())$$, '22023', 'there is no such level', 'and nothing else is dropped');
+select is(tenants.answer('saas.visible_since() between now() - interval ''2 days 1 hour'' and now() - interval ''2 days''', m.user_id, m.org_id), 'true', 'visible_since tells')
+  from saas.membership m where m.org_id = :'short';
+select is(saas.visible_since(), '-infinity'::timestamptz, 'without an organization there is no limit');
+
+select * from finish();
