@@ -210,6 +210,29 @@ grant execute on function
     saas_private.views_on(oid), saas_private.is_invoker_view(oid)
     to saas_owner;
 
+-- Charts.
+revoke usage on type saas_api."*/*" from public;
+grant usage on type saas_api."*/*" to saas_user, saas_owner;
+grant execute on function
+    saas.line_chart(timestamptz[], double precision[], text[], jsonb),
+    saas.bar_chart(text[], double precision[], jsonb), saas.sparkline_chart(double precision[], jsonb),
+    saas.gauge_chart(double precision, jsonb), saas.sparkline(double precision[]),
+    saas.bar(double precision, integer), saas.limit_level(double precision)
+    to saas_owner, saas_operator, saas_user;
+grant execute on function
+    saas_api.line_chart(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, integer, integer,
+                        text, text, text, integer),
+    saas_api.bar_chart(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], text, integer, integer, text, text,
+                       integer),
+    saas_api.sparkline(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text, integer, integer, text,
+                       text),
+    saas_api.gauge(text, jsonb, uuid[], text, integer, integer, text)
+    to saas_user;
+grant execute on function
+    saas_private.send_picture(text), saas_private.chart_group(jsonb, text[]),
+    saas_private.require_top(integer, integer)
+    to saas_owner;
+
 -- Audit.
 grant execute on function
     saas_private.audit(text, text, text, jsonb, jsonb, uuid), saas_private.mask_secrets(jsonb)

@@ -49,6 +49,10 @@ select 'text[]', v.label, v.value
   from (values ('of control characters', E'{"\x01\x1b\r\n"}'), ('of empty texts', '{"",""}'),
                ('over-long', '{' || repeat('x', 1000000) || '}'),
                ('of very many', '{' || repeat('a,', 100000) || 'a}')) as v (label, value);
+insert into hostile.input values
+    ('double precision[]', 'null', null), ('double precision[]', 'empty', '{}'), ('double precision[]', 'odd', '{NULL,NaN,Infinity,-Infinity,1e308,5e-324}'),
+    ('double precision[]', 'of two dimensions', '{{NULL},{1}}'), ('timestamptz[]', 'null', null), ('timestamptz[]', 'empty', '{}'),
+    ('timestamptz[]', 'odd', '{NULL,infinity,-infinity,"4713-01-01 BC"}');
 insert into hostile.input
 select 'uuid[]', 'of very many', '{' || string_agg(gen_random_uuid()::text, ',') || '}' from generate_series(1, 20000);
 insert into hostile.input values
@@ -63,7 +67,7 @@ insert into hostile.plain values
     ('text', 'something'), ('name', 'something'), ('uuid', 'ffffffff-ffff-ffff-ffff-fffffffffffe'), ('jsonb', '{}'), ('integer', '1'),
     ('bigint', '1'), ('interval', '1 hour'), ('timestamptz', 'now'), ('text[]', '{something}'),
     ('uuid[]', '{ffffffff-ffff-ffff-ffff-fffffffffffe}'), ('boolean', 'true'), ('regclass', 'public.nothing'), ('inet', '192.0.2.1'),
-    ('bytea', 'something'), ('double precision', '1'), ('numeric', '1'), ('saas.sealed', null);
+    ('bytea', 'something'), ('double precision[]', '{1}'), ('timestamptz[]', '{now}'), ('double precision', '1'), ('numeric', '1'), ('saas.sealed', null);
 create table public.nothing ();
 
 create table hostile.call (
