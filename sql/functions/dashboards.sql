@@ -12,7 +12,7 @@ comment on function saas_private.rate_level(double precision, double precision, 
 
 create function saas_private.rate_json(part double precision, whole double precision, previous_part double precision,
                                        previous_whole double precision, review double precision, pause double precision) returns jsonb
-language sql immutable
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select jsonb_build_object('percent', round(r.rate::numeric, 4), 'previous', round(r.rate_before::numeric, 4),

@@ -415,3 +415,20 @@ grant execute on function
     saas_private.rate_json(double precision, double precision, double precision, double precision, double precision, double precision),
     saas_private.member_counts(), saas_private.my_activity()
     to saas_owner;
+
+-- Costs.
+grant execute on function
+    saas_api.set_metric_price(text, numeric, text, date, numeric, text), saas_api.delete_metric_price(text, date),
+    saas_api.cost_report(timestamptz, timestamptz, text, uuid[])
+    to saas_user;
+
+-- Exports.
+grant execute on function
+    saas_api.export_csv(timestamptz, timestamptz, text[], jsonb, uuid[]),
+    saas_api.export_openmetrics(timestamptz, timestamptz, text[], jsonb, uuid[])
+    to saas_user;
+grant execute on function
+    saas_private.send_file(text, text, text), saas_private.csv_cell(text), saas_private.exposition_text(text),
+    saas_private.exported_samples(text[], timestamptz, timestamptz, jsonb, uuid[]),
+    saas_private.require_export(text[], timestamptz, timestamptz, jsonb, uuid[])
+    to saas_owner;
