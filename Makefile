@@ -13,7 +13,7 @@ FUNCTIONS = schemas errors ids vault identity requests install passwords account
 	organization_resolve organization_lifecycle onboarding deal_scoring connections connection_groups connection_tokens \
 	poller retention rollups metrics charts dashboards costs exports readers aws limits token_keys \
 	audit rotation members invitations roles protect_catalog protect unprotect guard isolation_checks harden \
-	proof_actors proof_values proof_rows proof_scene proof_keys proof_attacks proof_functions isolation_proof migrations grants
+	proof_actors proof_values proof_rows proof_scene proof_keys proof_attacks proof_functions isolation_proof schedules migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
 SCHEMA_FILES = $(sort $(wildcard sql/schema/[0-9]*.sql))
 DATA_FILES = $(wildcard sql/data/*.txt)

@@ -95,6 +95,8 @@ begin
     seconds := extract(epoch from step);
     if seconds < 1 then
         perform saas_private.raise_fields('invalid input', 'bucket', 'must be at least 1 second');
+    elsif seconds > 86400 * 36525.0 then
+        perform saas_private.raise_fields('invalid input', 'bucket', 'must be at most 36525 days');
     elsif length / seconds > 11000 then
         perform saas_private.raise_fields('invalid input', 'bucket', 'cuts the range into more than 11000 buckets');
     end if;
@@ -124,10 +126,11 @@ comment on function saas_private.metric_scope(timestamptz, timestamptz, interval
 'Bucket, level (0 readings, 1 by 5 minutes, 2 by hour, 3 by day) and, for buckets of whole days elsewhere than in UTC, the time zone of a query. Errors: 22023 with fields. For the functions of saas_owner.';
 
 -- Where a metric's series are in the layouts' arrays.  A function, so that the
--- planner takes them for many and looks them up by a hash.
+-- planner takes them for more than a few, but fewer than the readings that
+-- metric_cells() has of them, and makes the hash of these and not of readings.
 create function saas_private.metric_places(metric text, labels jsonb, connection_ids uuid[])
 returns table (connection_id uuid, layout_id uuid, series_id uuid, place bigint)
-language plpgsql stable rows 1000
+language plpgsql stable rows 50
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -151,7 +154,8 @@ $$;
 comment on function saas_private.metric_places(text, jsonb, uuid[]) is
 'Each series of a metric of these connections, in each layout that has it, with its place there. For the functions of saas_owner.';
 
--- "offset 0" keeps each stretch an index scan of its own.
+-- "offset 0" keeps each stretch an index scan of its own; flags, and no number
+-- of a level, because the planner takes half of the stretches to have one.
 create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
                                           connection_ids uuid[])
 returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, total double precision,
@@ -170,7 +174,7 @@ begin
         select m.connection_id, m.layout_id, m.series_id, m.place
           from saas_private.metric_places(metric_cells.metric, metric_cells.labels, metric_cells.connection_ids) m
     ), span as materialized (
-        select c.connection_id, v.*
+        select c.connection_id, v.from_time, v.until_time, v.level = 0 as is_raw, v.level = 1 as is_5m, v.level = 2 as is_1h, v.level = 3 as is_1d
           from (select distinct m.connection_id from place m) c
           left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
          cross join lateral (select least(metric_cells.until, coalesce(p.rolled_until, '-infinity')) as ends) w
@@ -206,7 +210,7 @@ begin
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
      cross join lateral (select r."values"[pl.place] as value) v
-     where sp.level = 0 and v.value is not null
+     where sp.is_raw and v.value is not null
     union all
     select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
@@ -215,7 +219,7 @@ begin
                           where o.org_id = org and o.connection_id = sp.connection_id
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.level = 1 and r.count[pl.place] > 0
+     where sp.is_5m and r.count[pl.place] > 0
     union all
     select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
@@ -224,7 +228,7 @@ begin
                           where o.org_id = org and o.connection_id = sp.connection_id
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.level = 2 and r.count[pl.place] > 0
+     where sp.is_1h and r.count[pl.place] > 0
     union all
     select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
@@ -233,7 +237,7 @@ begin
                           where o.org_id = org and o.connection_id = sp.connection_id
                             and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.level = 3 and r.count[pl.place] > 0;
+     where sp.is_1d and r.count[pl.place] > 0;
 end
 $$;
 comment on function saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is
@@ -400,7 +404,12 @@ declare
     to_time constant timestamptz := coalesce(nullif(query_metric.until, now()), now() + interval '1 microsecond');
     chosen record;
     scope record;
+    keys constant text[] := array_remove(coalesce(query_metric.group_by, '{}'), null);
     ids uuid[];
+    slots timestamptz[];
+    found_at timestamptz[];
+    found_groups jsonb[];
+    found_values double precision[];
 begin
     perform saas_private.require_identity();
     perform saas_private.require_field('metric', query_metric.metric, 255);
@@ -415,29 +424,29 @@ begin
         return query
         select r.bucket_at, r.grp, r.value
           from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
-                                        chosen.fraction, coalesce(query_metric.labels, '{}'), ids, coalesce(query_metric.group_by, '{}')) r;
+                                        chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
         return;
     end if;
+    select array_agg(r.bucket_at), array_agg(r.grp), array_agg(r.value) into found_at, found_groups, found_values
+      from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
+                                    chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
+    slots := array(select g.at at time zone coalesce(scope.local_zone, 'UTC')
+                     from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
+                                          (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
+    if cardinality(slots) * (select count(distinct f.grp) from unnest(found_groups) as f (grp)) > 1000000 then
+        perform saas_private.raise_fields('invalid input', 'fill', 'makes more than 1000000 rows');
+    end if;
     return query
-    with found as materialized (
-        select r.bucket_at, r.grp, r.value
-          from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
-                                        chosen.fraction, coalesce(query_metric.labels, '{}'), ids, coalesce(query_metric.group_by, '{}')) r
-    ), slot as (
-        select case when scope.local_zone is null then g.at at time zone 'UTC' else g.at at time zone scope.local_zone end as at
-          from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
-                               (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at)
-    )
     select s.at, g.grp, f.value
-      from slot s
-     cross join (select distinct f.grp from found f) g
-      left join found f on f.bucket_at = s.at and f.grp = g.grp
+      from unnest(slots) as s (at)
+     cross join (select distinct d.grp from unnest(found_groups) as d (grp)) g
+      left join unnest(found_at, found_groups, found_values) as f (bucket_at, grp, value) on f.bucket_at = s.at and f.grp = g.grp
      order by 1, 2;
 end
 $$;
 alter function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) owner to saas_owner;
 comment on function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) is
-'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them, and 1000000 rows with fill). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 create function saas_api.explain_metric(metric text, since timestamptz default now() - interval '24 hours',
                                         until timestamptz default now(), bucket interval default null,
@@ -666,7 +675,7 @@ begin
     select row_number() over (order by s.value desc nulls last, s.grp), s.grp, s.value,
            round((100 * s.value / nullif(sum(s.value) over (), 0))::numeric, 2)
       from saas_private.metric_sums(top_metric.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
-                                    coalesce(top_metric.group_by, '{connection_id,connection}')) s
+                                    array_remove(coalesce(top_metric.group_by, '{connection_id,connection}'), null)) s
      order by 1
      limit coalesce(top_metric.count, 10);
 end

@@ -74,6 +74,7 @@ set timezone = 'UTC'
 as $$
 declare
     part name;
+    wait_before constant text := current_setting('lock_timeout');
 begin
     if parent not in ('reading', 'reading_5m', 'reading_1h', 'reading_1d') then
         perform saas_private.raise_error('22023', 'there is no such level');
@@ -87,7 +88,10 @@ begin
         return 0;
     end if;
     begin
+        -- Who polls waits behind this for no longer.
+        perform set_config('lock_timeout', '50ms', true);
         execute format('drop table saas.%I', part);
+        perform set_config('lock_timeout', wait_before, true);
         return 1;
     exception when lock_not_available then
         -- Somebody reads it: again with the next maintenance.
@@ -97,7 +101,7 @@ end
 $$;
 alter function saas_private.drop_partition(text, timestamptz) owner to saas_owner;
 comment on function saas_private.drop_partition(text, timestamptz) is
-'Drops the oldest partition of saas.reading, reading_5m, reading_1h or reading_1d that ends by then, if there is one and nobody holds a lock on it for longer than lock_timeout; 1 when it did. For saas_service.';
+'Drops the oldest partition of saas.reading, reading_5m, reading_1h or reading_1d that ends by then, if there is one and nobody holds a lock on it for longer than 50 ms; 1 when it did. For saas_service.';
 
 create function saas_private.drop_expired() returns integer
 language sql volatile security definer

@@ -206,7 +206,7 @@ $$;
 comment on function saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]) is
 'Rolls up these stretches, whole 5 minutes, of these connections, and the hours and days that they touch and that are over at rolled_untils. For saas_service.';
 
-create function saas_private.roll_due(closed_until timestamptz, max_connections integer) returns integer
+create function saas_private.roll_due(closed_until timestamptz, max_connections integer, longest interval default '1 day') returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -217,7 +217,7 @@ begin
     select c.org_id, c.id from saas.connection c
      where not exists (select from saas_private.rollup_progress p where p.org_id = c.org_id and p.connection_id = c.id)
         on conflict do nothing;
-    -- At most a day of each at a time: where there was nothing for long it goes on at what comes next.
+    -- At most so much of each at a time: where there was nothing for long it goes on at what comes next.
     with due as materialized (
         select p.org_id, p.connection_id, p.rolled_until
           from saas_private.rollup_progress p
@@ -227,7 +227,7 @@ begin
            for no key update
     ), stretch as (
         select d.org_id, d.connection_id, n.from_time,
-               coalesce(least(roll_due.closed_until, date_trunc('day', n.from_time, 'UTC') + interval '1 day'), roll_due.closed_until) as until_time
+               coalesce(least(roll_due.closed_until, date_bin(longest, n.from_time, timestamptz '2000-01-03 00:00:00+00') + longest), roll_due.closed_until) as until_time
           from due d
           left join lateral (select date_bin('5 minutes', r.at, timestamptz '2000-01-03 00:00:00+00') as from_time
                                from saas.reading r
@@ -252,9 +252,9 @@ begin
     return batch.connections;
 end
 $$;
-alter function saas_private.roll_due(timestamptz, integer) owner to saas_service;
-comment on function saas_private.roll_due(timestamptz, integer) is
-'Rolls up at most a day of up to max_connections connections, those first that are furthest behind, and returns of how many; 0: all are rolled up until closed_until. For saas_service.';
+alter function saas_private.roll_due(timestamptz, integer, interval) owner to saas_service;
+comment on function saas_private.roll_due(timestamptz, integer, interval) is
+'Rolls up at most longest (whole hours) of up to max_connections connections, those first that are furthest behind, and returns of how many; 0: all are rolled up until closed_until. For saas_service.';
 
 create function saas_private.roll_late(max_windows integer) returns integer
 language plpgsql volatile security definer
@@ -295,7 +295,7 @@ alter function saas_private.roll_late(integer) owner to saas_service;
 comment on function saas_private.roll_late(integer) is
 'Rolls up anew what up to max_windows notes of late readings say, and returns how many there were. For saas_service.';
 
-create function saas_private.maintain_step(closed_until timestamptz) returns integer
+create function saas_private.maintain_step(closed_until timestamptz, is_small boolean) returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -304,22 +304,28 @@ declare
 begin
     -- One at a time: two would wait for each other's rows.
     perform from saas_private.maintenance m for no key update;
-    done := saas_private.roll_due(maintain_step.closed_until, 50);
+    -- Ahead of time, so that nothing waits for it then.
+    begin
+        perform saas_private.ensure_rollup_partition(l.level, now() + interval '1 day') from unnest(array['5m', '1h', '1d']) as l (level);
+    exception when lock_not_available then
+        null;
+    end;
+    done := saas_private.roll_due(maintain_step.closed_until, 50, case when is_small then interval '1 hour' else interval '1 day' end);
     if done = 0 then
-        done := saas_private.roll_late(200);
+        done := saas_private.roll_late(case when is_small then 20 else 200 end);
     end if;
     if done = 0 then
         done := saas_private.drop_expired();
     end if;
     if done = 0 then
-        done := saas_private.trim_expired(20, 5000);
+        done := saas_private.trim_expired(20, case when is_small then 1000 else 5000 end);
     end if;
     return done;
 end
 $$;
-alter function saas_private.maintain_step(timestamptz) owner to saas_service;
-comment on function saas_private.maintain_step(timestamptz) is
-'One piece of saas.maintain(): rollups of what is closed, of what came late, a partition past every retention, rows past their plan''s. 0: nothing is left to do. For saas_service and the worker.';
+alter function saas_private.maintain_step(timestamptz, boolean) owner to saas_service;
+comment on function saas_private.maintain_step(timestamptz, boolean) is
+'One piece of saas.maintain(), or a smaller one for the worker: rollups of what is closed, of what came late, a partition past every retention, rows past their plan''s. 0: nothing is left to do. For saas_service and the worker.';
 
 create function saas.maintenance_status(out started_at timestamptz, out finished_at timestamptz, out steps bigint,
                                         out rolled_until timestamptz, out behind bigint, out late bigint,

@@ -323,7 +323,7 @@ store_reading(SaasJob *job, const SaasSample *const *samples, int count, SaasLat
 		if (SaasStatementRun(&merge_reading, values, NULL) == 0)
 			return;
 	}
-	SaasMaintainWrote(lateness, at);
+	SaasMaintainWrote(lateness, &job->org_id, &job->connection_id, at);
 }
 
 /*

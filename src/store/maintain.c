@@ -20,14 +20,17 @@
 #define CLOSING_LAG		(INT64CONST(5) * USECS_PER_SEC)
 #define LOOK_US			2000L
 
+/* Further apart two late readings are noted apart: one old sample must not redo a month. */
+#define LONGEST_GAP		(INT64CONST(3600) * USECS_PER_SEC)
+
 static SaasStatement note_late = {
 	"insert into saas_private.late_window (org_id, connection_id, from_at, until_at) values ($1, $2, $3, $4)",
 	4, {UUIDOID, UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
 static SaasStatement step = {
-	"select saas_private.maintain_step($1)",
-	1, {TIMESTAMPTZOID}
+	"select saas_private.maintain_step($1, $2)",
+	2, {TIMESTAMPTZOID, BOOLOID}
 };
 
 static SaasStatement begun = {
@@ -48,16 +51,21 @@ bucket_of(TimestampTz at)
 }
 
 void
-SaasMaintainWrote(SaasLateness *lateness, TimestampTz at)
+SaasMaintainWrote(SaasLateness *lateness, const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
+				  TimestampTz at)
 {
 	TimestampTz bucket = bucket_of(at);
 
 	if (at >= bucket_of(GetCurrentTimestamp()))
 		return;
-	if (!lateness->is_set || bucket < lateness->from)
+	if (lateness->is_set && (bucket < lateness->from || bucket > lateness->until + LONGEST_GAP))
+	{
+		SaasMaintainNote(lateness, org_id, connection_id);
+		lateness->is_set = false;
+	}
+	if (!lateness->is_set)
 		lateness->from = bucket;
-	if (!lateness->is_set || bucket + SAAS_ROLLUP_USECS > lateness->until)
-		lateness->until = bucket + SAAS_ROLLUP_USECS;
+	lateness->until = bucket + SAAS_ROLLUP_USECS;
 	lateness->is_set = true;
 }
 
@@ -107,16 +115,16 @@ limit_lock_waits(int wait_ms)
 }
 
 int
-SaasMaintainStep(TimestampTz closed_until, int wait_ms)
+SaasMaintainStep(TimestampTz closed_until, bool is_small, int wait_ms)
 {
-	Datum		value = TimestampTzGetDatum(closed_until);
+	Datum		values[2] = {TimestampTzGetDatum(closed_until), BoolGetDatum(is_small)};
 	SaasRunAs	state;
 	bool		is_null;
 	int			done;
 
 	SaasRunAsBegin(&state, "saas_service");
 	limit_lock_waits(wait_ms);
-	(void) SaasStatementRun(&step, &value, NULL);
+	(void) SaasStatementRun(&step, values, NULL);
 	done = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
 	SaasRunAsEnd(&state);
 	return done;

@@ -19,7 +19,7 @@
 /* The shortest bucket. */
 #define SAAS_ROLLUP_USECS	(INT64CONST(300) * USECS_PER_SEC)
 
-/* Stretches of time in which something was stored; begin with {0}. */
+/* A stretch of time in which something was stored late; begin with {0}. */
 typedef struct SaasLateness
 {
 	bool		is_set;
@@ -28,12 +28,14 @@ typedef struct SaasLateness
 } SaasLateness;
 
 /*
- * To be called after a reading was written, in its transaction: remembers it
- * when its time may be closed.
+ * To be called after a reading was written, in its transaction and in the order
+ * of their times: remembers it when its time may be closed.  Call both with SPI
+ * connected as saas_poller.
  */
-extern void SaasMaintainWrote(SaasLateness *lateness, TimestampTz at);
+extern void SaasMaintainWrote(SaasLateness *lateness, const pg_uuid_t *org_id,
+							  const pg_uuid_t *connection_id, TimestampTz at);
 
-/* Notes what was remembered.  Call with SPI connected as saas_poller. */
+/* Notes what was remembered, if anything was. */
 extern void SaasMaintainNote(const SaasLateness *lateness, const pg_uuid_t *org_id,
 							 const pg_uuid_t *connection_id);
 
@@ -45,10 +47,11 @@ extern void SaasMaintainNote(const SaasLateness *lateness, const pg_uuid_t *org_
 extern bool SaasMaintainClose(int wait_ms, TimestampTz *closed_until);
 
 /*
- * One bounded piece of work in the caller's transaction; 0 when nothing is left.
- * wait_ms is how long it may wait for a lock.
+ * One bounded piece of work in the caller's transaction, a small one for who
+ * has others to serve; 0 when nothing is left.  wait_ms is how long it may wait
+ * for a lock.
  */
-extern int	SaasMaintainStep(TimestampTz closed_until, int wait_ms);
+extern int	SaasMaintainStep(TimestampTz closed_until, bool is_small, int wait_ms);
 
 /* Writes down that a run began, or that it has ended. */
 extern void SaasMaintainBegun(void);

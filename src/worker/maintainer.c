@@ -45,7 +45,7 @@ run_step(void *arg)
 {
 	Run		   *own = arg;
 
-	own->done = SaasMaintainStep(own->closed_until, LOCK_WAIT_MS);
+	own->done = SaasMaintainStep(own->closed_until, true, LOCK_WAIT_MS);
 	own->steps += own->done > 0;
 	if (own->done == 0)
 		SaasMaintainEnded(own->steps);
@@ -115,7 +115,7 @@ SaasMaintainAll(const SaasEngineHost *host)
 	{
 		CHECK_FOR_INTERRUPTS();
 		host->begin();
-		done = SaasMaintainStep(closed_until, SESSION_LOCK_MS);
+		done = SaasMaintainStep(closed_until, false, SESSION_LOCK_MS);
 		steps += done > 0;
 		if (done == 0)
 			SaasMaintainEnded(steps);

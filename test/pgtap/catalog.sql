@@ -457,7 +457,7 @@ select catalog.error_of('create extension pg_saas') as login \gset
 rollback to empty;
 create extension pg_saas;
 select saas.install() as done \gset
-select count(*) as tables_again from catalog.relation where relkind in ('r', 'p', 'v') \gset
+select count(*) as tables_again from catalog.relation where relkind in ('r', 'p', 'v') and not relispartition \gset
 rollback;
 select is(:tables, 0, 'uninstall removes every table and view');
 select is(:'again'::text, '55000 pg_saas has no tables in this database', 'and has nothing to remove a second time');
@@ -472,7 +472,7 @@ select is(:'bypassrls'::text, '42710 role "saas_owner" exists with attributes th
           'create extension refuses a role that bypasses row-level security');
 select is(:'login'::text, '42710 role "saas_user" exists with attributes that pg_saas does not allow',
           'create extension refuses a role that can log in');
-select is(:tables_again, (select count(*)::integer from catalog.relation where relkind in ('r', 'p', 'v')),
+select is(:tables_again, (select count(*)::integer from catalog.relation where relkind in ('r', 'p', 'v') and not relispartition),
           'it can be installed again in the same database');
 
 select * from finish();

@@ -179,6 +179,30 @@ insert into saas_private.late_window (org_id, connection_id, from_at, until_at) 
 call saas.maintain();
 select is(queries.ask($$select to_char(bucket_at, 'HH24:MI'), percent from saas_api.bounce_rate('2026-04-03', '2026-04-04', '1 hour')$$), E'(10:00,1)\n(11:00,0)\n(12:00,)', 'the bounce rate');
 
+-- What is refused
+
+select is(queries.ask(format('select * from saas_api.%s', call)), answer, format('%s is refused', call))
+  from (values ('query_metric(''hits'', bucket => ''1000000 years'')', '22023 bucket: must be at most 36525 days'),
+               ('query_metric(''hits'', since => ''1969-12-31'', bucket => ''1 day'')', '22023 since: must not be before 1970, and until not more than 100 years away'),
+               ('query_metric(''hits'', time_zone => ''Nowhere/Land'')', '22023 time_zone: must be the name of a time zone'),
+               ('query_metric(''hits'', tags => ''[]'')', '22023 tags: must be an object'), ('query_metric(''hits'', fn => ''p101'')',
+                '22023 fn: must be avg, sum, min, max, last, count, rate, increase or a percentile like p95'),
+               ('metric_totals(''hits'', ''2026-01-02'', ''2026-01-01'')', '22023 since: must be before until, both finite'),
+               ('metric_totals(null)', '22023 metric: is required'), ('metric_totals(''hits'', labels => ''1'')', '22023 labels: must be an object'),
+               ('top_metric(''hits'', count => 0)', '22023 count: must be between 1 and 1000'), ('top_metric(''hits'', count => 1001)', '22023 count: must be between 1 and 1000'),
+               ('compare_metric(''hits'', periods => array_fill(interval ''1 day'', array[13]))', '22023 periods: must be at most 12 intervals'),
+               ('compare_metric(''hits'', periods => ''{null}'')', '22023 periods: must be at most 12 intervals'),
+               ('compare_metric(''hits'', periods => ''{100 years}'')', '22023 since: must not be before 1970, and until not more than 100 years away'),
+               ('metric_ratio(''hits'', null)', '22023 denominator: is required'),
+               ('explain_metric(''hits'', bucket => ''0'')', '22023 bucket: must be at least 1 second')) as v (call, answer);
+select is(queries.ask(format('select * from saas_api.%s', call), 'nobody'), 'PT401 Access token required', format('%s needs an identity', call))
+  from unnest(array['explain_metric(''m'')', 'metric_totals(''m'')', 'compare_metric(''m'')', 'metric_ratio(''m'', ''n'')', 'bounce_rate()', 'top_metric(''m'')']) call;
+select is(queries.ask($$select grp from saas_api.query_metric('hits', '2026-03-28', '2026-03-29', '1 day', group_by => '{null}')$$), '({})', 'a NULL among the groups is none');
+-- Of the own organization only, in every function.
+select is(queries.ask($$select grp ->> 'connection' from saas_api.top_metric('hits', '2026-03-28', '2026-03-29')$$, 'stranger'), '(Gamma)', 'top_metric shows the own organization');
+select is(queries.ask($$select c ->> 'name' from jsonb_array_elements(saas_api.metric_totals('hits', '2026-03-28', '2026-03-29') -> 'connections') c$$, 'stranger'), '(Gamma)', 'metric_totals too');
+select is(queries.ask($$select distinct side ->> 'connection' from saas_api.compare_metric('hits', '2026-03-28', '2026-03-29')$$, 'stranger'), '(Gamma)', 'and compare_metric');
+
 -- The range to now has what is stored now.
 begin;
 select tenants.read(:'org', :'counter', now(), 77) as stored \gset

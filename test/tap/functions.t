@@ -45,7 +45,9 @@ select l.lanname || ' ' || c.call || '|' || pg_temp.try(c.call)
 	select format('%s %s(%s)', case p.prokind when 'p' then 'call' else 'select' end, p.oid::regproc,
 	              string_agg(case k.kind when 'null' then 'null::' || t.type::regtype else pg_temp.something(t.type) end, ', ' order by t.n))
 	  from unnest(p.proargtypes::oid[]) with ordinality t (type, n)) c (call)
- where p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype) and p.proname not in ('uninstall', 'install', 'migrate')
+ where p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+   -- Steps of aggregates, which SQL cannot call but through these.
+   and 'internal'::regtype <> all (p.proargtypes::oid[]) and p.proname not in ('uninstall', 'install', 'migrate')
    and not (k.kind = 'null' and (p.proisstrict or p.pronargs = 0)) and not (p.proisstrict and c.call like '%null::%')
  order by p.oid, k.kind};
 

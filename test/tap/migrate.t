@@ -27,7 +27,7 @@ sub schemas
 sub tables
 {
 	return sql(q{select string_agg(c.oid::regclass::text, ' ' order by c.oid::regclass::text)
-		from pg_class c where c.relkind in ('r', 'p', 'v') and c.relnamespace::regnamespace::text ~ '^saas'});
+		from pg_class c where c.relkind in ('r', 'p', 'v') and not c.relispartition and c.relnamespace::regnamespace::text ~ '^saas'});
 }
 
 sql('create extension pg_saas cascade');
