@@ -691,17 +691,33 @@ as $$
 begin
     perform saas_private.require_identity();
     return (
-        with latest as materialized (
-            select s.connection_id, s.at, s.labels -> 'limit' as label,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_max') as max,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_used') as used,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_percent') as percent
-              from saas.latest_sample s
-             where s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
+        -- As latest_sample has it, but the series are looked up by a hash: there are hundreds of a connection.
+        with source as materialized (
+            select s.id, s.labels -> 'limit' as label, s.metric
+              from saas.series s
+             where s.org_id = saas.current_org_id()
+               and s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
                                 'salesforce_limit_used', 'salesforce_limit_percent')
                and (limits_overview.connection_id is null or s.connection_id = limits_overview.connection_id)
-             group by s.connection_id, s.at, s.labels -> 'limit'
+        ), latest as materialized (
+            select r.connection_id, r.at, s.label,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_max') as max,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_used') as used,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_percent') as percent
+              from saas.connection c
+             cross join lateral (
+                    select n.connection_id, n.at, n.layout_id, n."values"
+                      from saas.reading n
+                     where n.org_id = c.org_id and n.connection_id = c.id and n.at >= (select saas.visible_since())
+                     order by n.at desc
+                     limit 1) r
+              join saas.layout l on l.org_id = c.org_id and l.id = r.layout_id
+             cross join lateral unnest(l.series_ids, r."values") as v (series_id, value)
+              join source s on s.id = v.series_id
+             where c.org_id = saas.current_org_id() and c.kind = 'salesforce'
+               and (limits_overview.connection_id is null or c.id = limits_overview.connection_id)
+             group by r.connection_id, r.at, s.label
         ), per_connection as (
             select l.connection_id, max(l.at) as at,
                    jsonb_agg(jsonb_build_object('name', l.label, 'max', l.max, 'remaining', l.remaining,
