@@ -62,7 +62,7 @@ grant execute on function
     saas_private.require_field(text, text, integer), saas_private.json_is_longer(jsonb, integer), saas_private.current_rank()
     to saas_owner, saas_service;
 grant execute on function
-    saas_private.nice_bucket(timestamptz, timestamptz), saas_private.limit_level(double precision),
+    saas_private.nice_bucket(timestamptz, timestamptz),
     saas_private.check_connection(text, jsonb, jsonb), saas_private.seal_secrets(uuid, uuid, text, jsonb),
     saas_private.poll_now(uuid, uuid[], boolean, integer), saas_private.wake_poller(),
     saas_private.connection_json(uuid), saas_private.require_poll_interval(text, interval),
@@ -410,4 +410,32 @@ grant execute on function
     saas_private.metric_group(uuid, text[]), saas_private.metric_connections(uuid[], uuid[], text[], jsonb),
     saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[]),
     saas_private.metric_sums(text, timestamptz, timestamptz, text, double precision, jsonb, uuid[], text[])
+    to saas_owner;
+
+-- Dashboards.
+grant execute on function
+    saas_api.metrics_overview(timestamptz, timestamptz, text[], uuid[], uuid[], text[], jsonb, interval, text, integer),
+    saas_api.dashboard_cards(), saas_api.recent_activity(integer)
+    to saas_user;
+grant execute on function
+    saas_private.rate_level(double precision, double precision, double precision),
+    saas_private.rate_json(double precision, double precision, double precision, double precision, double precision, double precision),
+    saas_private.member_counts(), saas_private.my_activity()
+    to saas_owner;
+
+-- Costs.
+grant execute on function
+    saas_api.set_metric_price(text, numeric, text, date, numeric, text), saas_api.delete_metric_price(text, date),
+    saas_api.cost_report(timestamptz, timestamptz, text, uuid[])
+    to saas_user;
+
+-- Exports.
+grant execute on function
+    saas_api.export_csv(timestamptz, timestamptz, text[], jsonb, uuid[]),
+    saas_api.export_openmetrics(timestamptz, timestamptz, text[], jsonb, uuid[])
+    to saas_user;
+grant execute on function
+    saas_private.send_file(text, text, text), saas_private.csv_cell(text), saas_private.exposition_text(text),
+    saas_private.exported_samples(text[], timestamptz, timestamptz, jsonb, uuid[]),
+    saas_private.require_export(text[], timestamptz, timestamptz, jsonb, uuid[])
     to saas_owner;

@@ -684,16 +684,6 @@ alter function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, 
 comment on function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer) is
 'The groups with the most of a metric in a range: place, grp, value and its part of all groups'' sum. fn, filters and group_by as query_metric''s; last is the sum of each series'' last value; count: how many, at most 1000. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
-create function saas_private.limit_level(percent double precision) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case when percent >= 90 then 'critical' when percent >= 75 then 'warning'
-                when percent >= 50 then 'info' else 'ok' end
-$$;
-comment on function saas_private.limit_level(double precision) is
-'ok, info from 50, warning from 75, critical from 90 percent used.';
-
 create function saas_api.limits_overview(connection_id uuid default null) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -701,36 +691,60 @@ as $$
 begin
     perform saas_private.require_identity();
     return (
-        with latest as (
-            select s.connection_id, s.at, s.labels ->> 'limit' as name,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_max') as max,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_used') as used,
-                   max(s.value) filter (where s.metric = 'salesforce_limit_percent') as percent
-              from saas.latest_sample s
-             where s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
+        -- As latest_sample has it, but the series are looked up by a hash: there are hundreds of a connection.
+        with source as materialized (
+            select s.id, s.labels -> 'limit' as label, s.metric
+              from saas.series s
+             where s.org_id = saas.current_org_id()
+               and s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
                                 'salesforce_limit_used', 'salesforce_limit_percent')
                and (limits_overview.connection_id is null or s.connection_id = limits_overview.connection_id)
-             group by s.connection_id, s.at, s.labels ->> 'limit'
+        ), latest as materialized (
+            select r.connection_id, r.at, s.label,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_max') as max,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_used') as used,
+                   max(v.value) filter (where s.metric = 'salesforce_limit_percent') as percent
+              from saas.connection c
+             cross join lateral (
+                    select n.connection_id, n.at, n.layout_id, n."values"
+                      from saas.reading n
+                     where n.org_id = c.org_id and n.connection_id = c.id and n.at >= (select saas.visible_since())
+                     order by n.at desc
+                     limit 1) r
+              join saas.layout l on l.org_id = c.org_id and l.id = r.layout_id
+             cross join lateral unnest(l.series_ids, r."values") as v (series_id, value)
+              join source s on s.id = v.series_id
+             where c.org_id = saas.current_org_id() and c.kind = 'salesforce'
+               and (limits_overview.connection_id is null or c.id = limits_overview.connection_id)
+             group by r.connection_id, r.at, s.label
         ), per_connection as (
             select l.connection_id, max(l.at) as at,
-                   jsonb_agg(jsonb_build_object('name', l.name, 'max', l.max, 'remaining', l.remaining,
-                                                'used', l.used, 'percent', round(l.percent::numeric, 2),
-                                                'level', saas_private.limit_level(l.percent))
-                             order by l.percent desc, l.name) as limits
+                   jsonb_agg(jsonb_build_object('name', l.label, 'max', l.max, 'remaining', l.remaining,
+                                                'used', l.used, 'percent', round(l.percent::numeric, 2), 'level', v.level,
+                                                'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
+                                                                      when 'warning' then 'yellow' when 'critical' then 'red' end)
+                             order by l.percent desc, l.label #>> '{}' collate "C") as limits,
+                   max(nullif(l.percent, 'NaN')) as fullest
               from latest l
+             cross join lateral (select saas.limit_level(l.percent) as level offset 0) v
              group by l.connection_id
         )
         select coalesce(jsonb_agg(jsonb_build_object(
                    'connection_id', c.id, 'name', c.name, 'environment', c.environment, 'status', c.status,
                    'health', c.health, 'last_updated', p.at, 'limits', coalesce(p.limits, '[]'),
-                   'error', c.last_error) order by c.name, c.id), '[]')
+                   'error', c.last_error, 'environment_color', c.environment_color, 'health_reason', c.health_reason,
+                   'percent', round(p.fullest::numeric, 2), 'level', v.level,
+                   'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
+                                         when 'warning' then 'yellow' when 'critical' then 'red' end)
+                   order by c.name, c.id), '[]')
           from saas_api.connections c
           left join per_connection p on p.connection_id = c.id
+         cross join lateral (select saas.limit_level(p.fullest) as level) v
          where c.kind = 'salesforce'
            and (limits_overview.connection_id is null or c.id = limits_overview.connection_id));
 end
 $$;
 alter function saas_api.limits_overview(uuid) owner to saas_owner;
 comment on function saas_api.limits_overview(uuid) is
-'The Salesforce limits grid, of one connection or all: [{connection_id, name, environment, status, health, last_updated, limits [{name, max, remaining, used, percent, level}], error}], the fullest limit first. level: ok, info from 50, warning from 75, critical from 90 percent. A foreign or unknown id gives an empty list. Errors: PT401. For saas_user with view_dashboard.';
+'The Salesforce limits grid, of one connection or all: [{connection_id, name, environment, status, health, last_updated, limits [{name, max, remaining, used, percent, level, color}], error, environment_color, health_reason, percent, level, color}], the fullest limit first. level: ok (green), info (blue) from 50, warning (yellow) from 75, critical (red) from 90 percent; a connection''s own percent, level and color are those of its fullest limit, NULL without one. error: of the last poll, where it failed. A foreign or unknown id gives an empty list. Errors: PT401. For saas_user with view_dashboard.';

@@ -84,7 +84,7 @@ begin
       from jsonb_array_elements(lay_out.series) as s
     on conflict do nothing;
     insert into saas.layout (org_id, id, connection_id, fingerprint, series_ids)
-    select lay_out.org_id, new_id, lay_out.connection_id, sha256(lay_out.series::text::bytea),
+    select lay_out.org_id, new_id, lay_out.connection_id, sha256(convert_to(lay_out.series::text, 'UTF8')),
            array_agg(k.id order by e.n)
       from jsonb_array_elements(lay_out.series) with ordinality as e (s, n)
       join saas.series k on k.org_id = lay_out.org_id and k.connection_id = lay_out.connection_id

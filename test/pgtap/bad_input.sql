@@ -61,13 +61,16 @@ insert into hostile.input values
     ('bytea', 'null', null), ('bytea', 'empty', ''), ('bytea', 'zeroes', '\x' || repeat('00', 1000000)),
     ('double precision', 'null', null), ('double precision', 'no number', 'NaN'), ('double precision', 'endless', '-Infinity'),
     ('numeric', 'null', null), ('numeric', 'no number', 'NaN'), ('numeric', 'endless', '-Infinity'), ('numeric', 'long', repeat('9', 1000)),
+    ('date', 'null', null), ('date', 'the end of time', 'infinity'), ('date', 'long ago', '4713-01-01 BC'), ('date', 'far ahead', '5874897-12-31'),
+    ('interval[]', 'null', null), ('interval[]', 'empty', '{}'), ('interval[]', 'odd', '{NULL,"-1 second","178000000 years"}'),
     ('saas.sealed', 'null', null);
 create table hostile.plain (type regtype primary key, value text);
 insert into hostile.plain values
     ('text', 'something'), ('name', 'something'), ('uuid', 'ffffffff-ffff-ffff-ffff-fffffffffffe'), ('jsonb', '{}'), ('integer', '1'),
     ('bigint', '1'), ('interval', '1 hour'), ('timestamptz', 'now'), ('text[]', '{something}'),
     ('uuid[]', '{ffffffff-ffff-ffff-ffff-fffffffffffe}'), ('boolean', 'true'), ('regclass', 'public.nothing'), ('inet', '192.0.2.1'),
-    ('bytea', 'something'), ('double precision[]', '{1}'), ('timestamptz[]', '{now}'), ('double precision', '1'), ('numeric', '1'), ('saas.sealed', null);
+    ('bytea', 'something'), ('double precision[]', '{1}'), ('timestamptz[]', '{now}'), ('double precision', '1'), ('numeric', '1'), ('date', '2026-01-01'),
+    ('interval[]', '{1 hour}'), ('saas.sealed', null);
 create table public.nothing ();
 
 create table hostile.call (

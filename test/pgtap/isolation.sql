@@ -93,6 +93,7 @@ begin
     insert into saas_private.blind_index_key (org_id, key)
     values (person.org_id, saas_private.seal_for_platform(name, 'pg_saas:test', ''));
     insert into saas.connection_group (org_id, name) values (person.org_id, name || ' group');
+    insert into saas.metric_price (org_id, metric, valid_from, price, currency) values (person.org_id, name || '_metric', '2026-01-01', 1, 'EUR');
     insert into saas.connection_token (org_id, kind, name, created_by, expires_at)
     values (person.org_id, 'prometheus', name || ' token', person.user_id, now() + interval '10 minutes');
     insert into saas_private.connection_token_hash (org_id, token_id, token_hash)

@@ -215,17 +215,20 @@ $$;
 select is(jsonb_path_query_array(metrics.overview('viewer'), '$[*].name'), '["Also crm", "Crm"]', 'limits_overview has the Salesforce connections by name, and no other');
 select is(metrics.overview('viewer', :'crm') #- '{0,limits}',
           jsonb_build_array(jsonb_build_object('connection_id', :'crm', 'name', 'Crm', 'environment', 'production', 'status', 'inactive', 'health', 'unknown',
-                                               'last_updated', timestamptz '2026-04-06 00:30', 'error', 'timeout')), 'with the state of each');
-select is(metrics.overview('viewer', :'crm') #> '{0,limits,0}', '{"name": "Over", "max": 100, "remaining": -20, "used": 120, "percent": 120.00, "level": "critical"}',
+                                               'last_updated', timestamptz '2026-04-06 00:30', 'error', 'timeout', 'environment_color', 'red',
+                                               'health_reason', 'polling is turned off', 'percent', 120.00, 'level', 'critical', 'color', 'red')), 'with the state of each');
+select is(metrics.overview('viewer', :'crm') #> '{0,limits,0}', '{"name": "Over", "max": 100, "remaining": -20, "used": 120, "percent": 120.00, "level": "critical", "color": "red"}',
           'the fullest limit comes first, with its numbers of the newest reading');
 select is(jsonb_path_query_array(metrics.overview('viewer', :'crm'), '$[0].limits[*].name'),
           '["Over", "Full", "Nine tenths", "Almost nine tenths", "Three quarters", "Almost three quarters", "Thirds", "Half", "Half less one", "Idle", "None allowed"]',
           'the others by what is used of them, then by name');
-select is(l ->> 'level', u.level, format('%s of %s left is %s', u.remaining, u.maximum, u.level))
+select is(concat_ws(' ', l ->> 'level', l ->> 'color'), u.level || ' ' || case u.level when 'ok' then 'green' when 'info' then 'blue' when 'warning' then 'yellow' else 'red' end,
+          format('%s of %s left is %s', u.remaining, u.maximum, u.level))
   from metrics.usage u, jsonb_array_elements(metrics.overview('viewer', :'crm') #> '{0,limits}') l where l ->> 'name' = u.name;
 select is(metrics.overview('viewer', :'crm') -> 0 -> 'limits' @> '[{"name": "Thirds", "percent": 66.67}]', true, 'percent has two digits');
 select is(metrics.overview('viewer', :'empty') #> '{0,limits}', '[]', 'a connection that was not polled yet has no limits');
-select is(metrics.overview('viewer', :'empty') #> '{0,last_updated}', 'null', 'and no time');
+select is((metrics.overview('viewer', :'empty') -> 0) - '{connection_id,name,environment,environment_color,status,health,health_reason,limits,error}'::text[],
+          '{"last_updated": null, "percent": null, "level": null, "color": null}', 'no time and no colour');
 select is(metrics.overview('viewer', id), '[]', format('%s gives nothing', what))
   from (values ('another organization''s connection', :'foreign_crm'::uuid), ('a connection of another kind', :'alpha'), ('one that never was', gen_random_uuid())) as v (what, id);
 select is(metrics.overview('nothing'), '[]', 'nor is there anything without view_dashboard');
