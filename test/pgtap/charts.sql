@@ -102,8 +102,9 @@ select is(charts.texts(charts.draw('gauge()')), '80%|warning|salesforce_limit_pe
 select is(charts.texts(charts.draw('gauge(labels => ''{"limit": "Api"}'')')), '80%|warning|Api', 'its title is the limit');
 select is(charts.texts(charts.draw(format('gauge(connection_ids => array[%L]::uuid[], title => ''Mine'')', :'foreign_crm'))), 'no data|Mine', 'a foreign connection has no data');
 select is(charts.texts(charts.draw('gauge()', 'nothing')), 'no data|salesforce_limit_percent', 'nor has anything without view_dashboard');
-select is(saas.limit_level(p), saas_private.limit_level(p), format('%s percent has the level that it has in limits_overview', p))
-  from unnest(array[-1, 0, 49.999, 50, 74.999, 75, 89.999, 90, 100, 1e300, 'Infinity', '-Infinity']::float8[]) as p;
+select is(saas.limit_level(p), level, format('%s percent is %s', p, level))
+  from unnest(array[-1, 0, 49.999, 50, 74.999, 75, 89.999, 90, 100, 1e300, 'Infinity', '-Infinity']::float8[],
+              '{ok,ok,ok,info,info,warning,warning,critical,critical,critical,critical,ok}'::text[]) as u (p, level);
 
 -- Who sees what
 
