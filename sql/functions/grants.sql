@@ -439,3 +439,8 @@ grant execute on function
     saas_private.exported_samples(text[], timestamptz, timestamptz, jsonb, uuid[]),
     saas_private.require_export(text[], timestamptz, timestamptz, jsonb, uuid[])
     to saas_owner;
+
+-- Saved views.
+grant execute on function saas_api.save_view(text, jsonb, boolean), saas_api.delete_saved_view(uuid), saas_private.my_saved_views()
+    to saas_user;
+grant execute on function saas_private.require_selection(jsonb) to saas_owner;

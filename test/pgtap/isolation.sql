@@ -94,6 +94,7 @@ begin
     values (person.org_id, saas_private.seal_for_platform(name, 'pg_saas:test', ''));
     insert into saas.connection_group (org_id, name) values (person.org_id, name || ' group');
     insert into saas.metric_price (org_id, metric, valid_from, price, currency) values (person.org_id, name || '_metric', '2026-01-01', 1, 'EUR');
+    insert into saas_private.saved_view (org_id, owner_id, name, selection) values (person.org_id, person.user_id, name || ' view', '{}');
     insert into saas.connection_token (org_id, kind, name, created_by, expires_at)
     values (person.org_id, 'prometheus', name || ' token', person.user_id, now() + interval '10 minutes');
     insert into saas_private.connection_token_hash (org_id, token_id, token_hash)

@@ -71,6 +71,7 @@ $acme->sql(q{
 	select saas.blind_index('what somebody seeks', 'note');
 	select saas_api.create_connection_group('Sales');
 	select saas_api.set_metric_price('hits', 0.5);
+	select saas_api.save_view('Mine', '{"metrics": ["hits"]}');
 	select saas_api.create_connection_token('prometheus', 'Another one')});
 $node->safe_psql('postgres', q{
 	insert into saas_private.deleted_organization (id, deleted_at, reason, purged_at)
