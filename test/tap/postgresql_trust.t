@@ -40,7 +40,6 @@ foreach my $authority (qw(known foreign))
 my $known   = make_client('watcher', 'watcher', \@curve, 'known');
 my $other   = make_client('other', 'other', \@curve, 'known');
 my $foreign = make_client('intruder', 'watcher', \@curve, 'foreign');
-my $weak    = make_client('weak', 'watcher', [ qw(-algorithm RSA -pkeyopt rsa_keygen_bits:1024) ], 'known');
 
 #
 # The server that is asked
@@ -225,9 +224,6 @@ like($test->{error}, qr/^localhost:\d+ refuses the client certificate: .*unknown
 $test = test_of({%$known}, dbname => 'shop');
 is($test->{error}, 'localhost asks for a password, and the connection has none', 'a server that wants a password gets none');
 is(steps($test), 'resolve connect tls authenticate!', 'and that is the step');
-$test = test_of({ %good, %$weak }, dbname => 'certs');
-like($test->{error}, qr/^the connection's client_certificate and client_key cannot be used: .*key too small$/,
-	'a key that OpenSSL does not take');
 is(outcome(\%good), 'ok', 'others go on');
 $target->append_conf('postgresql.conf', "ssl_max_protocol_version = 'TLSv1.2'");
 $target->reload;
