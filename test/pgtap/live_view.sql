@@ -13,10 +13,10 @@ insert into live.org select n, (t).* from (select n, tenants.found(n) as t from 
 create table live.layout (org_id uuid, layout_id uuid, n integer);
 insert into live.layout
 select c.org_id, tenants.lay_out(c.org_id, c.id, (select jsonb_agg(jsonb_build_object('metric', 'm' || k % 5, 'labels', jsonb_build_object('k', k::text)))
-                                                    from generate_series(1, 20) k)), c.n
+                                                    from generate_series(1, 60) k)), c.n
   from (select o.org_id, tenants.connect(o.org_id, 'c' || g) as id, g as n from live.org o, generate_series(1, 40) g) c;
 -- Six weeks; of the last connection there is nothing in the newest.
-select count(tenants.read(l.org_id, l.layout_id, g.at, variadic (select array_agg(l.n + k::double precision) from generate_series(1, 20) k)))
+select count(tenants.read(l.org_id, l.layout_id, g.at, variadic (select array_agg(l.n + k::double precision) from generate_series(1, 60) k)))
   from live.layout l, generate_series(timestamptz '2026-01-05', '2026-02-15', interval '12 hours') as g (at)
  where l.n < 40 or g.at < '2026-02-09';
 analyze saas.connection;
@@ -38,7 +38,7 @@ end
 $$;
 select live.as_owner('explain (analyze, buffers, timing off, format json) select * from saas_api.latest_samples') as warm \gset
 select live.as_owner('explain (analyze, buffers, timing off, format json) select * from saas_api.latest_samples')::jsonb -> 0 -> 'Plan' as plan \gset
-select is(:'plan'::jsonb -> 'Actual Rows', '800', 'all samples of 40 connections');
+select is(:'plan'::jsonb -> 'Actual Rows', '2400', 'all samples of 40 connections');
 select cmp_ok((:'plan'::jsonb ->> 'Shared Hit Blocks')::integer + (:'plan'::jsonb ->> 'Shared Read Blocks')::integer, '<', 40 * 15,
               'take a few pages for each connection and not for each sample');
 -- jsonb_path_query goes down to every scan.
@@ -50,13 +50,13 @@ select cmp_ok((select sum((n ->> 'Actual Loops')::integer) from jsonb_path_query
 select is(live.as_owner('select string_agg(distinct s.at::text, '' '') from saas_api.latest_samples s'),
           '2026-02-08 12:00:00+00 2026-02-15 00:00:00+00', 'a connection that has been silent shows its last reading');
 select is(live.as_owner($$select count(*) from (select from saas_api.latest_samples s group by s.connection_id
-                          having count(distinct s.value - (s.labels ->> 'k')::double precision) = 1 and count(*) = 20) g$$), '40',
+                          having count(distinct s.value - (s.labels ->> 'k')::double precision) = 1 and count(*) = 60) g$$), '40',
           'with the values at their series');
 select live.as_owner(format('explain (analyze, buffers, timing off, format json) select * from saas_api.latest_samples s where s.connection_id = %L',
                             (select y.connection_id from live.layout l join live.org o on o.org_id = l.org_id and o.name = 'owner'
                                join saas.layout y on y.org_id = l.org_id and y.id = l.layout_id where l.n = 5)))::jsonb -> 0 -> 'Plan' as plan \gset
-select is(:'plan'::jsonb -> 'Actual Rows', '20', 'those of one connection');
-select cmp_ok((:'plan'::jsonb ->> 'Shared Hit Blocks')::integer + (:'plan'::jsonb ->> 'Shared Read Blocks')::integer, '<', 120,
+select is(:'plan'::jsonb -> 'Actual Rows', '60', 'those of one connection');
+select cmp_ok((:'plan'::jsonb ->> 'Shared Hit Blocks')::integer + (:'plan'::jsonb ->> 'Shared Read Blocks')::integer, '<', 300,
               'do not take those of others');
 
 -- The function below it
