@@ -370,7 +370,8 @@ grant execute on function
     to saas_service;
 
 -- Rollups and retention.
-grant execute on function saas.visible_since() to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
+grant execute on function saas.visible_since(), saas.unfold(uuid[], double precision[])
+    to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
 grant execute on function saas_private.retention_of(uuid) to saas_owner, saas_service;
 grant execute on function
     saas_private.roll_values(internal, double precision[]),

@@ -5,6 +5,14 @@
 -- whose buckets fit into the asked ones serves; the ends of the range, and what
 -- is not rolled up yet, come from finer ones, down to readings.
 
+-- For the view saas.latest_sample: so many rows are usual.
+create function saas.unfold(series_ids uuid[], "values" double precision[])
+returns table (series_id uuid, value double precision)
+language c immutable strict parallel safe rows 50
+as 'MODULE_PATHNAME', 'pg_saas_unfold';
+comment on function saas.unfold(uuid[], double precision[]) is
+'The series of a layout with the values of a reading of it, a row each in their order; NULL for a series without a value. Errors: 22023 for arrays of several dimensions and series that are NULL. For everyone.';
+
 create function saas_private.nice_bucket(since timestamptz, until timestamptz) returns interval
 language sql immutable
 set search_path = pg_catalog, pg_temp

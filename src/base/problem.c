@@ -148,11 +148,31 @@ SaasProblemSet(SaasProblem *problem, const char *sqlstate, const char *format,..
 {
 	va_list		args;
 
-	snprintf(problem->sqlstate, sizeof(problem->sqlstate), "%s", sqlstate);
+	if (sqlstate != problem->sqlstate)
+		snprintf(problem->sqlstate, sizeof(problem->sqlstate), "%s", sqlstate);
 	va_start(args, format);
 	write_text(problem->message, sizeof(problem->message), format, args);
 	va_end(args);
 	return false;
+}
+
+void
+SaasProblemAppend(SaasProblem *problem, const char *sqlstate, const char *format,...)
+{
+	char		before[sizeof(problem->message)];
+	char		message[sizeof(problem->message)];
+	va_list		args;
+
+	va_start(args, format);
+	write_text(message, sizeof(message), format, args);
+	va_end(args);
+	if (problem->sqlstate[0] == '\0')
+		SaasProblemSet(problem, sqlstate, "%s", message);
+	else if (strstr(problem->message, message) == NULL)
+	{
+		memcpy(before, problem->message, sizeof(before));
+		SaasProblemSet(problem, problem->sqlstate, "%s; %s", before, message);
+	}
 }
 
 bool

@@ -32,6 +32,10 @@ extern bool SaasProblemDetail(SaasProblem *problem, const char *format,...)
 extern bool SaasProblemHint(SaasProblem *problem, const char *format,...)
 			__attribute__((format(printf, 2, 3)));
 
+/* Puts one more message behind those that the problem has, after "; ", unless it says that already. */
+extern void SaasProblemAppend(SaasProblem *problem, const char *sqlstate, const char *format,...)
+			__attribute__((format(printf, 3, 4)));
+
 /* Cleans text of size bytes in place as described above. */
 extern void SaasCleanText(char *text);
 

@@ -40,6 +40,7 @@ bool		saas_maintenance_enabled = true;
 int			saas_poller_connect_timeout = 5000;
 int			saas_poller_request_timeout = 10000;
 int			saas_poller_max_response = 8192;
+int			saas_max_series = 10000;
 int			saas_refresh_cooldown = 60;
 bool		saas_allow_plain_http = false;
 char	   *saas_ca_file = NULL;
@@ -288,6 +289,11 @@ define_poller_settings(void)
 							"The largest answer of an upstream, after decompression.",
 							NULL, &saas_poller_max_response, 8192, 16, 1048576,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("saas.max_series",
+							"Series that a connection can have: different metrics and labels.",
+							"Samples of further ones are left out, and the connection's health says so.",
+							&saas_max_series, 10000, 1, 10000000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.refresh_cooldown",
 							"A refresh on demand within this time of a good poll answers from stored data.",
 							NULL, &saas_refresh_cooldown, 60, 0, 86400,

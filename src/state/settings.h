@@ -42,6 +42,7 @@ extern bool saas_maintenance_enabled;
 extern int	saas_poller_connect_timeout; /* ms */
 extern int	saas_poller_request_timeout; /* ms */
 extern int	saas_poller_max_response; /* kB */
+extern int	saas_max_series;	/* of a connection */
 extern int	saas_refresh_cooldown; /* s */
 extern bool saas_allow_plain_http;
 extern char *saas_ca_file;

@@ -48,6 +48,13 @@ static SaasStatement update_statuses = {
 	TIMESTAMPTZARRAYOID, TEXTARRAYOID}
 };
 
+/* After the samples, of few polls; the row is locked by the statement above. */
+static SaasStatement put_warning = {
+	"update saas.connection_status s set last_warning = $3, last_sample_count = $4"
+	" where s.org_id = $1 and s.connection_id = $2",
+	4, {UUIDOID, UUIDOID, TEXTOID, INT4OID}
+};
+
 /* A test tells its asker what it found and leaves the schedule alone. */
 static SaasStatement update_tested = {
 	"update saas.connection_status s"
@@ -369,6 +376,20 @@ store_all_statuses(SaasJob *jobs, const pg_uuid_t *lease_id)
 		job->is_lost = job->is_closed && !store_closed(job, lease_id);
 }
 
+static void
+warn_of_series(const SaasStoredSamples *stored)
+{
+	SaasJob    *job = stored->job;
+	Datum		values[4] = {UUIDPGetDatum(&job->org_id), UUIDPGetDatum(&job->connection_id)};
+
+	job->stored_samples -= stored->beyond;
+	SaasProblemAppend(&job->poll.warning, "54000", "%d of %zu samples left out: the connection has its %d series",
+					  stored->beyond, job->poll.samples.count, saas_max_series);
+	values[2] = CStringGetTextDatum(to_server(job->poll.warning.message));
+	values[3] = Int32GetDatum(job->stored_samples);
+	(void) SaasStatementRun(&put_warning, values, NULL);
+}
+
 void
 SaasIngestJobs(SaasJob *jobs, const pg_uuid_t *lease_id)
 {
@@ -393,6 +414,9 @@ SaasIngestJobs(SaasJob *jobs, const pg_uuid_t *lease_id)
 		if (is_to_store(stored[i].job))
 			stored[count++] = stored[i];
 	SaasReadingsStore(stored, count);
+	for (int i = 0; i < count; i++)
+		if (stored[i].beyond > 0)
+			warn_of_series(&stored[i]);
 	SaasRunAsEnd(&state);
 }
 

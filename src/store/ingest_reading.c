@@ -17,6 +17,8 @@
 /* Rows of one statement. */
 #define READINGS_AT_ONCE	500
 
+#define MS_PER_DAY	INT64_C(86400000)
+
 /* A row to be. */
 typedef struct Reading
 {
@@ -121,24 +123,57 @@ is_same_time(const SaasSample *a, const SaasSample *b)
 	return a->has_time == b->has_time && (!a->has_time || a->time_ms == b->time_ms);
 }
 
+/* Before the day from which on the plan keeps readings: it would go unseen. */
+static bool
+is_past_retention(const SaasSample *sample, const SaasPoll *poll)
+{
+	int64		since = poll->now_ms - (int64) poll->retention_days * MS_PER_DAY;
+
+	return poll->retention_days > 0 && sample->has_time && sample->time_ms < since - since % MS_PER_DAY;
+}
+
+static void
+warn_of_times(SaasPoll *poll, int ahead, int old, int unkept)
+{
+	if (ahead > 0)
+		SaasProblemAppend(&poll->warning, "22008", "%d of %zu samples left out: more than %d minutes ahead", ahead,
+						  poll->samples.count, (int) (SAAS_FUTURE_SAMPLE_MS / 60000));
+	if (old > 0)
+		SaasProblemAppend(&poll->warning, "22008", "%d of %zu samples left out: more than %d days past", old,
+						  poll->samples.count, (int) (SAAS_OLDEST_SAMPLE_MS / MS_PER_DAY));
+	if (unkept > 0)
+		SaasProblemAppend(&poll->warning, "22008", "%d of %zu samples left out: the plan keeps them for %d days",
+						  unkept, poll->samples.count, poll->retention_days);
+}
+
 /*
  * The samples to store, sorted by time and series: the same series in another
  * order are the same layout, and of a series that comes twice the first counts,
  * as it does in Prometheus.
  */
 const SaasSample **
-SaasReadingSelect(const SaasJob *job, int *count)
+SaasReadingSelect(SaasJob *job, int *count)
 {
 	const SaasSampleList *list = &job->poll.samples;
 	const SaasSample **kept = palloc(sizeof(SaasSample *) * Max(list->count, 1));
 	int			believable = 0;
 	int			unique = 0;
+	int			ahead = 0;
+	int			old = 0;
+	int			unkept = 0;
 
 	for (size_t i = 0; i < list->count; i++)
 	{
-		if (SaasSampleIsTimely(&list->items[i], job->poll.now_ms))
-			kept[believable++] = &list->items[i];
+		const SaasSample *sample = &list->items[i];
+
+		if (!SaasSampleIsTimely(sample, job->poll.now_ms))
+			*(sample->time_ms > job->poll.now_ms ? &ahead : &old) += 1;
+		else if (is_past_retention(sample, &job->poll))
+			unkept++;
+		else
+			kept[believable++] = sample;
 	}
+	warn_of_times(&job->poll, ahead, old, unkept);
 	qsort(kept, believable, sizeof(SaasSample *), compare_place);
 	for (int i = 0; i < believable; i++)
 	{
@@ -253,25 +288,31 @@ store(const Reading *readings, int count)
 	note(&lateness, readings[count - 1].job);
 }
 
-/* The next row of a job's samples, which are sorted by time; *first is where it begins. */
+/*
+ * The next row of a job's samples, which are sorted by time; *first is where it
+ * begins.  Without samples when all of them are of series beyond the limit.
+ */
 static Reading
-next_reading(const SaasStoredSamples *stored, int *first)
+next_reading(SaasStoredSamples *stored, int *first)
 {
-	const SaasSample *const *samples = stored->samples + *first;
-	Reading		reading = {.job = stored->job,.samples = samples,.count = 1};
+	const SaasSample **samples = stored->samples + *first;
+	Reading		reading = {.job = stored->job,.samples = samples};
+	int			count = 1;
 
-	while (*first + reading.count < stored->count && is_same_time(samples[0], samples[reading.count]))
-		reading.count++;
-	*first += reading.count;
+	while (*first + count < stored->count && is_same_time(samples[0], samples[count]))
+		count++;
+	*first += count;
 	reading.at = samples[0]->has_time ? from_unix_ms(samples[0]->time_ms) : stored->job->polled_at;
-	SaasLayoutFind(&stored->job->org_id, &stored->job->connection_id, samples, reading.count,
-				   &reading.layout_id);
-	SaasPartitionEnsure(reading.at);
+	reading.count = SaasLayoutFind(&stored->job->org_id, &stored->job->connection_id, samples, count,
+								   &reading.layout_id);
+	stored->beyond += count - reading.count;
+	if (reading.count > 0)
+		SaasPartitionEnsure(reading.at);
 	return reading;
 }
 
 void
-SaasReadingsStore(const SaasStoredSamples *stored, int count)
+SaasReadingsStore(SaasStoredSamples *stored, int count)
 {
 	Reading    *readings = palloc(sizeof(Reading) * READINGS_AT_ONCE);
 	int			gathered = 0;
@@ -282,7 +323,9 @@ SaasReadingsStore(const SaasStoredSamples *stored, int count)
 
 		while (first < stored[i].count)
 		{
-			readings[gathered++] = next_reading(&stored[i], &first);
+			readings[gathered] = next_reading(&stored[i], &first);
+			if (readings[gathered].count > 0)
+				gathered++;
 			if (gathered == READINGS_AT_ONCE)
 			{
 				store(readings, gathered);

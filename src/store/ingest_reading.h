@@ -13,19 +13,23 @@
 /* A job and those of its samples that are worth storing, by time and series. */
 typedef struct SaasStoredSamples
 {
-	const SaasJob *job;
+	SaasJob    *job;
 	const SaasSample **samples;
 	int			count;
+	int			beyond;			/* of them not stored: of series beyond saas.max_series */
 } SaasStoredSamples;
 
-/* A job's samples to store, in the current memory context. */
-extern const SaasSample **SaasReadingSelect(const SaasJob *job, int *count);
+/*
+ * A job's samples to store, in the current memory context.  Warns in the job's
+ * poll of those whose time is not believed.
+ */
+extern const SaasSample **SaasReadingSelect(SaasJob *job, int *count);
 
 /*
  * Stores the samples of jobs, no two of them of one connection, as one row for
  * each connection and time.  Idempotent; what is there already with other
- * values, or for other series, is corrected and completed.
+ * values, or for other series, is corrected and completed.  Sets beyond.
  */
-extern void SaasReadingsStore(const SaasStoredSamples *stored, int count);
+extern void SaasReadingsStore(SaasStoredSamples *stored, int count);
 
 #endif							/* SAAS_INGEST_READING_H */

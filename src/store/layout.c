@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "pure/crypto.h"
+#include "state/settings.h"
 #include "store/layout.h"
 #include "store/statement.h"
 #include "utils/array.h"
@@ -44,6 +45,31 @@ static SaasStatement add_series = {
 	"insert into saas.series (org_id, connection_id, metric, labels)"
 	" select $1, $2, n.metric, n.labels::jsonb from unnest($3, $4) as n (metric, labels)"
 	"     on conflict on constraint series_identity do nothing",
+	4, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
+/* No more of them than it takes to know that there is no room for so many. */
+static SaasStatement count_series = {
+	"select count(*)::integer from (select from saas.series s where s.org_id = $1 and s.connection_id = $2 limit $3) c",
+	3, {UUIDOID, UUIDOID, INT4OID}
+};
+
+/* The first of the unknown ones, as many as there is room for. */
+static SaasStatement add_some_series = {
+	"insert into saas.series (org_id, connection_id, metric, labels)"
+	" select $1, $2, n.metric, n.labels::jsonb from unnest($3, $4) with ordinality as n (metric, labels, position)"
+	"  where not exists (select from saas.series s where s.org_id = $1 and s.connection_id = $2"
+	"                       and s.metric = n.metric and s.labels = n.labels::jsonb)"
+	"  order by n.position limit $5"
+	"     on conflict on constraint series_identity do nothing",
+	5, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID, INT4OID}
+};
+
+static SaasStatement see_known = {
+	"select n.position::integer from unnest($3, $4) with ordinality as n (metric, labels, position)"
+	"  where exists (select from saas.series s where s.org_id = $1 and s.connection_id = $2"
+	"                   and s.metric = n.metric and s.labels = n.labels::jsonb)"
+	"  order by n.position",
 	4, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
@@ -131,23 +157,66 @@ to_server(const char *text)
 }
 
 static void
-make_layout(const pg_uuid_t *org_id, const pg_uuid_t *connection_id, Datum digest,
-			const SaasSample *const *samples, int count, pg_uuid_t *layout_id)
+names_of(const SaasSample *const *samples, int count, Datum *metrics, Datum *labels)
 {
-	const char **metrics = palloc(sizeof(char *) * count);
-	const char **labels = palloc(sizeof(char *) * count);
-	Datum		series[4] = {UUIDPGetDatum(org_id), UUIDPGetDatum(connection_id)};
-	Datum		layout[5] = {UUIDPGetDatum(org_id), UUIDPGetDatum(connection_id), digest};
-	bool		is_null;
+	const char **metric = palloc(sizeof(char *) * count);
+	const char **label = palloc(sizeof(char *) * count);
 
 	for (int i = 0; i < count; i++)
 	{
-		metrics[i] = to_server(samples[i]->metric);
-		labels[i] = to_server(samples[i]->labels);
+		metric[i] = to_server(samples[i]->metric);
+		label[i] = to_server(samples[i]->labels);
 	}
-	series[2] = layout[3] = SaasTextArray(metrics, count);
-	series[3] = layout[4] = SaasTextArray(labels, count);
-	(void) SaasStatementRun(&add_series, series, NULL);
+	*metrics = SaasTextArray(metric, count);
+	*labels = SaasTextArray(label, count);
+}
+
+static bool
+layout_is_known(Datum *values, pg_uuid_t *layout_id)
+{
+	bool		is_null;
+
+	if (SaasStatementRun(&find_layout, values, NULL) != 1)
+		return false;
+	*layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
+	return true;
+}
+
+/* Makes what series there is room for, and takes the samples of others out. */
+static int
+make_series(const pg_uuid_t *org_id, const pg_uuid_t *connection_id, const SaasSample **samples, int count)
+{
+	Datum		values[5] = {UUIDPGetDatum(org_id), UUIDPGetDatum(connection_id)};
+	bool		is_null;
+	int			room;
+	int			kept;
+
+	values[2] = Int32GetDatum(saas_max_series);
+	(void) SaasStatementRun(&count_series, values, NULL);
+	room = saas_max_series - DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
+	names_of(samples, count, &values[2], &values[3]);
+	if (count <= room)
+	{
+		(void) SaasStatementRun(&add_series, values, NULL);
+		return count;
+	}
+	values[4] = Int32GetDatum(room);
+	if (room > 0)
+		(void) SaasStatementRun(&add_some_series, values, NULL);
+	kept = (int) SaasStatementRun(&see_known, values, NULL);
+	for (int i = 0; i < kept; i++)
+		samples[i] = samples[DatumGetInt32(SaasStatementColumn(i, 1, &is_null)) - 1];
+	return kept;
+}
+
+/* values are those of find_layout. */
+static void
+make_layout(const Datum *values, const SaasSample *const *samples, int count, pg_uuid_t *layout_id)
+{
+	Datum		layout[5] = {values[0], values[1], values[2]};
+	bool		is_null;
+
+	names_of(samples, count, &layout[3], &layout[4]);
 	if (SaasStatementRun(&add_layout, layout, NULL) == 1)
 	{
 		if (DatumGetInt32(SaasStatementColumn(0, 2, &is_null)) != count)
@@ -157,43 +226,64 @@ make_layout(const pg_uuid_t *org_id, const pg_uuid_t *connection_id, Datum diges
 		return;
 	}
 	/* Another poller made the same one meanwhile. */
-	if (SaasStatementRun(&find_layout, layout, NULL) != 1)
+	if (!layout_is_known(layout, layout_id))
 		elog(ERROR, "could not read a layout back");
-	*layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
 }
 
-void
+static const LayoutEntry *
+recall(const pg_uuid_t *org_id, const LayoutKey *key)
+{
+	const LayoutEntry *entry = remembered ? hash_search(remembered, key, HASH_FIND, NULL) : NULL;
+
+	return entry && memcmp(&entry->org_id, org_id, sizeof(*org_id)) == 0 ? entry : NULL;
+}
+
+/*
+ * A layout that is known has series that are, so nothing is counted.  One with
+ * samples left out is looked for by those that stay, each time.
+ */
+int
 SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
-			   const SaasSample *const *samples, int count, pg_uuid_t *layout_id)
+			   const SaasSample **samples, int count, pg_uuid_t *layout_id)
 {
 	LayoutKey	key;
 	LayoutEntry *entry;
+	const LayoutEntry *known;
 	bytea	   *digest = palloc(VARHDRSZ + SAAS_DIGEST_LENGTH);
-	Datum		values[3];
+	Datum		values[3] = {UUIDPGetDatum(org_id), UUIDPGetDatum(connection_id), PointerGetDatum(digest)};
+	bool		has_series = false;
 	bool		found;
-	bool		is_null;
 
 	memset(&key, 0, sizeof(key));
 	key.connection_id = *connection_id;
-	fingerprint(samples, count, key.fingerprint);
-	entry = remembered ? hash_search(remembered, &key, HASH_FIND, NULL) : NULL;
-	if (entry && memcmp(&entry->org_id, org_id, sizeof(*org_id)) == 0)
-	{
-		*layout_id = entry->layout_id;
-		return;
-	}
-
 	SET_VARSIZE(digest, VARHDRSZ + SAAS_DIGEST_LENGTH);
-	memcpy(VARDATA(digest), key.fingerprint, SAAS_DIGEST_LENGTH);
-	values[0] = UUIDPGetDatum(org_id);
-	values[1] = UUIDPGetDatum(connection_id);
-	values[2] = PointerGetDatum(digest);
-	if (SaasStatementRun(&find_layout, values, NULL) == 1)
-		*layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
-	else
-		make_layout(org_id, connection_id, values[2], samples, count, layout_id);
+	for (;;)
+	{
+		int			kept;
 
+		fingerprint(samples, count, key.fingerprint);
+		known = recall(org_id, &key);
+		if (known)
+		{
+			*layout_id = known->layout_id;
+			return count;
+		}
+		memcpy(VARDATA(digest), key.fingerprint, SAAS_DIGEST_LENGTH);
+		if (layout_is_known(values, layout_id))
+			break;
+		kept = has_series ? count : make_series(org_id, connection_id, samples, count);
+		if (kept == 0)
+			return 0;
+		if (kept == count)
+		{
+			make_layout(values, samples, count, layout_id);
+			break;
+		}
+		has_series = true;
+		count = kept;
+	}
 	entry = remember(&key, &found);
 	entry->org_id = *org_id;
 	entry->layout_id = *layout_id;
+	return count;
 }

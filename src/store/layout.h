@@ -12,11 +12,13 @@
 
 /*
  * The id of the layout for the ordered series of the samples, made with its
- * series when the connection has not had it yet.  Call with SPI connected as
- * saas_poller.
+ * series when the connection has not had it yet.  Samples of series beyond
+ * saas.max_series are taken out of the array, the others stay in their order;
+ * returns how many stay.  Without any there is no layout.  Call with SPI
+ * connected as saas_poller.
  */
-extern void SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
-						   const SaasSample *const *samples, int count, pg_uuid_t *layout_id);
+extern int	SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
+						   const SaasSample **samples, int count, pg_uuid_t *layout_id);
 
 /* Registers the forgetting of layouts that an aborted transaction made. */
 extern void SaasLayoutInit(void);

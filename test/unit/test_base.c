@@ -148,6 +148,16 @@ test_problem(void)
 	SaasCleanText(text);
 	is_text(text, "?|???|??|????|é??", "C1 controls, surrogates, overlong and cut sequences");
 
+	problem = (SaasProblem) {.sqlstate = ""};
+	SaasProblemAppend(&problem, "22008", "%d late", 1);
+	is_text(problem.message, "1 late", "the first message of several");
+	SaasProblemAppend(&problem, "54000", "2 many");
+	SaasProblemAppend(&problem, "54000", "%d late", 1);
+	is_text(problem.message, "1 late; 2 many", "one more behind it, and none twice");
+	is_text(problem.sqlstate, "22008", "with the first one's SQLSTATE");
+	SaasProblemAppend(&problem, "54000", "%s", filler);
+	ok(strlen(problem.message) <= 255 && strncmp(problem.message, "1 late; 2 many; xx", 18) == 0, "cut to their size together");
+
 	ok(SaasUtf8IsValid("aé€😀", 10), "UTF-8 of every length");
 	ok(!SaasUtf8IsValid("a\0b", 3), "NUL is refused");
 	ok(!SaasUtf8IsValid("\xe2\x82", 2) && !SaasUtf8IsValid("\xed\xbf\xbf", 3) &&
