@@ -24,18 +24,20 @@ GB_PER_DAY, GB_OF_TWIN, GB_OF_TWIN_DAY, GB_BESIDES = 1.15, 3.2, 0.1, 4.0
 TABLES = f"""
 create schema metrics;
 create table metrics.place as
-select row_number() over (order by uuid_hash(c.id), c.id) as number, c.org_id, c.id as connection_id, saas.uuidv7() as layout_id,
-       c.org_id = {{live}} as is_live, c.org_id = any ({{twins}}) as has_twin
+select row_number() over (order by uuid_hash(c.id), c.id) as number, c.org_id, c.id as connection_id,
+       saas.uuidv7() as layout_id, c.org_id = {{live}} as is_live, c.org_id = any ({{twins}}) as has_twin
   from saas.connection c where c.org_id = {{live}} or c.org_id = any ({{orgs}});
 create table metrics.series as
-select p.number * {METRICS} + m as id, p.org_id, p.connection_id, format('bench_metric_%s', m) as metric, '{{{{}}}}'::jsonb as labels
+select p.number * {METRICS} + m as id, p.org_id, p.connection_id, format('bench_metric_%s', m) as metric,
+       '{{{{}}}}'::jsonb as labels
   from metrics.place p cross join generate_series(1, {METRICS}) as m;
 alter table metrics.series add primary key (id);
 create index on metrics.series (org_id, metric);
 create table metrics.sample (series_id bigint not null, at timestamptz not null, value double precision not null,
                              primary key (series_id, at) include (value));
 create table metrics.pool as
-select n, array(select round((1000 * random())::numeric, 3)::double precision from generate_series(1, {METRICS}) where n >= 0) as numbers
+select n, array(select round((1000 * random())::numeric, 3)::double precision
+                  from generate_series(1, {METRICS}) where n >= 0) as numbers
   from generate_series(0, 999) as n;
 alter table metrics.pool add primary key (n);
 insert into saas.series (org_id, connection_id, metric, labels)
@@ -45,7 +47,8 @@ select p.org_id, p.layout_id, p.connection_id, sha256(uuid_send(p.connection_id)
        array(select s.id from saas.series s where s.org_id = p.org_id and s.connection_id = p.connection_id
               order by substr(s.metric, 14)::integer)
   from metrics.place p;
-create procedure metrics.load(since timestamptz, until timestamptz, live_since timestamptz, part integer, parts integer, everybody boolean)
+create procedure metrics.load(since timestamptz, until timestamptz, live_since timestamptz, part integer, parts integer,
+                               everybody boolean)
 language plpgsql as $$
 declare
     minute integer := 0;
@@ -100,7 +103,6 @@ class Store:
     def __init__(self, session, person):
         self.session = session
         self.user = person["user"]["id"]
-        # What comes after the end is over as well.
         self.ends = None
         self.begins = None
         session.run("alter system set saas.maintenance_enabled = off", "alter system set max_wal_size = '2GB'",
@@ -168,7 +170,8 @@ class Store:
     def roll_up(self, until, is_small=False):
         """What saas.maintain() does, or with is_small the worker. Seconds and steps."""
         began, steps = time.monotonic(), 0
-        while self.session.value("select saas_private.maintain_step(to_timestamp($1::bigint), $2)", until, is_small) != "0":
+        step = "select saas_private.maintain_step(to_timestamp($1::bigint), $2)"
+        while self.session.value(step, until, is_small) != "0":
             steps += 1
         return time.monotonic() - began, steps
 
@@ -178,17 +181,18 @@ class Store:
 
     def sizes(self):
         """Table, rows and bytes of the table and of its indexes."""
-        return [(name, int(rows), int(heap), int(indexes)) for name, rows, heap, indexes in self.session.rows("""
-            select r.name, (select sum(greatest(c.reltuples, 0))::bigint from pg_partition_tree(r.name) t join pg_class c on c.oid = t.relid
-                             where t.isleaf),
-                   sum(pg_table_size(t.relid)), sum(pg_indexes_size(t.relid))
-              from unnest(array['saas.reading', 'saas.reading_5m', 'saas.reading_1h', 'saas.reading_1d', 'metrics.sample']) as r (name)
-             cross join lateral pg_partition_tree(r.name) t where t.isleaf group by 1 order by min(array_position(
-                   array['saas.reading', 'saas.reading_5m', 'saas.reading_1h', 'saas.reading_1d', 'metrics.sample'], r.name))""")]
+        names = "array['saas.reading', 'saas.reading_5m', 'saas.reading_1h', 'saas.reading_1d', 'metrics.sample']"
+        return [(name, *(int(value) for value in values)) for name, *values in self.session.rows(f"""
+            select r.name, sum(greatest(c.reltuples, 0))::bigint, sum(pg_table_size(c.oid)), sum(pg_indexes_size(c.oid))
+              from unnest({names}) with ordinality as r (name, n)
+             cross join lateral (select r.name::regclass as relid union select t.relid from pg_partition_tree(r.name) t) t
+              join pg_class c on c.oid = t.relid and c.relkind = 'r'
+             group by r.name, r.n order by r.n""")]
 
     def clean_up(self):
         """Other parts find the tables and settings as they were."""
         session = self.session
-        session.run("drop schema metrics cascade", "truncate saas.reading, saas.reading_5m, saas.reading_1h, saas.reading_1d",
+        session.run("set client_min_messages = warning", "drop schema metrics cascade",
+                    "truncate saas.reading, saas.reading_5m, saas.reading_1h, saas.reading_1d",
                     *(f"alter system reset {name}" for name in ("saas.maintenance_enabled", "full_page_writes")),
                     "alter system set max_wal_size = '8GB'", "select pg_reload_conf()")
