@@ -19,7 +19,7 @@ LIVE_CONNECTIONS = 100
 TWIN_ORGANIZATIONS = 3
 SAMPLES_PER_DAY = ORGANIZATIONS * CONNECTIONS * METRICS * 1440
 # Measured: readings with their rollups, the samples of all for a day, what few have more of it each day, and WAL.
-GB_PER_DAY, GB_OF_TWIN, GB_OF_TWIN_DAY, GB_BESIDES = 1.15, 3.2, 0.1, 4.0
+GB_PER_DAY, GB_OF_TWIN, GB_OF_TWIN_DAY, GB_BESIDES = 1.15, 3.6, 0.11, 4.0
 
 TABLES = f"""
 create schema metrics;
