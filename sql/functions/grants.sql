@@ -382,7 +382,7 @@ grant execute on function
     saas_private.realign(double precision[], uuid[], uuid[]), saas_private.closed_until(integer),
     saas_private.ensure_rollup_partition(text, timestamptz), saas_private.union_layout(uuid, uuid, uuid[]),
     saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]),
-    saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]),
+    saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[], timestamptz[]),
     saas_private.drop_partition(text, timestamptz),
     saas_private.trim_level(text, uuid, uuid, timestamptz, integer)
     to saas_service;
