@@ -402,7 +402,7 @@ grant execute on function
     to saas_user;
 grant execute on function
     saas_private.require_metric_range(timestamptz, timestamptz), saas_private.require_metric_fn(text),
-    saas_private.require_time_zone(text), saas_private.metric_bucket(timestamptz, interval, text),
+    saas_private.require_time_zone(text), saas_private.first_time(timestamp, text), saas_private.metric_bucket(timestamptz, interval, text),
     saas_private.metric_scope(timestamptz, timestamptz, interval, text, text),
     saas_private.metric_places(text, jsonb, uuid[]),
     saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]),

@@ -69,13 +69,24 @@ $$;
 comment on function saas_private.require_time_zone(text) is
 'Raises 22023 unless there is such a time zone. For the functions of saas_owner.';
 
+-- Where midnight comes twice, as the clock is set back over it, PostgreSQL takes the second.
+create function saas_private.first_time(local timestamp, zone text) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when (t.at - interval '1 hour') at time zone first_time.zone = first_time.local then t.at - interval '1 hour' else t.at end
+      from (select first_time.local at time zone first_time.zone as at) t
+$$;
+comment on function saas_private.first_time(timestamp, text) is
+'The first time at which the clocks of a time zone show this. For the functions of saas_owner.';
+
 create function saas_private.metric_bucket(at timestamptz, step interval, local_zone text) returns timestamptz
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when metric_bucket.local_zone is null
                 then date_bin(step, metric_bucket.at, timestamptz '2000-01-03 00:00:00+00')
-                else date_bin(step, metric_bucket.at at time zone local_zone, timestamp '2000-01-03') at time zone local_zone end
+                else saas_private.first_time(date_bin(step, metric_bucket.at at time zone local_zone, timestamp '2000-01-03'), local_zone) end
 $$;
 comment on function saas_private.metric_bucket(timestamptz, interval, text) is
 'The beginning of the bucket of a time; buckets of whole days in a time zone begin at its midnights. For the functions of saas_owner.';
@@ -115,8 +126,8 @@ begin
                   else 0 end;
     -- Where midnight is not at a whole hour of UTC, at some time of the range.
     if local_zone is not null and level = 2
-       and exists (select from generate_series(0, 8) as n,
-                          lateral (select metric_scope.since + (metric_scope.until - metric_scope.since) * (n / 8.0) as at) t
+       and exists (select from (select metric_scope.until as at union all
+                                select generate_series(metric_scope.since, metric_scope.until, interval '28 days')) t
                     where extract(minute from (t.at at time zone local_zone) - (t.at at time zone 'UTC')) <> 0) then
         level := 1;
     end if;
@@ -348,7 +359,7 @@ begin
                       else extract(epoch from
                                least(metric_rows.until, case when step is null then metric_rows.until
                                                              when local_zone is null then c.bucket_at + step
-                                                             else ((c.bucket_at at time zone local_zone) + step) at time zone local_zone end)
+                                                             else saas_private.first_time((c.bucket_at at time zone local_zone) + step, local_zone) end)
                                - greatest(metric_rows.since, c.bucket_at))::double precision end
           from cell c join member m using (series_id)
          group by 1, 2
@@ -430,7 +441,7 @@ begin
     select array_agg(r.bucket_at), array_agg(r.grp), array_agg(r.value) into found_at, found_groups, found_values
       from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
                                     chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
-    slots := array(select g.at at time zone coalesce(scope.local_zone, 'UTC')
+    slots := array(select saas_private.first_time(g.at, coalesce(scope.local_zone, 'UTC'))
                      from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
                                           (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
     if cardinality(slots) * (select count(distinct f.grp) from unnest(found_groups) as f (grp)) > 1000000 then

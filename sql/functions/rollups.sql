@@ -272,13 +272,13 @@ begin
     -- Of one day of a connection once; nothing from before the readings that are still there.
     with stretch as (
         select w.org_id, w.connection_id, p.rolled_until,
-               greatest(min(w.from_at), date_trunc('day', v.raw_since, 'UTC') + interval '1 day') as from_time,
+               greatest(min(w.from_at), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
                least(max(w.until_at), p.rolled_until) as until_time
           from saas_private.late_window w
           join saas_private.rollup_progress p on p.org_id = w.org_id and p.connection_id = w.connection_id
          cross join lateral saas_private.retention_of(w.org_id) v
          where w.id = any (noted)
-         group by w.org_id, w.connection_id, p.rolled_until, v.raw_since, date_trunc('day', w.from_at, 'UTC')
+         group by w.org_id, w.connection_id, p.rolled_until, p.kept_since, v.raw_since, date_trunc('day', w.from_at, 'UTC')
     )
     select array_agg(s.org_id order by s.org_id, s.connection_id, s.from_time) as org_ids,
            array_agg(s.connection_id order by s.org_id, s.connection_id, s.from_time) as connection_ids,

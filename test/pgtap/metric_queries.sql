@@ -139,6 +139,18 @@ select is(queries.ask($$select to_char(bucket_at, 'HH24:MI'), value from saas_ap
           E'(09:00,1)\n(10:00,4)\n(11:00,1)\n(12:00,)\n(13:00,1)', 'a bucket without values has NULL where gaps are asked for');
 select is(queries.ask($$select * from saas_api.query_metric('unknown', '2026-04-02 09:30', '2026-04-02 13:30', '1 hour', 'count', fill => true)$$), '',
           'an unknown metric has no gaps');
+-- In Havana midnight of 2 November 2025 comes twice, at 4:00 and 5:00 UTC.
+select tenants.connect(:'org', 'Havana') as havana \gset
+select tenants.lay_out(:'org', :'havana', '[{"metric": "clock"}]') as clock \gset
+select count(tenants.read(:'org', :'clock', g.at, extract(epoch from g.at))) as stored
+  from generate_series(timestamptz '2025-11-01 22:00', '2025-11-02 07:50', '10 minutes') as g (at) \gset
+select is(queries.ask(format($$select bucket_at, value from saas_api.query_metric('clock', '2025-11-01 23:00', %L, '1 day', 'rate', time_zone => 'America/Havana')$$, until)),
+          E'("2025-11-01 04:00:00+00",1)\n("2025-11-02 04:00:00+00",1)', format('the day begins at the first of two midnights, up to %s', until))
+  from unnest(array['2025-11-02 04:30', '2025-11-02 05:00', '2025-11-02 08:00']) until;
+select is(queries.ask($$select bucket_at, value from saas_api.query_metric('clock', '2025-11-01 23:00', '2025-11-02 08:00', '1 day', 'count', time_zone => 'America/Havana', fill => true)$$),
+          E'("2025-11-01 04:00:00+00",30)\n("2025-11-02 04:00:00+00",24)', 'with gaps filled too');
+select is(queries.ask($$select saas_api.explain_metric('clock', '2018-01-01', '2026-01-01', '1 day', 'sum', 'Australia/Lord_Howe') ->> 'level'$$), '(5m)',
+          'a zone whose winter is half an hour off is not served by hours');
 select is(queries.ask($$select bucket_at, value from saas_api.query_metric('hits', '2026-03-28', '2026-03-30 21:00', '1 day', 'count', labels => '{"n": "1"}', environments => '{staging}', time_zone => 'Europe/Berlin', fill => true)$$),
           (select string_agg(format('("%s",%s)', b, c), E'\n' order by b) from (
               select date_trunc('day', s.at, 'Europe/Berlin') as b, count(*) as c from saas.sample s
