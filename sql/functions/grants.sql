@@ -401,6 +401,10 @@ grant execute on function
     saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer)
     to saas_user;
 grant execute on function
+    saas_private.add(double precision, double precision), saas_private.total(double precision),
+    saas_private.divide(double precision, double precision), saas_private.percent(double precision, double precision),
+    saas_private.change_percent(double precision, double precision),
+    saas_private.gained(double precision, double precision, double precision),
     saas_private.require_metric_range(timestamptz, timestamptz), saas_private.require_metric_fn(text),
     saas_private.require_time_zone(text), saas_private.first_time(timestamp, text), saas_private.metric_bucket(timestamptz, interval, text),
     saas_private.metric_scope(timestamptz, timestamptz, interval, text, text),

@@ -38,6 +38,38 @@ as 'MODULE_PATHNAME', 'pg_saas_realign';
 comment on function saas_private.realign(double precision[], uuid[], uuid[]) is
 'The values of one layout''s series in the order of another''s; NULL where it has none.';
 
+-- PostgreSQL's own raise 22003 where these overflow.
+create function saas_private.add(a double precision, b double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_add';
+comment on function saas_private.add(double precision, double precision) is
+'The sum, infinite when it overflows. For the functions of saas_owner.';
+create aggregate saas_private.total(double precision) (
+    sfunc = saas_private.add, stype = double precision, combinefunc = saas_private.add, parallel = safe
+);
+comment on aggregate saas_private.total(double precision) is
+'The sum, infinite when it overflows; NULL of nothing. For the functions of saas_owner.';
+create function saas_private.divide(part double precision, whole double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_divide';
+comment on function saas_private.divide(double precision, double precision) is
+'The quotient; NULL of a division by 0. For the functions of saas_owner.';
+create function saas_private.percent(part double precision, whole double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_percent';
+comment on function saas_private.percent(double precision, double precision) is
+'The part in percent of the whole; NULL of 0. For the functions of saas_owner.';
+create function saas_private.change_percent(now double precision, before double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_change_percent';
+comment on function saas_private.change_percent(double precision, double precision) is
+'The change since before in percent of what that was, whatever its sign; NULL when that was 0. For the functions of saas_owner.';
+create function saas_private.gained(before double precision, first double precision, increase double precision) returns double precision
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_gained';
+comment on function saas_private.gained(double precision, double precision, double precision) is
+'What a counter gained from the value before to first, over its beginning anew, and then by increase; without a value before only that. For the functions of saas_owner.';
+
 create function saas_private.closed_until(wait_ms integer) returns timestamptz
 language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_closed_until';
