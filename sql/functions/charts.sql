@@ -201,11 +201,11 @@ begin
          where chosen = 'avg'
     ), totals as (
         select a.grp,
-               case chosen when 'avg' then sum(a.value) filter (where chosen in ('avg', 'sum', 'count')) / nullif(sum(c.value), 0)
+               case chosen when 'avg' then saas_private.divide(saas_private.total(a.value) filter (where chosen in ('avg', 'sum', 'count')), sum(c.value))
                            when 'min' then min(a.value)
                            when 'max' then max(a.value)
                            when 'last' then (array_agg(a.value order by a.bucket_at desc) filter (where a.value is not null))[1]
-                           else sum(a.value) filter (where chosen in ('avg', 'sum', 'count')) end as value
+                           else saas_private.total(a.value) filter (where chosen in ('avg', 'sum', 'count')) end as value
           from answer a
           left join counts c on c.bucket_at = a.bucket_at and c.grp = a.grp
          group by a.grp

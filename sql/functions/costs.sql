@@ -116,7 +116,7 @@ begin
         select case kind when 'connection' then l.connection_id::text when 'group' then l.group_id::text when 'metric' then l.metric
                          else org::text end as key,
                case kind when 'connection' then l.name when 'group' then l.group_name when 'metric' then l.metric end as name,
-               l.currency, l.metric, sum(l.quantity) as quantity, sum(l.cost) as cost, bool_or(l.cost is null) as is_partial
+               l.currency, l.metric, saas_private.total(l.quantity) as quantity, sum(l.cost) as cost, bool_or(l.cost is null) as is_partial
           from line l
          group by 1, 2, 3, 4
     ), item as (

@@ -19,8 +19,8 @@ as $$
                               'change_points', round((r.rate - r.rate_before)::numeric, 4),
                               'level', saas_private.rate_level(r.rate, review, pause),
                               'review_percent', review, 'pause_percent', pause)
-      from (select 100 * coalesce(part, 0) / nullif(whole, 0) as rate,
-                   100 * coalesce(previous_part, 0) / nullif(previous_whole, 0) as rate_before) r
+      from (select saas_private.percent(coalesce(part, 0), whole) as rate,
+                   saas_private.percent(coalesce(previous_part, 0), previous_whole) as rate_before) r
 $$;
 comment on function saas_private.rate_json(double precision, double precision, double precision, double precision, double precision, double precision) is
 'A rate of the overview, now and in the period before; NULL where nothing was sent. For the functions of saas_owner.';
@@ -67,13 +67,13 @@ begin
           from asked a
          cross join lateral (
                select coalesce(s.connection_id, p.connection_id) as connection_id, s.value, p.value as previous
-                 from (select m.connection_id, sum(m.total) as value
+                 from (select m.connection_id, saas_private.total(m.total) as value
                          from saas_private.metric_cells(a.name, from_time, to_time, 3, '{}', ids) m group by 1) s
-                 full join (select m.connection_id, sum(m.total) as value
+                 full join (select m.connection_id, saas_private.total(m.total) as value
                               from saas_private.metric_cells(a.name, before_time, from_time, 3, '{}', ids) m group by 1) p
                    on p.connection_id = s.connection_id) v
     ), whole as materialized (
-        select a.name, a.n, sum(f.value) as value, sum(f.previous) as previous
+        select a.name, a.n, saas_private.total(f.value) as value, saas_private.total(f.previous) as previous
           from asked a left join figure f on f.name = a.name
          group by a.name, a.n
     ), member as materialized (
@@ -103,7 +103,7 @@ begin
           from mail m
     )
     select (select jsonb_agg(jsonb_build_object('metric', w.name, 'total', w.value, 'previous', w.previous,
-                                                'change_percent', round((100 * (w.value - w.previous) / nullif(abs(w.previous), 0))::numeric, 2))
+                                                'change_percent', round(saas_private.change_percent(w.value, w.previous)::numeric, 2))
                              order by w.n) from whole w),
            (select r.rates from rate r where r.connection_id is null),
            (select coalesce(jsonb_agg(jsonb_build_object(
@@ -112,7 +112,7 @@ begin
                        'last_updated', m.last_success_at, 'error', m.last_error,
                        'metrics', (select jsonb_object_agg(w.name, jsonb_build_object(
                                               'value', f.value, 'previous', f.previous,
-                                              'share_percent', round((100 * f.value / nullif(w.value, 0))::numeric, 2)))
+                                              'share_percent', round(saas_private.percent(f.value, w.value)::numeric, 2)))
                                      from whole w left join figure f on f.name = w.name and f.connection_id = m.id),
                        'rates', coalesce((select r.rates from rate r where r.connection_id = m.id), '{}'))
                        order by m.first_value desc nulls last, m.name, m.id), '[]') from member m),

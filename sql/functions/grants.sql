@@ -383,7 +383,7 @@ grant execute on function
     saas_private.realign(double precision[], uuid[], uuid[]), saas_private.closed_until(integer),
     saas_private.ensure_rollup_partition(text, timestamptz), saas_private.union_layout(uuid, uuid, uuid[]),
     saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]),
-    saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]),
+    saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[], timestamptz[]),
     saas_private.drop_partition(text, timestamptz),
     saas_private.trim_level(text, uuid, uuid, timestamptz, integer)
     to saas_service;
@@ -402,8 +402,12 @@ grant execute on function
     saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer)
     to saas_user;
 grant execute on function
+    saas_private.add(double precision, double precision), saas_private.total(double precision),
+    saas_private.divide(double precision, double precision), saas_private.percent(double precision, double precision),
+    saas_private.change_percent(double precision, double precision),
+    saas_private.gained(double precision, double precision, double precision),
     saas_private.require_metric_range(timestamptz, timestamptz), saas_private.require_metric_fn(text),
-    saas_private.require_time_zone(text), saas_private.metric_bucket(timestamptz, interval, text),
+    saas_private.require_time_zone(text), saas_private.first_time(timestamp, text), saas_private.metric_bucket(timestamptz, interval, text),
     saas_private.metric_scope(timestamptz, timestamptz, interval, text, text),
     saas_private.metric_places(text, jsonb, uuid[]),
     saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]),

@@ -77,13 +77,24 @@ $$;
 comment on function saas_private.require_time_zone(text) is
 'Raises 22023 unless there is such a time zone. For the functions of saas_owner.';
 
+-- Where midnight comes twice, as the clock is set back over it, PostgreSQL takes the second.
+create function saas_private.first_time(local timestamp, zone text) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when (t.at - interval '1 hour') at time zone first_time.zone = first_time.local then t.at - interval '1 hour' else t.at end
+      from (select first_time.local at time zone first_time.zone as at) t
+$$;
+comment on function saas_private.first_time(timestamp, text) is
+'The first time at which the clocks of a time zone show this. For the functions of saas_owner.';
+
 create function saas_private.metric_bucket(at timestamptz, step interval, local_zone text) returns timestamptz
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when metric_bucket.local_zone is null
                 then date_bin(step, metric_bucket.at, timestamptz '2000-01-03 00:00:00+00')
-                else date_bin(step, metric_bucket.at at time zone local_zone, timestamp '2000-01-03') at time zone local_zone end
+                else saas_private.first_time(date_bin(step, metric_bucket.at at time zone local_zone, timestamp '2000-01-03'), local_zone) end
 $$;
 comment on function saas_private.metric_bucket(timestamptz, interval, text) is
 'The beginning of the bucket of a time; buckets of whole days in a time zone begin at its midnights. For the functions of saas_owner.';
@@ -123,8 +134,8 @@ begin
                   else 0 end;
     -- Where midnight is not at a whole hour of UTC, at some time of the range.
     if local_zone is not null and level = 2
-       and exists (select from generate_series(0, 8) as n,
-                          lateral (select metric_scope.since + (metric_scope.until - metric_scope.since) * (n / 8.0) as at) t
+       and exists (select from (select metric_scope.until as at union all
+                                select generate_series(metric_scope.since, metric_scope.until, interval '28 days')) t
                     where extract(minute from (t.at at time zone local_zone) - (t.at at time zone 'UTC')) <> 0) then
         level := 1;
     end if;
@@ -262,10 +273,7 @@ begin
     return query
     select g.connection_id, g.series_id, g.at, g.gained
       from (select c.connection_id, c.series_id, c.at,
-                   c.increase + case when c.before is null or c.before in ('NaN', 'Infinity', '-Infinity')
-                                          or c.first_value in ('NaN', 'Infinity', '-Infinity') then 0
-                                     when c.first_value >= c.before then c.first_value - c.before
-                                     else c.first_value end as gained
+                   saas_private.gained(c.before, c.first_value, c.increase) as gained
               from (select m.*, lag(m.last_value) over (partition by m.series_id order by m.at) as before
                       from (select e.*
                               from saas_private.metric_cells(metric_increases.metric, metric_increases.since - interval '1 hour',
@@ -340,7 +348,7 @@ begin
     if metric_rows.kind in ('rate', 'increase') then
         return query
         with cell as materialized (
-            select b.bucket_at, m.series_id, sum(m.increase) as gained
+            select b.bucket_at, m.series_id, saas_private.total(m.increase) as gained
               from saas_private.metric_increases(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
                                                  metric_rows.labels, metric_rows.connection_ids) m
              cross join lateral (select case when step is null then metric_rows.since
@@ -351,13 +359,13 @@ begin
               from (select distinct c.series_id from cell c) s
         )
         select c.bucket_at, m.grp,
-               sum(c.gained)
-               / case when metric_rows.kind = 'increase' then 1
+               saas_private.divide(saas_private.total(c.gained),
+                 case when metric_rows.kind = 'increase' then 1
                       else extract(epoch from
                                least(metric_rows.until, case when step is null then metric_rows.until
                                                              when local_zone is null then c.bucket_at + step
-                                                             else ((c.bucket_at at time zone local_zone) + step) at time zone local_zone end)
-                               - greatest(metric_rows.since, c.bucket_at))::double precision end
+                                                             else saas_private.first_time((c.bucket_at at time zone local_zone) + step, local_zone) end)
+                               - greatest(metric_rows.since, c.bucket_at))::double precision end)
           from cell c join member m using (series_id)
          group by 1, 2
          order by 1, 2;
@@ -376,11 +384,10 @@ begin
           from (select distinct c.series_id from cell c) s
     )
     select c.bucket_at, m.grp,
-           -- Filtered, so that a sum that overflows is the asker's of a sum only.
            -- avg() would overflow on the squares of large values.
            case metric_rows.kind
-               when 'avg' then sum(c.total) filter (where metric_rows.kind in ('avg', 'sum')) / nullif(sum(c.n), 0)
-               when 'sum' then sum(c.total) filter (where metric_rows.kind in ('avg', 'sum'))
+               when 'avg' then saas_private.divide(saas_private.total(c.total) filter (where metric_rows.kind in ('avg', 'sum')), sum(c.n))
+               when 'sum' then saas_private.total(c.total) filter (where metric_rows.kind in ('avg', 'sum'))
                when 'min' then min(c.least_value)
                when 'max' then max(c.greatest_value)
                when 'count' then sum(c.n)
@@ -438,7 +445,7 @@ begin
     select array_agg(r.bucket_at), array_agg(r.grp), array_agg(r.value) into found_at, found_groups, found_values
       from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
                                     chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
-    slots := array(select g.at at time zone coalesce(scope.local_zone, 'UTC')
+    slots := array(select saas_private.first_time(g.at, coalesce(scope.local_zone, 'UTC'))
                      from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
                                           (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
     if cardinality(slots) * (select count(distinct f.grp) from unnest(found_groups) as f (grp)) > 1000000 then
@@ -508,7 +515,7 @@ begin
         return;
     end if;
     return query
-    select saas_private.metric_group(l.series_id, metric_sums.keys) as grp, sum(l.last_value)
+    select saas_private.metric_group(l.series_id, metric_sums.keys) as grp, saas_private.total(l.last_value)
       from (select distinct on (c.series_id) c.series_id, c.last_value
               from saas_private.metric_cells(metric_sums.metric, metric_sums.since, metric_sums.until, level, metric_sums.labels,
                                              metric_sums.connection_ids) c
@@ -546,12 +553,12 @@ begin
     end if;
     ids := saas_private.metric_connections(metric_totals.connection_ids, metric_totals.group_ids, metric_totals.environments, metric_totals.tags);
     select jsonb_agg(jsonb_build_object('connection_id', v.grp -> 'connection_id', 'name', v.grp -> 'connection', 'value', v.value,
-                                        'share_percent', round((100 * v.value / nullif(v.whole, 0))::numeric, 2))
+                                        'share_percent', round(saas_private.percent(v.value, v.whole)::numeric, 2))
                      order by v.value desc nulls last, v.grp),
            -- The whole of sums is their sum; of anything else it is asked for.
            max(v.whole)
       into parts, total
-      from (select s.grp, s.value, sum(s.value) over () as whole
+      from (select s.grp, s.value, saas_private.total(s.value) over () as whole
               from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
                                             '{connection_id,connection}') s) v;
     if chosen.kind not in ('sum', 'count', 'increase', 'rate', 'last') then
@@ -563,7 +570,7 @@ begin
                                     wanted, ids, '{}') s;
     return jsonb_build_object('metric', metric_totals.metric, 'fn', coalesce(metric_totals.fn, 'sum'), 'since', from_time, 'until', to_time,
                               'total', total, 'previous', previous,
-                              'change_percent', round((100 * (total - previous) / nullif(abs(previous), 0))::numeric, 2),
+                              'change_percent', round(saas_private.change_percent(total, previous)::numeric, 2),
                               'connections', coalesce(parts, '[]'));
 end
 $$;
@@ -621,7 +628,7 @@ begin
     perform saas_private.require_field('numerator', metric_ratio.numerator, 255);
     perform saas_private.require_field('denominator', metric_ratio.denominator, 255);
     return query
-    select d.bucket_at, d.grp, 100 * coalesce(n.value, 0) / nullif(d.value, 0)
+    select d.bucket_at, d.grp, saas_private.percent(coalesce(n.value, 0), d.value)
       from saas_api.query_metric(metric_ratio.denominator, metric_ratio.since, metric_ratio.until, metric_ratio.bucket, coalesce(metric_ratio.fn, 'sum'),
                                  metric_ratio.labels, metric_ratio.connection_ids, metric_ratio.group_by, metric_ratio.time_zone) d
       left join saas_api.query_metric(metric_ratio.numerator, metric_ratio.since, metric_ratio.until, metric_ratio.bucket, coalesce(metric_ratio.fn, 'sum'),
@@ -681,7 +688,7 @@ begin
     ids := saas_private.metric_connections(top_metric.connection_ids, null, null, null);
     return query
     select row_number() over (order by s.value desc nulls last, s.grp), s.grp, s.value,
-           round((100 * s.value / nullif(sum(s.value) over (), 0))::numeric, 2)
+           round(saas_private.percent(s.value, saas_private.total(s.value) over ())::numeric, 2)
       from saas_private.metric_sums(top_metric.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
                                     array_remove(coalesce(top_metric.group_by, '{connection_id,connection}'), null)) s
      order by 1

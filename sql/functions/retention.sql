@@ -43,10 +43,11 @@ declare
 begin
     perform saas_private.require_installed();
     if coalesce(least(set_plan_retention.readings, rollups_5m, rollups_1h, rollups_1d), 1) < 1
+       or greatest(set_plan_retention.readings, rollups_5m, rollups_1h, rollups_1d) > 36500
        or coalesce(set_plan_retention.readings, 2147483647) > coalesce(rollups_5m, 2147483647)
        or coalesce(rollups_5m, 2147483647) > coalesce(rollups_1h, 2147483647)
        or coalesce(rollups_1h, 2147483647) > coalesce(rollups_1d, 2147483647) then
-        perform saas_private.raise_fields('invalid input', 'readings', 'must be at least 1 day, and no coarser level may be kept for a shorter time');
+        perform saas_private.raise_fields('invalid input', 'readings', 'must be 1 to 36500 days or NULL, and no coarser level may be kept for a shorter time');
     end if;
     select jsonb_build_object('readings', p.retention_days, 'rollups_5m', p.retention_5m_days,
                               'rollups_1h', p.retention_1h_days, 'rollups_1d', p.retention_1d_days) into before
@@ -65,7 +66,7 @@ end
 $$;
 alter function saas.set_plan_retention(text, integer, integer, integer, integer) owner to saas_service;
 comment on function saas.set_plan_retention(text, integer, integer, integer, integer) is
-'For how many days a plan keeps and shows readings, and rollups by 5 minutes, hour and day; NULL: for ever. What is older goes with the next maintenance and cannot be brought back. Errors: 22023, PT404, 55000 before saas.install(). For saas_operator.';
+'For how many days a plan keeps and shows readings, and rollups by 5 minutes, hour and day, 36500 at most; NULL: for ever. What is older goes with the next maintenance and cannot be brought back. Errors: 22023, PT404, 55000 before saas.install(). For saas_operator.';
 
 create function saas_private.drop_partition(parent text, before timestamptz) returns integer
 language plpgsql volatile security definer
@@ -164,6 +165,8 @@ begin
          limit max_connections
     loop
         -- Whole days, so that no bucket is rolled up anew from a part of its readings.
+        update saas_private.rollup_progress p set kept_since = date_trunc('day', due.raw_since, 'UTC')
+         where p.org_id = due.org_id and p.connection_id = due.connection_id and p.kept_since < date_trunc('day', due.raw_since, 'UTC');
         deleted := deleted
                    + saas_private.trim_level('reading', due.org_id, due.connection_id, date_trunc('day', due.raw_since, 'UTC'), max_rows - deleted);
         deleted := deleted

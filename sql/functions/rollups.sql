@@ -38,6 +38,38 @@ as 'MODULE_PATHNAME', 'pg_saas_realign';
 comment on function saas_private.realign(double precision[], uuid[], uuid[]) is
 'The values of one layout''s series in the order of another''s; NULL where it has none.';
 
+-- PostgreSQL's own raise 22003 where these overflow.
+create function saas_private.add(a double precision, b double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_add';
+comment on function saas_private.add(double precision, double precision) is
+'The sum, infinite when it overflows. For the functions of saas_owner.';
+create aggregate saas_private.total(double precision) (
+    sfunc = saas_private.add, stype = double precision, combinefunc = saas_private.add, parallel = safe
+);
+comment on aggregate saas_private.total(double precision) is
+'The sum, infinite when it overflows; NULL of nothing. For the functions of saas_owner.';
+create function saas_private.divide(part double precision, whole double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_divide';
+comment on function saas_private.divide(double precision, double precision) is
+'The quotient; NULL of a division by 0. For the functions of saas_owner.';
+create function saas_private.percent(part double precision, whole double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_percent';
+comment on function saas_private.percent(double precision, double precision) is
+'The part in percent of the whole; NULL of 0. For the functions of saas_owner.';
+create function saas_private.change_percent(now double precision, before double precision) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_change_percent';
+comment on function saas_private.change_percent(double precision, double precision) is
+'The change since before in percent of what that was, whatever its sign; NULL when that was 0. For the functions of saas_owner.';
+create function saas_private.gained(before double precision, first double precision, increase double precision) returns double precision
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_gained';
+comment on function saas_private.gained(double precision, double precision, double precision) is
+'What a counter gained from the value before to first, over its beginning anew, and then by increase; without a value before only that. For the functions of saas_owner.';
+
 create function saas_private.closed_until(wait_ms integer) returns timestamptz
 language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_closed_until';
@@ -182,7 +214,7 @@ comment on function saas_private.roll_level(text, uuid[], uuid[], timestamptz[],
 'Rolls up these stretches, whole buckets of the level (5m, 1h, 1d), of these connections anew, from the level below, and returns how many rows it wrote, but for buckets with several layouts. A bucket without anything below stays as it is. For saas_service.';
 
 create function saas_private.roll_ranges(org_ids uuid[], connection_ids uuid[], from_times timestamptz[], until_times timestamptz[],
-                                         rolled_untils timestamptz[]) returns void
+                                         rolled_untils timestamptz[], whole_froms timestamptz[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -192,19 +224,19 @@ declare
     day_froms timestamptz[];
     day_untils timestamptz[];
 begin
-    select array_agg(date_trunc('hour', s.f, 'UTC') order by s.n),
+    select array_agg(date_trunc('hour', s.h, 'UTC') order by s.n),
            array_agg(least(date_trunc('hour', s.u + interval '1 hour' - interval '1 microsecond', 'UTC'), date_trunc('hour', s.w, 'UTC')) order by s.n),
-           array_agg(date_trunc('day', s.f, 'UTC') order by s.n),
+           array_agg(date_trunc('day', s.h, 'UTC') order by s.n),
            array_agg(least(date_trunc('day', s.u + interval '1 day' - interval '1 microsecond', 'UTC'), date_trunc('day', s.w, 'UTC')) order by s.n)
       into hour_froms, hour_untils, day_froms, day_untils
-      from unnest(from_times, until_times, rolled_untils) with ordinality as s (f, u, w, n);
+      from unnest(until_times, rolled_untils, whole_froms) with ordinality as s (u, w, h, n);
     perform saas_private.roll_level('5m', org_ids, connection_ids, from_times, until_times);
     perform saas_private.roll_level('1h', org_ids, connection_ids, hour_froms, hour_untils);
     perform saas_private.roll_level('1d', org_ids, connection_ids, day_froms, day_untils);
 end
 $$;
-comment on function saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]) is
-'Rolls up these stretches, whole 5 minutes, of these connections, and the hours and days that they touch and that are over at rolled_untils. For saas_service.';
+comment on function saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[], timestamptz[]) is
+'Rolls up these stretches, whole 5 minutes, of these connections, and the hours and days from those of whole_froms on that they touch and that are over at rolled_untils. For saas_service.';
 
 create function saas_private.roll_due(closed_until timestamptz, max_connections integer, longest interval default '1 day') returns integer
 language plpgsql volatile security definer
@@ -226,7 +258,7 @@ begin
          limit max_connections
            for no key update
     ), stretch as (
-        select d.org_id, d.connection_id, n.from_time,
+        select d.org_id, d.connection_id, n.from_time, coalesce(nullif(d.rolled_until, '-infinity'), n.from_time) as whole_from,
                coalesce(least(roll_due.closed_until, date_bin(longest, n.from_time, timestamptz '2000-01-03 00:00:00+00') + longest), roll_due.closed_until) as until_time
           from due d
           left join lateral (select date_bin('5 minutes', r.at, timestamptz '2000-01-03 00:00:00+00') as from_time
@@ -239,15 +271,18 @@ begin
           from stretch s where p.org_id = s.org_id and p.connection_id = s.connection_id
         returning 1
     )
+    -- Without a reading too, where an hour or a day is over that had some.
     select (select count(*) from moved) as connections,
            array_agg(s.org_id order by s.org_id, s.connection_id) as org_ids,
            array_agg(s.connection_id order by s.org_id, s.connection_id) as connection_ids,
-           array_agg(s.from_time order by s.org_id, s.connection_id) as from_times,
-           array_agg(s.until_time order by s.org_id, s.connection_id) as until_times
+           array_agg(coalesce(s.from_time, s.until_time) order by s.org_id, s.connection_id) as from_times,
+           array_agg(s.until_time order by s.org_id, s.connection_id) as until_times,
+           array_agg(s.whole_from order by s.org_id, s.connection_id) as whole_froms
       into batch
-      from stretch s where s.from_time is not null;
+      from stretch s
+     where s.from_time is not null or date_trunc('hour', s.whole_from, 'UTC') < date_trunc('hour', s.until_time, 'UTC');
     if batch.org_ids is not null then
-        perform saas_private.roll_ranges(batch.org_ids, batch.connection_ids, batch.from_times, batch.until_times, batch.until_times);
+        perform saas_private.roll_ranges(batch.org_ids, batch.connection_ids, batch.from_times, batch.until_times, batch.until_times, batch.whole_froms);
     end if;
     return batch.connections;
 end
@@ -269,13 +304,13 @@ begin
     -- Of one day of a connection once; nothing from before the readings that are still there.
     with stretch as (
         select w.org_id, w.connection_id, p.rolled_until,
-               greatest(min(w.from_at), date_trunc('day', v.raw_since, 'UTC') + interval '1 day') as from_time,
+               greatest(min(w.from_at), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
                least(max(w.until_at), p.rolled_until) as until_time
           from saas_private.late_window w
           join saas_private.rollup_progress p on p.org_id = w.org_id and p.connection_id = w.connection_id
          cross join lateral saas_private.retention_of(w.org_id) v
          where w.id = any (noted)
-         group by w.org_id, w.connection_id, p.rolled_until, v.raw_since, date_trunc('day', w.from_at, 'UTC')
+         group by w.org_id, w.connection_id, p.rolled_until, p.kept_since, v.raw_since, date_trunc('day', w.from_at, 'UTC')
     )
     select array_agg(s.org_id order by s.org_id, s.connection_id, s.from_time) as org_ids,
            array_agg(s.connection_id order by s.org_id, s.connection_id, s.from_time) as connection_ids,
@@ -285,7 +320,7 @@ begin
       into batch
       from stretch s where s.from_time < s.until_time;
     if batch.org_ids is not null then
-        perform saas_private.roll_ranges(batch.org_ids, batch.connection_ids, batch.from_times, batch.until_times, batch.rolled_untils);
+        perform saas_private.roll_ranges(batch.org_ids, batch.connection_ids, batch.from_times, batch.until_times, batch.rolled_untils, batch.from_times);
     end if;
     delete from saas_private.late_window w where w.id = any (noted);
     return cardinality(noted);

@@ -69,6 +69,7 @@ create table saas_private.rollup_progress (
     connection_id uuid not null,
     rolled_until timestamptz not null default '-infinity',
     trimmed_at timestamptz not null default '-infinity',
+    kept_since timestamptz not null default '-infinity',
     primary key (org_id, connection_id),
     foreign key (org_id, connection_id) references saas.connection (org_id, id) on delete cascade
 ) with (fillfactor = 80);
@@ -77,6 +78,7 @@ create index rollup_progress_trimmed_at_idx on saas_private.rollup_progress (tri
 comment on table saas_private.rollup_progress is
 'How far each connection''s readings are rolled up. Hours and days are up to the last whole one before rolled_until.';
 comment on column saas_private.rollup_progress.trimmed_at is 'When it was last seen to that nothing is older than the plan''s retention.';
+comment on column saas_private.rollup_progress.kept_since is 'A midnight in UTC: readings from before may be deleted, whatever the plan keeps now.';
 alter table saas_private.rollup_progress enable row level security;
 alter table saas_private.rollup_progress force row level security;
 create policy "holders of view_dashboard see how far rollups are" on saas_private.rollup_progress

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -29,6 +31,11 @@ PG_FUNCTION_INFO_V1(pg_saas_roll_values);
 PG_FUNCTION_INFO_V1(pg_saas_roll_rollups);
 PG_FUNCTION_INFO_V1(pg_saas_rolled);
 PG_FUNCTION_INFO_V1(pg_saas_realign);
+PG_FUNCTION_INFO_V1(pg_saas_add);
+PG_FUNCTION_INFO_V1(pg_saas_divide);
+PG_FUNCTION_INFO_V1(pg_saas_percent);
+PG_FUNCTION_INFO_V1(pg_saas_change_percent);
+PG_FUNCTION_INFO_V1(pg_saas_gained);
 PG_FUNCTION_INFO_V1(pg_saas_closed_until);
 PG_FUNCTION_INFO_V1(pg_saas_maintain);
 
@@ -253,6 +260,62 @@ pg_saas_realign(PG_FUNCTION_ARGS)
 	}
 	PG_RETURN_ARRAYTYPE_P(construct_md_array(items, nulls, 1, &to_count, &lower, FLOAT8OID, sizeof(float8),
 											 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
+ * Arithmetic that overflows to infinity, as rollups do: one series of an odd
+ * exporter must not make a report of all others fail.
+ */
+Datum
+pg_saas_add(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(PG_GETARG_FLOAT8(0) + PG_GETARG_FLOAT8(1));
+}
+
+Datum
+pg_saas_divide(PG_FUNCTION_ARGS)
+{
+	if (PG_GETARG_FLOAT8(1) == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(PG_GETARG_FLOAT8(0) / PG_GETARG_FLOAT8(1));
+}
+
+/* The product first, which rounds as people do, where it is finite. */
+static double
+percent_of(double part, double whole)
+{
+	double		product = 100 * part;
+
+	return isfinite(product) ? product / whole : part / whole * 100;
+}
+
+Datum
+pg_saas_percent(PG_FUNCTION_ARGS)
+{
+	if (PG_GETARG_FLOAT8(1) == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(percent_of(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1)));
+}
+
+Datum
+pg_saas_change_percent(PG_FUNCTION_ARGS)
+{
+	double		now = PG_GETARG_FLOAT8(0);
+	double		before = PG_GETARG_FLOAT8(1);
+
+	if (before == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(percent_of(now - before, fabs(before)));
+}
+
+Datum
+pg_saas_gained(PG_FUNCTION_ARGS)
+{
+	double		increase = PG_ARGISNULL(2) ? 0 : PG_GETARG_FLOAT8(2);
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_FLOAT8(increase);
+	PG_RETURN_FLOAT8(SaasRollupDelta(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1)) + increase);
 }
 
 Datum

@@ -139,6 +139,31 @@ select is(queries.ask($$select to_char(bucket_at, 'HH24:MI'), value from saas_ap
           E'(09:00,1)\n(10:00,4)\n(11:00,1)\n(12:00,)\n(13:00,1)', 'a bucket without values has NULL where gaps are asked for');
 select is(queries.ask($$select * from saas_api.query_metric('unknown', '2026-04-02 09:30', '2026-04-02 13:30', '1 hour', 'count', fill => true)$$), '',
           'an unknown metric has no gaps');
+-- Values whose sums overflow: infinite, as in rollups, and no other metric's answers fail.
+select count(tenants.read(:'org', c.layout, '2026-02-01 12:00:00+00'::timestamptz + n * interval '40 minutes', (array[-1.7e308, 1.7e308, 1.7e308, 1.7e308, -1.7e308])[n], 5e-324)) as stored
+  from (select tenants.lay_out(:'org', tenants.connect(:'org', 'Huge ' || k), '[{"metric": "huge"}, {"metric": "tiny"}]') as layout from generate_series(1, 2) k) c,
+       generate_series(1, 5) n \gset
+select is(queries.ask(format($$select (t ->> 'total')::float8 from saas_api.metric_totals(%L, '2026-02-01', '2026-02-02', %L) t$$, metric, fn)), format('(%s)', total), format('%s of %s', fn, metric))
+  from (values ('huge', 'min', '-1.7e+308'), ('huge', 'max', '1.7e+308'), ('huge', 'sum', 'Infinity'), ('huge', 'last', '-Infinity'), ('huge', 'count', '10'), ('huge', 'increase', 'Infinity'),
+               ('huge', 'rate', 'Infinity'), ('tiny', 'avg', '5e-324'), ('tiny', 'rate', '0')) as v (metric, fn, total);
+select is(queries.ask($$select value from saas_api.query_metric('huge', '2026-02-01 12:00', '2026-02-01 18:00', '2 hours', 'max')$$), e'(1.7e+308)\n(1.7e+308)', 'in buckets too');
+select isnt(left(queries.ask(call), 2), '22', format('%s answers', call))
+  from unnest(array[$$select saas_api.metrics_overview('2026-02-01', '2026-02-02', '{huge,tiny}')$$, $$select * from saas_api.metric_ratio('huge', 'tiny', '2026-02-01', '2026-02-02', fn => 'max')$$,
+                    $$select * from saas_api.top_metric('huge', '2026-02-01', '2026-02-02', 'max')$$, $$select saas_api.metrics_overview('2026-02-01', '2026-02-02', '{tiny,huge}')$$, $$select saas_api.bar_chart('huge', '2026-02-01', '2026-02-02')$$,
+                    $$select saas_api.set_metric_price('huge', 1, valid_from => '2026-01-01')$$]) call;
+select is(queries.ask($$select i ->> 'is_partial' from saas_api.cost_report('2026-02-01', '2026-02-02') r, jsonb_array_elements(r -> 'items') i$$), e'(true)\n(true)', 'costs of it are partial');
+-- In Havana midnight of 2 November 2025 comes twice, at 4:00 and 5:00 UTC.
+select tenants.connect(:'org', 'Havana') as havana \gset
+select tenants.lay_out(:'org', :'havana', '[{"metric": "clock"}]') as clock \gset
+select count(tenants.read(:'org', :'clock', g.at, extract(epoch from g.at))) as stored
+  from generate_series(timestamptz '2025-11-01 22:00', '2025-11-02 07:50', '10 minutes') as g (at) \gset
+select is(queries.ask(format($$select bucket_at, value from saas_api.query_metric('clock', '2025-11-01 23:00', %L, '1 day', 'rate', time_zone => 'America/Havana')$$, until)),
+          E'("2025-11-01 04:00:00+00",1)\n("2025-11-02 04:00:00+00",1)', format('the day begins at the first of two midnights, up to %s', until))
+  from unnest(array['2025-11-02 04:30', '2025-11-02 05:00', '2025-11-02 08:00']) until;
+select is(queries.ask($$select bucket_at, value from saas_api.query_metric('clock', '2025-11-01 23:00', '2025-11-02 08:00', '1 day', 'count', time_zone => 'America/Havana', fill => true)$$),
+          E'("2025-11-01 04:00:00+00",30)\n("2025-11-02 04:00:00+00",24)', 'with gaps filled too');
+select is(queries.ask($$select saas_api.explain_metric('clock', '2018-01-01', '2026-01-01', '1 day', 'sum', 'Australia/Lord_Howe') ->> 'level'$$), '(5m)',
+          'a zone whose winter is half an hour off is not served by hours');
 select is(queries.ask($$select bucket_at, value from saas_api.query_metric('hits', '2026-03-28', '2026-03-30 21:00', '1 day', 'count', labels => '{"n": "1"}', environments => '{staging}', time_zone => 'Europe/Berlin', fill => true)$$),
           (select string_agg(format('("%s",%s)', b, c), E'\n' order by b) from (
               select date_trunc('day', s.at, 'Europe/Berlin') as b, count(*) as c from saas.sample s

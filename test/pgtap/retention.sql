@@ -14,7 +14,8 @@ select lives_ok($$select saas.set_plan_retention('free', 2, 4, 8, 16)$$, 'an ope
 select is((select after from saas.audit_event where action = 'plan.retention_changed'),
           '{"readings": 2, "rollups_5m": 4, "rollups_1h": 8, "rollups_1d": 16}'::jsonb, 'which is audited');
 select throws_ok(format('select saas.set_plan_retention(%s)', arguments), '22023', 'invalid input', format('%s is refused', arguments))
-  from unnest(array['''free'', 0, 4, 8, 16', '''free'', 5, 4, 8, 16', '''free'', null, 4, 8, 16', '''free'', 2, 4, null, 16', '''free'', 2, 4, 8, -1']) arguments;
+  from unnest(array['''free'', 0, 4, 8, 16', '''free'', 5, 4, 8, 16', '''free'', null, 4, 8, 16', '''free'', 2, 4, null, 16', '''free'', 2, 4, 8, -1', '''free'', 2, 4, 8, 36501',
+                  '''free'', 36501, 36501, 36501, 36501']) arguments;
 select throws_ok($$select saas.set_plan_retention('none', 1, 1, 1, 1)$$, 'PT404', 'there is no such plan', 'an unknown plan too');
 select saas.set_plan_retention('pro', 40, 40, 40, 40) as changed \gset
 update saas.organization set plan = case id when :'short' then 'free' when :'long' then 'pro' else plan end;
@@ -75,6 +76,23 @@ select is((select r.sum from saas.reading_5m r where r.org_id = :'short' and r.a
           'a bucket whose readings are gone is not made anew of the one that came late');
 delete from saas.reading where org_id = :'short' and at < days_ago(2);
 select is(kept(:'short'), array[2, 4, 8, 16], 'a late reading does not bring back or take away anything else');
+-- The first day of those that are kept is whole.
+insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+select org, connection_id, days_ago(2), days_ago(2) + interval '5 minutes' from public.source where org = :'short';
+select tenants.read(s.org, s.layout_id, days_ago(2) + interval '90 seconds', 7) as stored from public.source s where s.org = :'short' \gset
+call saas.maintain();
+select is((select r.sum from saas.reading_5m r where r.org_id = :'short' and r.at = days_ago(2)), array[12]::float8[],
+          'what comes late on the oldest day that is kept is rolled up');
+-- A plan that keeps more brings back no reading.
+update saas.organization set plan = 'enterprise' where id = :'short';
+insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+select org, connection_id, days_ago(3), days_ago(3) + interval '5 minutes' from public.source where org = :'short';
+select tenants.read(s.org, s.layout_id, days_ago(3) + interval '90 seconds', 7) as stored from public.source s where s.org = :'short' \gset
+call saas.maintain();
+select is((select r.sum from saas.reading_5m r where r.org_id = :'short' and r.at = days_ago(3)), array[5]::float8[],
+          'nor is it made anew after a change to a plan that keeps more');
+update saas.organization set plan = 'free' where id = :'short';
+delete from saas.reading where org_id = :'short' and at < days_ago(2);
 
 -- In bounded batches.
 select count(tenants.read(s.org, s.layout_id, days_ago(30) + m * interval '1 minute', 1)) as stored

@@ -132,6 +132,17 @@ select cmp_ok((select count(*) from saas_private.rollup_progress where rolled_un
 call saas.maintain();
 select is_empty('select * from rollups.all_differences() limit 5', 'and another run goes on where that one was');
 
+-- Few readings: none in the last five minutes of an hour or a day, and maintenance in each of them
+
+select tenants.connect(:'org', 'Seldom') as seldom \gset
+select tenants.lay_out(:'org', :'seldom', '[{"metric": "a"}]') as seldom_layout \gset
+select count(tenants.read(:'org', :'seldom_layout', g.at, 1)) as stored
+  from generate_series(timestamptz '2026-04-03 00:02', '2026-04-05 12:00', interval '10 minutes') as g (at)
+ where extract(hour from g.at) < 20 \gset
+select count(saas_private.roll_due(g.at, 10)) as rolled from generate_series(timestamptz '2026-04-03 00:05', '2026-04-06 00:05', interval '5 minutes') as g (at) \gset
+select is_empty('select * from rollups.all_differences() limit 5', 'hours and days are rolled up when they are over, though nothing comes just then');
+select is((select array_agg(r.count[1] order by r.at) from saas.reading_1d r where r.connection_id = :'seldom'), '{120,120,72}'::double precision[], 'with all of their readings');
+
 -- Who sees what
 
 select is(tenants.answer(format('(select count(distinct org_id) from saas.%I)', t), m.user_id, m.org_id), '1', format('%s shows a member the own organization', t))
