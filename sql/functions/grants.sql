@@ -371,7 +371,7 @@ grant execute on function
 
 -- Rollups and retention.
 grant execute on function saas.visible_since(), saas.unfold(uuid[], double precision[])
-    to saas_owner, saas_service, saas_poller, saas_operator, saas_user, saas_anon;
+    to saas_owner, saas_service, saas_poller, saas_operator, saas_user;
 grant execute on function saas_private.retention_of(uuid) to saas_owner, saas_service;
 grant execute on function
     saas_private.roll_values(internal, double precision[]),
@@ -406,7 +406,7 @@ grant execute on function
     saas_private.divide(double precision, double precision), saas_private.percent(double precision, double precision),
     saas_private.change_percent(double precision, double precision),
     saas_private.gained(double precision, double precision, double precision),
-    saas_private.require_metric_range(timestamptz, timestamptz), saas_private.require_metric_fn(text),
+    saas_private.require_metric_range(timestamptz, timestamptz), saas_private.require_group_keys(text[]), saas_private.require_metric_fn(text),
     saas_private.require_time_zone(text), saas_private.first_time(timestamp, text), saas_private.metric_bucket(timestamptz, interval, text),
     saas_private.metric_scope(timestamptz, timestamptz, interval, text, text),
     saas_private.metric_places(text, jsonb, uuid[]),

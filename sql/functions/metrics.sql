@@ -28,6 +28,20 @@ $$;
 comment on function saas_private.nice_bucket(timestamptz, timestamptz) is
 'A round bucket that cuts the range into at most 150.';
 
+-- Each key costs a look into the labels of every series.
+create function saas_private.require_group_keys(group_by text[]) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if cardinality(require_group_keys.group_by) > 32 then
+        perform saas_private.raise_fields('invalid input', 'group_by', 'must have at most 32 keys');
+    end if;
+end
+$$;
+comment on function saas_private.require_group_keys(text[]) is
+'Errors with 22023 when there are more keys to group by than 32.';
+
 create function saas_private.require_metric_range(since timestamptz, until timestamptz) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -429,6 +443,7 @@ begin
     perform saas_private.require_identity();
     perform saas_private.require_field('metric', query_metric.metric, 255);
     perform saas_private.require_metric_range(from_time, to_time);
+    perform saas_private.require_group_keys(query_metric.group_by);
     select * into chosen from saas_private.require_metric_fn(coalesce(query_metric.fn, 'avg'));
     if jsonb_typeof(coalesce(query_metric.labels, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
@@ -678,6 +693,7 @@ begin
     perform saas_private.require_identity();
     perform saas_private.require_field('metric', top_metric.metric, 255);
     perform saas_private.require_metric_range(from_time, to_time);
+    perform saas_private.require_group_keys(top_metric.group_by);
     select * into chosen from saas_private.require_metric_fn(coalesce(top_metric.fn, 'sum'));
     if jsonb_typeof(wanted) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');

@@ -123,7 +123,6 @@ create policy "the service notes its maintenance" on saas_private.maintenance
     to saas_service using (true) with check (true);
 grant select, update on saas_private.maintenance to saas_service;
 
-alter table saas.plan add column if not exists retention_days integer;
 alter table saas.plan add column retention_5m_days integer;
 alter table saas.plan add column retention_1h_days integer;
 alter table saas.plan add column retention_1d_days integer;
