@@ -157,12 +157,17 @@ declare
     seen integer := 0;
 begin
     for due in
-        select p.org_id, p.connection_id, k.*
-          from saas_private.rollup_progress p
-         cross join lateral saas_private.retention_of(p.org_id) k
-         where p.trimmed_at < now() - interval '6 hours'
-         order by p.trimmed_at, p.org_id, p.connection_id
-         limit max_connections
+        with next as materialized (
+            select p.org_id, p.connection_id, p.trimmed_at
+              from saas_private.rollup_progress p
+             where p.trimmed_at < now() - interval '6 hours'
+             order by p.trimmed_at, p.org_id, p.connection_id
+             limit max_connections
+        )
+        select n.org_id, n.connection_id, k.*
+          from next n
+         cross join lateral saas_private.retention_of(n.org_id) k
+         order by n.trimmed_at, n.org_id, n.connection_id
     loop
         -- Whole days, so that no bucket is rolled up anew from a part of its readings.
         update saas_private.rollup_progress p set kept_since = date_trunc('day', due.raw_since, 'UTC')

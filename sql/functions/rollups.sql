@@ -245,10 +245,13 @@ as $$
 declare
     batch record;
 begin
-    insert into saas_private.rollup_progress (org_id, connection_id)
-    select c.org_id, c.id from saas.connection c
-     where not exists (select from saas_private.rollup_progress p where p.org_id = c.org_id and p.connection_id = c.id)
-        on conflict do nothing;
+    -- At the end of the others only: to find what is new means to look at all of them.
+    if not exists (select from saas_private.rollup_progress p where p.rolled_until < roll_due.closed_until) then
+        insert into saas_private.rollup_progress (org_id, connection_id)
+        select c.org_id, c.id from saas.connection c
+         where not exists (select from saas_private.rollup_progress p where p.org_id = c.org_id and p.connection_id = c.id)
+            on conflict do nothing;
+    end if;
     -- At most so much of each at a time: where there was nothing for long it goes on at what comes next.
     with due as materialized (
         select p.org_id, p.connection_id, p.rolled_until

@@ -85,16 +85,17 @@ poll_due(SaasEngine *engine, int limit)
 
 	for (;;)
 	{
-		int			claimed = left > 0 ? SaasEngineClaimDue(engine, Min(left, CLAIM_BATCH)) : 0;
+		bool		is_all = true;
+		int			claimed = left > 0 ? SaasEngineClaimDue(engine, Min(left, CLAIM_BATCH), &is_all) : 0;
 		int			count = SaasEngineCount(engine);
 		TimestampTz asked_at = GetCurrentTimestamp();
 
 		left -= claimed;
-		if (claimed > 0)
+		if (claimed > 0 && !is_all)
 			continue;
-		if (!SaasEngineIsFull(engine))
+		if (claimed == 0 && !SaasEngineIsFull(engine))
 			left = 0;
-		if (count == 0)
+		if (claimed == 0 && count == 0)
 			return;
 		while (SaasEngineCount(engine) > 0 && (left == 0 || !may_claim_again(engine, count, asked_at)))
 			(void) SaasEngineStep(engine, -1);

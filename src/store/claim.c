@@ -20,6 +20,7 @@
 #include "state/secret_context.h"
 #include "state/settings.h"
 #include "store/claim.h"
+#include "store/claim_turns.h"
 #include "store/statement.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -29,157 +30,58 @@
 #define JOB_ARENA_SIZE	(64 * 1024 * 1024)
 
 /* Columns of both claims, in this order. */
-#define CLAIM_RETURNING \
-	" returning s.org_id, s.connection_id, c.kind, c.config::text, c.origin," \
-	"           s.consecutive_failures, extract(epoch from c.poll_interval)::float8," \
-	"           claimed.due_at, s.token_expires_at," \
-	"           (select p.retention_days from saas.organization o join saas.plan p on p.name = o.plan" \
-	"             where o.id = s.org_id), claimed.weight, claimed.place"
+#define CLAIMED \
+	"select s.org_id, s.connection_id, c.kind, c.config::text, c.origin," \
+	"       s.consecutive_failures, extract(epoch from c.poll_interval)::float8," \
+	"       s.next_poll_at, s.token_expires_at, "
+
+/* What somebody has locked is theirs: a peer's, or of a transaction that may stay open for long. */
+#define LOCKED(condition) \
+	" cross join lateral (select k.org_id, k.connection_id, k.consecutive_failures, k.next_poll_at, k.token_expires_at" \
+	"                       from saas.connection_status k" \
+	"                      where k.org_id = h.org_id and k.connection_id = h.connection_id" \
+	"                        and (k.lease_until is null or k.lease_until < now())" condition \
+	"                        for update skip locked) as s" \
+	"  join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id"
 
 /*
- * Which of several pollers takes what: each its share by the connection's id,
- * and what a peer has left lying for a second, since the peer may be gone.
+ * Of what was chosen; again what is due, because a peer may have taken it since.
+ * In a CASE, so that the planner takes no index of what is due for each of them.
  */
+static SaasStatement lock_chosen = {
+	CLAIMED "h.retention_days, h.weight, h.place"
+	"  from unnest($1, $2, $3, $4, $5) with ordinality as h"
+	"       (org_id, connection_id, weight, place, retention_days, number)"
+	LOCKED(" and case when k.is_active and k.is_open then k.next_poll_at <= now() end")
+	" where c.is_active"
+	" order by h.number",
+	5, {UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
+};
+
+static SaasStatement lock_given = {
+	CLAIMED "o.retention_days, o.weight, 0"
+	"  from (select o.id, coalesce(o.poll_weight, p.poll_weight) as weight,"
+	"               coalesce(p.retention_days, 0) as retention_days"
+	"          from saas.organization o"
+	"          join saas.plan p on p.name = o.plan"
+	"         where o.id = $1 and o.status = 'active') as o"
+	" cross join lateral (select o.id as org_id, u.id as connection_id from unnest($2) as u (id)) as h"
+	LOCKED(""),
+	2, {UUIDOID, UUIDARRAYOID}
+};
+
+static SaasStatement mark = {
+	"update saas.connection_status s"
+	"   set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
+	"  from unnest($3, $4) as k (org_id, connection_id)"
+	" where s.org_id = k.org_id and s.connection_id = k.connection_id",
+	4, {UUIDOID, INT4OID, UUIDARRAYOID, UUIDARRAYOID}
+};
+
+/* As store/claim_turns.c has it. */
 #define SHARE(worker, workers) \
 	"   and ((uuid_hash(s.connection_id) & 2147483647) % " workers " = " worker \
 	"        or s.next_poll_at < now() - interval '1 second')"
-
-/* By the partial indexes: what is turned off or closed is in neither. */
-#define IS_DUE \
-	"s.is_active and s.is_open and s.next_poll_at <= now()" \
-	"   and (s.lease_until is null or s.lease_until < now())"
-
-#define WEIGHT_OF_ORGANIZATION \
-	"select coalesce(o.poll_weight, p.poll_weight) as weight" \
-	"  from saas.organization o join saas.plan p on p.name = o.plan"
-
-/*
- * Organizations take turns in the order of their ids, each as many polls in a
- * turn as its weight; $10 had the last turn, and $11 polls in it.  $4 lists
- * organizations that have no place left, $5 the polls under way of the others;
- * $12 of the $3 places are for those that have no more under way than a turn's.
- *
- * Where little is due, a window of the oldest holds all of it.  Where more is,
- * the oldest may all be one organization's: then the index by organization
- * leads from one that has something due to the next, and each shows no more
- * than it may get.  So neither what one has waiting nor what is not due yet is
- * read through.  The lateral limits keep the planner from turning the walk
- * into a join of whole tables, their orders from hoping that a scan of the
- * table would soon find enough.
- */
-static SaasStatement claim_due = {
-	"with recursive due as materialized ("
-	"    select s.org_id, s.connection_id, s.next_poll_at"
-	"      from saas.connection_status s"
-	"     where " IS_DUE
-	SHARE("$8", "$9")
-	"     order by s.next_poll_at"
-	"     limit $3 + 200),"
-	" extent as materialized (select count(*) >= $3 + 200 as is_long from due),"
-	" ahead as ("
-	"    select (select s.org_id from saas.connection_status s"
-	"             where s.is_active and s.is_open and s.next_poll_at <= now() and s.org_id >= $10"
-	"             order by s.org_id limit 1) as org_id"
-	"     union all"
-	"    select (select s.org_id from saas.connection_status s"
-	"             where s.is_active and s.is_open and s.next_poll_at <= now() and s.org_id > a.org_id"
-	"             order by s.org_id limit 1)"
-	"      from ahead a where a.org_id is not null),"
-	" behind as ("
-	"    select (select s.org_id from saas.connection_status s"
-	"             where s.is_active and s.is_open and s.next_poll_at <= now() and s.org_id < $10"
-	"             order by s.org_id limit 1) as org_id"
-	"     union all"
-	"    select (select s.org_id from saas.connection_status s"
-	"             where s.is_active and s.is_open and s.next_poll_at <= now()"
-	"               and s.org_id > b.org_id and s.org_id < $10"
-	"             order by s.org_id limit 1)"
-	"      from behind b where b.org_id is not null),"
-	" round as materialized ("
-	"    select r.org_id, w.weight"
-	"      from (select a.org_id from ahead a union all select b.org_id from behind b) as r"
-	"     cross join lateral (" WEIGHT_OF_ORGANIZATION
-	"                          where o.id = r.org_id and o.status = 'active' limit 1) as w"
-	"     cross join lateral (select from saas.connection_status s"
-	"                          where s.org_id = r.org_id and " IS_DUE
-	SHARE("$8", "$9")
-	"                          order by s.next_poll_at limit 1) as has"
-	"     where (select e.is_long from extent e) and r.org_id <> all ($4)"
-	/* One more: the first may have had its turn. */
-	"     limit $3 + 1),"
-	" candidate as ("
-	"    select d.org_id, d.connection_id, d.next_poll_at, w.weight"
-	"      from due d"
-	"     cross join lateral (" WEIGHT_OF_ORGANIZATION
-	"                          where o.id = d.org_id and o.status = 'active' limit 1) as w"
-	"     where not (select e.is_long from extent e) and d.org_id <> all ($4)"
-	"     union all"
-	"    select r.org_id, d.connection_id, d.next_poll_at, r.weight"
-	"      from round r"
-	"     cross join lateral (select s.connection_id, s.next_poll_at"
-	"                           from saas.connection_status s"
-	"                          where s.org_id = r.org_id and " IS_DUE
-	SHARE("$8", "$9")
-	"                          order by s.next_poll_at"
-	/* As many turns as it takes to give away $3, and one that was begun already. */
-	"                          limit r.weight * (2 + $3 / (select sum(a.weight) from round a))) as d),"
-	" numbered as ("
-	"    select d.org_id, d.connection_id, d.weight,"
-	"           row_number() over (partition by d.org_id order by d.next_poll_at, d.connection_id) as number"
-	"      from candidate d),"
-	" ranked as ("
-	"    select n.org_id, n.connection_id, n.weight, n.number + coalesce(b.polls, 0) as under_way,"
-	"           n.number + case when n.org_id = $10 then $11 else 0 end as place,"
-	"           row_number() over (order by (n.number + case when n.org_id = $10 then $11 else 0 end - 1) / n.weight,"
-	"                                       n.org_id < $10, n.org_id, n.number) as rank"
-	"      from numbered n"
-	"      left join unnest($5, $6) as b (org_id, polls) on b.org_id = n.org_id"
-	"     where n.number <= $7 - coalesce(b.polls, 0)),"
-	" chosen as ("
-	"    select r.org_id, r.connection_id, r.weight, r.place"
-	"      from ranked r"
-	/* The last places are for organizations that have little under way. */
-	"     where r.rank <= $3 - $12 or r.under_way <= r.weight"
-	"     order by r.rank"
-	"     limit $3),"
-	" claimed as ("
-	"    select s.org_id, s.connection_id, s.next_poll_at as due_at, h.weight, h.place"
-	"      from chosen h"
-	"      join saas.connection_status s on s.org_id = h.org_id and s.connection_id = h.connection_id"
-	/* Again, because a peer may have taken it since it was chosen. */
-	"     where " IS_DUE
-	"       for update of s skip locked),"
-	" marked as ("
-	"    update saas.connection_status s"
-	"       set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
-	"      from claimed"
-	"      join saas.connection c on c.org_id = claimed.org_id and c.id = claimed.connection_id"
-	"     where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id and c.is_active"
-	CLAIM_RETURNING ")"
-	" select m.* from marked m order by (m.place - 1) / m.weight, m.org_id < $10, m.org_id, m.place",
-	12, {UUIDOID, INT4OID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID,
-	UUIDOID, INT4OID, INT4OID}
-};
-
-static SaasStatement claim_given = {
-	"with claimed as ("
-	"    select s.org_id, s.connection_id, s.next_poll_at as due_at,"
-	"           coalesce(o.poll_weight, p.poll_weight) as weight, 0::bigint as place"
-	"      from saas.connection_status s"
-	"      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id"
-	"      join saas.organization o on o.id = s.org_id"
-	"      join saas.plan p on p.name = o.plan"
-	"     where s.org_id = $3 and s.connection_id = any ($4) and o.status = 'active'"
-	"       and (s.lease_until is null or s.lease_until < now())"
-	"       for update of s skip locked)"
-	" update saas.connection_status s"
-	"    set lease_until = now() + $2 * interval '1 millisecond', lease_id = $1"
-	"   from claimed"
-	"   join saas.connection c on c.org_id = claimed.org_id and c.id = claimed.connection_id"
-	"  where s.org_id = claimed.org_id and s.connection_id = claimed.connection_id"
-	CLAIM_RETURNING,
-	4, {UUIDOID, INT4OID, UUIDOID, UUIDARRAYOID}
-};
 
 static SaasStatement read_secrets = {
 	"select s.org_id, s.connection_id, s.name, s.value, null::text"
@@ -323,7 +225,6 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	SaasJob    *job = MemoryContextAllocZero(own, sizeof(SaasJob));
 	bool		is_null;
 	Datum		expires;
-	Datum		retention_days;
 
 	job->context = own;
 	job->stages = (SaasStages) SAAS_STAGES_NONE;
@@ -346,10 +247,9 @@ make_job(MemoryContext context, uint64 row, int lease_ms)
 	expires = SaasStatementColumn(row, 9, &is_null);
 	if (!is_null && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(expires)))
 		job->poll.token_expires_ms = (DatumGetTimestampTz(expires) - SetEpochTimestamp()) / 1000;
-	retention_days = SaasStatementColumn(row, 10, &is_null);
-	job->poll.retention_days = is_null ? 0 : DatumGetInt32(retention_days);
+	job->poll.retention_days = DatumGetInt32(SaasStatementColumn(row, 10, &is_null));
 	job->weight = DatumGetInt32(SaasStatementColumn(row, 11, &is_null));
-	job->place = DatumGetInt64(SaasStatementColumn(row, 12, &is_null));
+	job->place = DatumGetInt32(SaasStatementColumn(row, 12, &is_null));
 	return job;
 }
 
@@ -531,18 +431,33 @@ add_aws_keys(SaasJob *jobs)
 	}
 }
 
+static void
+mark_taken(const SaasJob *jobs, int count, const pg_uuid_t *lease_id, int lease_ms)
+{
+	pg_uuid_t  *orgs = palloc(sizeof(pg_uuid_t) * count);
+	pg_uuid_t  *connections = palloc(sizeof(pg_uuid_t) * count);
+	Datum		values[4] = {UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms)};
+	int			i = 0;
+
+	for (const SaasJob *job = jobs; job; job = job->next, i++)
+	{
+		orgs[i] = job->org_id;
+		connections[i] = job->connection_id;
+	}
+	values[2] = SaasUuidArray(orgs, count);
+	values[3] = SaasUuidArray(connections, count);
+	(void) SaasStatementRun(&mark, values, NULL);
+}
+
+/* What the statement locks, as saas_poller. */
 static SaasJob *
-claim(MemoryContext context, SaasStatement *statement, const Datum *values, int lease_ms)
+take(MemoryContext context, SaasStatement *lock, const Datum *values, const pg_uuid_t *lease_id, int lease_ms)
 {
 	SaasJob    *jobs = NULL;
-	SaasRunAs	state;
-	uint64		rows;
+	int			rows = (int) SaasStatementRun(lock, values, NULL);
 
-	SaasRunAsBegin(&state, "saas_poller");
-	SaasStatementPlanByIndex();
-	rows = SaasStatementRun(statement, values, NULL);
 	/* From the last one on, so that they keep their order. */
-	for (uint64 row = rows; row-- > 0;)
+	for (int row = rows; row-- > 0;)
 	{
 		SaasJob    *job = make_job(context, row, lease_ms);
 
@@ -551,10 +466,10 @@ claim(MemoryContext context, SaasStatement *statement, const Datum *values, int 
 	}
 	if (jobs)
 	{
-		open_secrets(jobs, (int) rows);
+		mark_taken(jobs, rows, lease_id, lease_ms);
+		open_secrets(jobs, rows);
 		add_aws_keys(jobs);
 	}
-	SaasRunAsEnd(&state);
 	return jobs;
 }
 
@@ -574,30 +489,43 @@ SaasClaimSettle(void)
 
 SaasJob *
 SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int limit,
-			 const SaasClaimTerms *terms)
+			 const SaasClaimTerms *terms, bool *is_all)
 {
-	Datum		values[12] = {
-		UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), Int32GetDatum(limit),
-		SaasUuidArray(terms->full, terms->full_count),
-		SaasUuidArray(terms->busy, terms->busy_count),
-		SaasIntegerArray(terms->busy_polls, terms->busy_count),
-		Int32GetDatum(terms->max_per_org), Int32GetDatum(terms->worker), Int32GetDatum(terms->workers),
-		UUIDPGetDatum(&terms->last_org), Int32GetDatum(terms->last_polls), Int32GetDatum(terms->reserved)
-	};
+	SaasRunAs	state;
+	SaasTurns	turns;
+	SaasJob    *jobs = NULL;
 
-	return claim(context, &claim_due, values, lease_ms);
+	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
+	SaasTurnsChoose(limit, terms, &turns);
+	*is_all = turns.is_all;
+	if (turns.count > 0)
+	{
+		Datum		values[5] = {
+			SaasUuidArray(turns.orgs, turns.count), SaasUuidArray(turns.connections, turns.count),
+			SaasIntegerArray(turns.weights, turns.count), SaasIntegerArray(turns.places, turns.count),
+			SaasIntegerArray(turns.retention_days, turns.count)
+		};
+
+		jobs = take(context, &lock_chosen, values, lease_id, lease_ms);
+	}
+	SaasRunAsEnd(&state);
+	return jobs;
 }
 
 SaasJob *
 SaasClaimGiven(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms,
 			   const pg_uuid_t *org_id, const pg_uuid_t *connection_ids, int count)
 {
-	Datum		values[4] = {
-		UUIDPGetDatum(lease_id), Int32GetDatum(lease_ms), UUIDPGetDatum(org_id),
-		SaasUuidArray(connection_ids, count)
-	};
+	Datum		values[2] = {UUIDPGetDatum(org_id), SaasUuidArray(connection_ids, count)};
+	SaasRunAs	state;
+	SaasJob    *jobs;
 
-	return claim(context, &claim_given, values, lease_ms);
+	SaasRunAsBegin(&state, "saas_poller");
+	SaasStatementPlanByIndex();
+	jobs = take(context, &lock_given, values, lease_id, lease_ms);
+	SaasRunAsEnd(&state);
+	return jobs;
 }
 
 SaasStoredPoll *

@@ -58,11 +58,11 @@ extern int	SaasClaimSettle(void);
  * Claims at most limit connections that are due, organizations taking turns by
  * weight from the one that had the last turn on, of each its oldest first, and
  * none beyond max_per_org; each is a job in a child of context, in the order of
- * the turns.  Nobody else takes them before the lease ends.  Fewer than limit
- * may come although more are due: ask again until nothing comes.
+ * the turns.  Nobody else takes them before the lease ends.  is_all: nothing
+ * else comes before a poll has ended or another one is due; else ask again.
  */
 extern SaasJob *SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms,
-							 int limit, const SaasClaimTerms *terms);
+							 int limit, const SaasClaimTerms *terms, bool *is_all);
 
 /*
  * Claims given connections of one organization, due or not, active or not.

@@ -337,7 +337,7 @@ adopt(SaasEngine *engine, SaasJob *jobs, bool is_urgent)
 }
 
 int
-SaasEngineClaimDue(SaasEngine *engine, int limit)
+SaasEngineClaimDue(SaasEngine *engine, int limit, bool *is_all)
 {
 	int			before = engine->count;
 	SaasClaimTerms terms;
@@ -347,12 +347,14 @@ SaasEngineClaimDue(SaasEngine *engine, int limit)
 	/* A limit that is smaller than the room leaves the kept places free by itself. */
 	terms.reserved = Max(0, terms.reserved - Max(0, room - limit));
 	limit = Min(limit, room);
+	*is_all = true;
 	if (limit > 0 && loop_is_ready(engine))
 	{
 		SaasJob    *jobs;
 
 		engine->host.begin();
-		jobs = SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms);
+		jobs = SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms,
+							is_all);
 		SaasEngineQueueNoteTurns(engine, jobs);
 		adopt(engine, jobs, false);
 		engine->host.commit();

@@ -58,9 +58,10 @@ extern TimestampTz SaasEngineTakeNextDue(SaasEngine *engine);
 /*
  * Claims due connections, of each organization in turn, at most limit and what
  * saas.poller_max_in_flight and saas.poller_max_per_org leave; returns how
- * many.  0: nothing that is due may be claimed now.
+ * many.  is_all: nothing else may be claimed before a poll has ended or another
+ * connection is due.
  */
-extern int	SaasEngineClaimDue(SaasEngine *engine, int limit);
+extern int	SaasEngineClaimDue(SaasEngine *engine, int limit, bool *is_all);
 
 /*
  * Takes on a session's request, whose segment the engine now owns: each of its

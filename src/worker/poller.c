@@ -303,13 +303,12 @@ claim(SaasEngine *engine, Outlook *outlook)
 {
 	SaasClaimTerms terms = {.worker = worker_number,.workers = saas_poller_workers};
 	int64		next_ms;
+	bool		is_all = false;
 
 	SaasEngineShare(engine, worker_number, saas_poller_workers);
-	for (int i = 0; saas_poller_enabled && i < CLAIMS_PER_LOOK; i++)
-	{
-		if (SaasEngineClaimDue(engine, CLAIM_BATCH) == 0)
+	for (int i = 0; saas_poller_enabled && !is_all && i < CLAIMS_PER_LOOK; i++)
+		if (SaasEngineClaimDue(engine, CLAIM_BATCH, &is_all) == 0)
 			break;
-	}
 	begin();
 	next_ms = SaasClaimNextMs(&terms);
 	count_backlog(outlook, next_ms == 0);
