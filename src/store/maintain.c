@@ -123,6 +123,8 @@ SaasMaintainStep(TimestampTz closed_until, bool is_small, int wait_ms)
 	int			done;
 
 	SaasRunAsBegin(&state, "saas_service");
+	/* A worker plans them when it starts, maybe of empty tables, and keeps that for days. */
+	SaasStatementPlanByIndex();
 	limit_lock_waits(wait_ms);
 	(void) SaasStatementRun(&step, values, NULL);
 	done = DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
