@@ -34,7 +34,7 @@
 #include "worker/wake.h"
 
 #define CLAIM_BATCH		500
-#define CLAIM_AGAIN_MS	50
+#define CLAIM_AGAIN_MS	100
 #define LOOK_MS			500
 
 PG_FUNCTION_INFO_V1(pg_saas_poll);

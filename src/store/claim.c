@@ -489,7 +489,7 @@ SaasClaimSettle(void)
 
 SaasJob *
 SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int limit,
-			 const SaasClaimTerms *terms, bool *is_all)
+			 SaasClaimTerms *terms, bool *is_all)
 {
 	SaasRunAs	state;
 	SaasTurns	turns;
@@ -499,6 +499,7 @@ SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int
 	SaasStatementPlanByIndex();
 	SaasTurnsChoose(limit, terms, &turns);
 	*is_all = turns.is_all;
+	terms->was_long = turns.was_long;
 	if (turns.count > 0)
 	{
 		Datum		values[5] = {

@@ -41,6 +41,7 @@ typedef struct SaasClaimTerms
 	pg_uuid_t	last_org;		/* had the last turn; zeros: nobody yet */
 	int			last_polls;		/* that it got in that turn */
 	int			reserved;		/* of the limit: for organizations with little under way */
+	bool		was_long;		/* the last claim left much: the oldest are hardly all; set by a claim */
 } SaasClaimTerms;
 
 /* Whether there is anything to poll for in this database. */
@@ -62,7 +63,7 @@ extern int	SaasClaimSettle(void);
  * else comes before a poll has ended or another one is due; else ask again.
  */
 extern SaasJob *SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms,
-							 int limit, const SaasClaimTerms *terms, bool *is_all);
+							 int limit, SaasClaimTerms *terms, bool *is_all);
 
 /*
  * Claims given connections of one organization, due or not, active or not.

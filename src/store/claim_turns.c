@@ -461,32 +461,39 @@ choose(const Walk *walk, int limit, SaasTurns *turns)
 	}
 }
 
+/* Of the window of the oldest, when that holds all that is due. */
+static bool
+add_window(Walk *walk, int limit)
+{
+	if (add_oldest(walk, limit + WINDOW_EXTRA) < limit + WINDOW_EXTRA)
+		return true;
+	walk->count = 0;
+	return false;
+}
+
 void
 SaasTurnsChoose(int limit, const SaasClaimTerms *terms, SaasTurns *turns)
 {
 	Walk		walk;
-	bool		is_long;
+	bool		is_short;
 	pg_uuid_t  *ids;
 	int			id_count;
 	Organization *orgs;
 	int			org_count;
 
 	walk_begin(&walk, terms);
-	is_long = add_oldest(&walk, limit + WINDOW_EXTRA) == limit + WINDOW_EXTRA;
+	is_short = !terms->was_long && add_window(&walk, limit);
 	ids = palloc(sizeof(pg_uuid_t) * (limit + WINDOW_EXTRA));
-	if (is_long)
-	{
-		walk.count = 0;
-		/* One more than can get something: the first may have had its turn. */
-		id_count = gather(&walk, ids, limit + 1);
-	}
-	else
+	if (is_short)
 	{
 		qsort(walk.items, walk.count, sizeof(Candidate), compare_candidates);
 		id_count = distinct_organizations(&walk, ids);
 	}
+	else
+		/* One more than can get something: the first may have had its turn. */
+		id_count = gather(&walk, ids, limit + 1);
 	orgs = read_terms_of(ids, id_count, &org_count);
-	if (is_long)
+	if (!is_short)
 	{
 		add_turns(&walk, ids, id_count, orgs, org_count, limit);
 		qsort(walk.items, walk.count, sizeof(Candidate), compare_candidates);
@@ -494,6 +501,7 @@ SaasTurnsChoose(int limit, const SaasClaimTerms *terms, SaasTurns *turns)
 	number(&walk, orgs, org_count);
 	qsort(walk.items, walk.count, sizeof(Candidate), compare_turns);
 	choose(&walk, limit, turns);
-	turns->is_all = turns->count < limit && (!is_long || turns->count >= limit - terms->reserved);
+	turns->is_all = turns->count < limit && (is_short || turns->count >= limit - terms->reserved);
+	turns->was_long = !is_short && walk.count >= limit;
 	walk_end(&walk);
 }

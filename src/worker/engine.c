@@ -355,6 +355,7 @@ SaasEngineClaimDue(SaasEngine *engine, int limit, bool *is_all)
 		engine->host.begin();
 		jobs = SaasClaimDue(engine->job_context, &engine->lease_id, lease_ms(), limit, &terms,
 							is_all);
+		engine->was_long = terms.was_long;
 		SaasEngineQueueNoteTurns(engine, jobs);
 		adopt(engine, jobs, false);
 		engine->host.commit();

@@ -52,6 +52,7 @@ struct SaasEngine
 	int			waiting_count;
 	pg_uuid_t	last_org;		/* had the last turn in a claim */
 	int			last_polls;		/* and these many polls in it */
+	bool		was_long;		/* the last claim left much */
 	SaasJob    *storing;
 	SaasJob    *finished;
 	SaasJob    *postponed;		/* to be stored when a lock is gone */

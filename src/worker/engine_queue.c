@@ -157,7 +157,7 @@ SaasEngineQueueTerms(SaasEngine *engine, SaasClaimTerms *terms, int *room)
 	*terms = (SaasClaimTerms) {
 		.worker = engine->worker, .workers = Max(engine->workers, 1), .max_per_org = saas_poller_max_per_org,
 		.full = full, .busy = busy, .busy_polls = polls,
-		.last_org = engine->last_org, .last_polls = engine->last_polls
+		.last_org = engine->last_org, .last_polls = engine->last_polls, .was_long = engine->was_long
 	};
 	*room = saas_poller_max_in_flight;
 	hash_seq_init(&scan, engine->orgs);
