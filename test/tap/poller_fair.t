@@ -348,5 +348,15 @@ is(count_of('s', 'next_poll_at > now()'), 5, 'and others are polled');
 $locker->query_safe('rollback');
 $locker->quit;
 
+# What the planner knows of what is due is old when it matters: claims do not go by it.
+sql('analyze saas.connection_status');
+sql(q{update saas.connection set is_active = true where name like 'i %'});
+sql('vacuum saas.connection_status');
+due_at('s', 'now()');
+cmp_ok($reads = reads_of('call saas.poll(20)'), '<', 2000, 'nor does a poll read 50,000 that are due when the statistics know of none');
+note("$reads rows and entries");
+is(count_of('i', q{last_polled_at is not null and name <> 'i renamed'}) + count_of('s', 'next_poll_at > now()'), 20, 'both organizations are polled');
+is(count_of('s', 'next_poll_at > now()'), 5, 'the smaller one wholly');
+
 unlike($node->log_since(0), qr/PANIC|TRAP|exited with exit code [02-9]/, 'nothing crashed');
 done_testing();
