@@ -71,7 +71,8 @@ static SaasStatement add_merged_layout = {
 	MERGED
 	" insert into saas.layout (org_id, connection_id, fingerprint, series_ids)"
 	" select $1, $2, p.fingerprint, p.ids from print p"
-	"     on conflict on constraint layout_fingerprint do nothing",
+	"     on conflict on constraint layout_fingerprint do update"
+	"    set seen_at = now() where saas.layout.seen_at < now() - interval '7 days'",
 	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
 };
 
