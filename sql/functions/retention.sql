@@ -115,14 +115,18 @@ as $$
                case when bool_or(p.retention_1h_days is null) then null else max(p.retention_1h_days) end as hour,
                case when bool_or(p.retention_1d_days is null) then null else max(p.retention_1d_days) end as day
           from saas.plan p where exists (select from saas.organization o where o.plan = p.name)
+    ), noted as materialized (
+        -- Where a connection takes its readings for kept still, a late one would
+        -- remake rollups of them, once its plan keeps more.
+        select coalesce(min(p.kept_since), 'infinity') as since from saas_private.rollup_progress p
     )
-    select coalesce(sum(saas_private.drop_partition(v.parent, now() - make_interval(days => v.days))), 0)::integer
-      from kept k, lateral (values ('reading', k.raw), ('reading_5m', k.five), ('reading_1h', k.hour), ('reading_1d', k.day)) as v (parent, days)
+    select coalesce(sum(saas_private.drop_partition(v.parent, least(now() - make_interval(days => v.days), n.since))), 0)::integer
+      from kept k, noted n, lateral (values ('reading', k.raw), ('reading_5m', k.five), ('reading_1h', k.hour), ('reading_1d', k.day)) as v (parent, days)
      where v.days is not null
 $$;
 alter function saas_private.drop_expired() owner to saas_service;
 comment on function saas_private.drop_expired() is
-'Drops a partition of each level that is past the retention of every plan that an organization is on; how many. For saas_service.';
+'Drops a partition of each level that is past the retention of every plan that an organization is on, and noted as such for every connection; how many. For saas_service.';
 
 create function saas_private.trim_level(level text, org_id uuid, connection_id uuid, before timestamptz, max_rows integer) returns integer
 language plpgsql volatile

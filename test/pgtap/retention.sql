@@ -112,6 +112,15 @@ select is((select count(*) from public.partition_before b where not exists (sele
           'partitions past every plan''s retention are dropped')
   from (select 1) x;
 select is(kept(:'ever'), array[10, 20, 30, 60], 'the rest is trimmed');
+-- Not before every connection has noted that its readings of that time are gone.
+select saas_private.ensure_reading_partition('2001-01-03') as made \gset
+update saas_private.rollup_progress set trimmed_at = now(), kept_since = case when connection_id = (select connection_id from public.source where org = :'long') then '2001-01-03' else kept_since end;
+call saas.maintain();
+select is(saas_private.drop_expired(), 0, 'a partition stays as long as a connection takes it for kept');
+select isnt(to_regclass('saas.reading_2001_w01'), null, 'as it does here');
+update saas_private.rollup_progress set trimmed_at = '-infinity';
+call saas.maintain();
+select is(to_regclass('saas.reading_2001_w01'), null, 'and goes when it does not');
 select is(saas_private.drop_partition('reading', '-infinity'), 0, 'nothing ends before all time');
 select throws_ok($$select saas_private.drop_partition('plan', now())$$, '22023', 'there is no such level', 'and nothing else is dropped');
 select is(tenants.answer('saas.visible_since() between now() - interval ''2 days 1 hour'' and now() - interval ''2 days''', m.user_id, m.org_id), 'true', 'visible_since tells')
