@@ -122,6 +122,25 @@ is(sql(q{select count(*) from saas.series where seen_at > now() - interval '1 da
 is(sql(q{select count(*) from saas.layout where seen_at > now() - interval '1 day'}), '3', 'and its layout');
 is(scrape(13), '0 samples', 'there is no room again');
 
+# However it comes that something is used again, it is seen.
+sql(q{update saas.series set seen_at = now() - interval '10 days' where labels ->> 'pod' in ('2', '3', '10')});
+is(scrape(2, 3), '2 samples', 'known series that have not come together before');
+is(sql(q{select string_agg(labels ->> 'pod', ' ') from saas.series where seen_at < now() - interval '1 day'}), '10', 'are seen');
+my $late = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics?late' }, {});
+ok($tenant->wait_for($late, 'last_polled_at is not null'), 'another connection');
+my $time = time - 100;
+sub scrape_at
+{
+	my ($metric, $at) = @_;
+	serve("$metric 1 ${at}000\n");
+	return $tenant->refresh($late)->[0]{samples};
+}
+is(scrape_at('a', $time) . scrape_at('b', $time), '11', 'two series of one time that come one after the other');
+my $merged = sql(qq{select layout_id from saas.reading where connection_id = '$late' and at = to_timestamp($time)});
+sql("update saas.layout set seen_at = now() - interval '10 days' where id = '$merged'");
+is(scrape_at('a', $time + 1) . scrape_at('b', $time + 1), '11', 'again');
+is(sql("select seen_at > now() - interval '1 day' from saas.layout where id = '$merged'"), 't', 'the layout of both is seen');
+
 # A poll of what is just being deleted waits, or is stored with the next one.
 sql("update saas.organization set plan = 'free'");
 age(40, 7 .. 12);
