@@ -385,7 +385,8 @@ grant execute on function
     saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]),
     saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[], timestamptz[]),
     saas_private.drop_partition(text, timestamptz),
-    saas_private.trim_level(text, uuid, uuid, timestamptz, integer)
+    saas_private.trim_level(text, uuid, uuid, timestamptz, integer),
+    saas_private.delete_unused(uuid, uuid, timestamptz, integer), saas_private.forget_layouts()
     to saas_service;
 grant execute on function
     saas.maintenance_status(), saas.set_plan_retention(text, integer, integer, integer, integer)

@@ -146,7 +146,8 @@ begin
                   when seconds % 3600 = 0 then 2
                   when seconds % 300 = 0 then 1
                   else 0 end;
-    -- Where midnight is not at a whole hour of UTC, at some time of the range.
+    -- Where midnight is not at a whole hour of UTC, at some time of the range. No
+    -- time zone has been like that for less than 28 days (test/pgtap/time_zones.sql).
     if local_zone is not null and level = 2
        and exists (select from (select metric_scope.until as at union all
                                 select generate_series(metric_scope.since, metric_scope.until, interval '28 days')) t

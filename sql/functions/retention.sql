@@ -115,14 +115,18 @@ as $$
                case when bool_or(p.retention_1h_days is null) then null else max(p.retention_1h_days) end as hour,
                case when bool_or(p.retention_1d_days is null) then null else max(p.retention_1d_days) end as day
           from saas.plan p where exists (select from saas.organization o where o.plan = p.name)
+    ), noted as materialized (
+        -- Where a connection takes its readings for kept still, a late one would
+        -- remake rollups of them, once its plan keeps more.
+        select coalesce(min(p.kept_since), 'infinity') as since from saas_private.rollup_progress p
     )
-    select coalesce(sum(saas_private.drop_partition(v.parent, now() - make_interval(days => v.days))), 0)::integer
-      from kept k, lateral (values ('reading', k.raw), ('reading_5m', k.five), ('reading_1h', k.hour), ('reading_1d', k.day)) as v (parent, days)
+    select coalesce(sum(saas_private.drop_partition(v.parent, least(now() - make_interval(days => v.days), n.since))), 0)::integer
+      from kept k, noted n, lateral (values ('reading', k.raw), ('reading_5m', k.five), ('reading_1h', k.hour), ('reading_1d', k.day)) as v (parent, days)
      where v.days is not null
 $$;
 alter function saas_private.drop_expired() owner to saas_service;
 comment on function saas_private.drop_expired() is
-'Drops a partition of each level that is past the retention of every plan that an organization is on; how many. For saas_service.';
+'Drops a partition of each level that is past the retention of every plan that an organization is on, and noted as such for every connection; how many. For saas_service.';
 
 create function saas_private.trim_level(level text, org_id uuid, connection_id uuid, before timestamptz, max_rows integer) returns integer
 language plpgsql volatile
@@ -147,6 +151,58 @@ $$;
 comment on function saas_private.trim_level(text, uuid, uuid, timestamptz, integer) is
 'Deletes up to max_rows rows of a connection from before then, of saas.reading or a rollup; how many. For saas_service.';
 
+create function saas_private.forget_layouts() returns void
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_forget_layouts';
+comment on function saas_private.forget_layouts() is
+'Has pollers forget the layouts that they remember, once this transaction commits. For saas_service.';
+
+-- What is written to has been seen within 7 days (src/store/layout.c), at most 5
+-- minutes before its time: of what was not, for 8 days longer than anything is
+-- kept, nothing is left.  A day between is more than any transaction takes.
+create function saas_private.delete_unused(org_id uuid, connection_id uuid, kept_since timestamptz, max_rows integer) returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    unseen_since constant timestamptz := kept_since - interval '8 days';
+    layouts integer;
+    deleted integer;
+begin
+    if not isfinite(delete_unused.kept_since) then
+        return 0;
+    end if;
+    -- One that is just used again is locked. Large ones are many rows.
+    delete from saas.layout l
+     where l.org_id = delete_unused.org_id
+       and l.id = any (array(select o.id from saas.layout o
+                              where o.org_id = delete_unused.org_id and o.connection_id = delete_unused.connection_id
+                                and o.seen_at < unseen_since
+                              order by o.seen_at limit (max_rows + 9) / 10
+                                for update skip locked));
+    get diagnostics layouts = row_count;
+    if layouts > 0 then
+        perform saas_private.forget_layouts();
+    end if;
+    -- Whoever uses a layout again does it before its series: without one none of these is.
+    if exists (select from saas.layout l
+                where l.org_id = delete_unused.org_id and l.connection_id = delete_unused.connection_id and l.seen_at < unseen_since) then
+        return layouts;
+    end if;
+    delete from saas.series s
+     where s.org_id = delete_unused.org_id
+       and s.id = any (array(select o.id from saas.series o
+                              where o.org_id = delete_unused.org_id and o.connection_id = delete_unused.connection_id
+                                and o.seen_at < unseen_since
+                              order by o.seen_at limit max_rows - layouts
+                                for update skip locked));
+    get diagnostics deleted = row_count;
+    return layouts + deleted;
+end
+$$;
+comment on function saas_private.delete_unused(uuid, uuid, timestamptz, integer) is
+'Deletes up to max_rows layouts and series of a connection whose readings and rollups are all from before then, and deleted; how many. For saas_service.';
+
 create function saas_private.trim_expired(max_connections integer, max_rows integer) returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -154,6 +210,7 @@ as $$
 declare
     due record;
     deleted integer := 0;
+    unused integer;
     seen integer := 0;
 begin
     for due in
@@ -181,6 +238,10 @@ begin
         deleted := deleted
                    + saas_private.trim_level('reading_1d', due.org_id, due.connection_id, date_trunc('day', due.day_since, 'UTC'), max_rows - deleted);
         exit when deleted >= max_rows;
+        unused := saas_private.delete_unused(due.org_id, due.connection_id, date_trunc('day', due.day_since, 'UTC'), max_rows - deleted);
+        deleted := deleted + unused;
+        -- Until it finds none: it has bounds of its own.
+        exit when unused > 0;
         update saas_private.rollup_progress p set trimmed_at = now()
          where p.org_id = due.org_id and p.connection_id = due.connection_id;
         seen := seen + 1;
@@ -190,4 +251,4 @@ end
 $$;
 alter function saas_private.trim_expired(integer, integer) owner to saas_service;
 comment on function saas_private.trim_expired(integer, integer) is
-'Deletes up to max_rows rows that are older than their organization''s plan keeps them, of up to max_connections connections, each of which is looked at every 6 hours; 0: none was due. For saas_service.';
+'Deletes up to max_rows rows that are older than their organization''s plan keeps them, and series and layouts of which nothing is left, of up to max_connections connections, each of which is looked at every 6 hours; 0: none was due. For saas_service.';

@@ -80,7 +80,7 @@ create procedure saas.maintain()
 language c
 as 'MODULE_PATHNAME', 'pg_saas_maintain';
 comment on procedure saas.maintain() is
-'Rolls up readings by 5 minutes, hours and days, those that came late too, and deletes what is older than its plan''s retention, in small transactions; the worker does the same every minute unless saas.maintenance_enabled is off. What it has done stays done when it is interrupted; called again it goes on. Runs outside a transaction block: call saas.maintain() alone. Errors: 2D000 inside a transaction block, 55000 before saas.install(), 55P03 when a transaction that has written readings does not end, or holds a lock. For superusers and members of saas_operator.';
+'Rolls up readings by 5 minutes, hours and days, those that came late too, and deletes what is older than its plan''s retention, with the series that nothing is left of, in small transactions; the worker does the same every minute unless saas.maintenance_enabled is off. What it has done stays done when it is interrupted; called again it goes on. Runs outside a transaction block: call saas.maintain() alone. Errors: 2D000 inside a transaction block, 55000 before saas.install(), 55P03 when a transaction that has written readings does not end, or holds a lock. For superusers and members of saas_operator.';
 
 -- As ensure_reading_partition() does it.
 create function saas_private.ensure_rollup_partition(level text, at timestamptz) returns void
@@ -126,7 +126,8 @@ begin
     print := sha256(convert_to('series ' || array_to_string(ids, ','), 'UTF8'));
     insert into saas.layout (org_id, connection_id, fingerprint, series_ids)
     values (union_layout.org_id, union_layout.connection_id, print, ids)
-        on conflict on constraint layout_fingerprint do nothing;
+        on conflict on constraint layout_fingerprint do update
+       set seen_at = now() where saas.layout.seen_at < now() - interval '7 days';
     return (select l.id from saas.layout l
              where l.org_id = union_layout.org_id and l.connection_id = union_layout.connection_id and l.fingerprint = print);
 end
@@ -363,7 +364,7 @@ end
 $$;
 alter function saas_private.maintain_step(timestamptz, boolean) owner to saas_service;
 comment on function saas_private.maintain_step(timestamptz, boolean) is
-'One piece of saas.maintain(), or a smaller one for the worker: rollups of what is closed, of what came late, a partition past every retention, rows past their plan''s. 0: nothing is left to do. For saas_service and the worker.';
+'One piece of saas.maintain(), or a smaller one for the worker: rollups of what is closed, of what came late, a partition past every retention, rows past their plan''s, series and layouts without any. 0: nothing is left to do. For saas_service and the worker.';
 
 create function saas.maintenance_status(out started_at timestamptz, out finished_at timestamptz, out steps bigint,
                                         out rolled_until timestamptz, out behind bigint, out late bigint,

@@ -290,7 +290,7 @@ define_poller_settings(void)
 							NULL, &saas_poller_max_response, 8192, 16, 1048576,
 							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.max_series",
-							"Series that a connection can have: different metrics and labels.",
+							"Series that a connection can have: different metrics and labels that came within 31 days.",
 							"Samples of further ones are left out, and the connection's health says so.",
 							&saas_max_series, 10000, 1, 10000000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);

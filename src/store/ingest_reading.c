@@ -30,10 +30,23 @@ typedef struct Reading
 } Reading;
 
 /* The values of all rows stand in one array, each row's from its first to its last. */
-static SaasStatement add_readings = {
-	"insert into saas.reading (org_id, connection_id, at, layout_id, \"values\")"
-	" select n.org_id, n.connection_id, n.at, n.layout_id, ($7)[n.first : n.last]"
+#define ADD_READINGS \
+	"insert into saas.reading (org_id, connection_id, at, layout_id, \"values\")" \
+	" select n.org_id, n.connection_id, n.at, n.layout_id, ($7)[n.first : n.last]" \
 	"   from unnest($1, $2, $3, $4, $5, $6) as n (org_id, connection_id, at, layout_id, first, last)"
+
+/*
+ * Of times at which there is nothing yet.  Without a look for conflicts a row is
+ * one record of WAL less, and less work.
+ */
+static SaasStatement add_new_readings = {
+	ADD_READINGS,
+	7, {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
+	FLOAT8ARRAYOID}
+};
+
+static SaasStatement put_readings = {
+	ADD_READINGS
 	"     on conflict (org_id, connection_id, at) do update"
 	"    set \"values\" = excluded.\"values\""
 	"  where saas.reading.layout_id = excluded.layout_id"
@@ -71,7 +84,8 @@ static SaasStatement add_merged_layout = {
 	MERGED
 	" insert into saas.layout (org_id, connection_id, fingerprint, series_ids)"
 	" select $1, $2, p.fingerprint, p.ids from print p"
-	"     on conflict on constraint layout_fingerprint do nothing",
+	"     on conflict on constraint layout_fingerprint do update"
+	"    set seen_at = now() where saas.layout.seen_at < now() - interval '7 days'",
 	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
 };
 
@@ -192,7 +206,7 @@ float_array(Datum *numbers, int count)
 }
 
 /*
- * What add_readings left alone: the same values again, or other series of that
+ * What put_readings left alone: the same values again, or other series of that
  * time.  Returns whether it wrote something.
  */
 static bool
@@ -233,9 +247,9 @@ note(const SaasLateness *lateness, const SaasJob *job)
 	SaasMaintainNote(lateness, &job->org_id, &job->connection_id);
 }
 
-/* Rows of one job stand together. */
+/* Rows of one job stand together.  is_new: there is nothing yet of their times. */
 static void
-store(const Reading *readings, int count)
+store(const Reading *readings, int count, bool is_new)
 {
 	SaasLateness lateness = {0};
 	pg_uuid_t  *orgs = palloc(sizeof(pg_uuid_t) * count);
@@ -271,7 +285,7 @@ store(const Reading *readings, int count)
 	values[4] = SaasIntegerArray(firsts, count);
 	values[5] = SaasIntegerArray(lasts, count);
 	values[6] = float_array(numbers, total);
-	rows = SaasStatementRun(&add_readings, values, NULL);
+	rows = SaasStatementRun(is_new ? &add_new_readings : &put_readings, values, NULL);
 	table = SPI_tuptable;
 	for (int i = 0; i < count; i++)
 	{
@@ -311,11 +325,41 @@ next_reading(SaasStoredSamples *stored, int *first)
 	return reading;
 }
 
+typedef struct Gathered
+{
+	Reading    *readings;
+	int			count;
+	bool		is_new;
+} Gathered;
+
+static void
+flush(Gathered *gathered)
+{
+	if (gathered->count > 0)
+		store(gathered->readings, gathered->count, gathered->is_new);
+	gathered->count = 0;
+}
+
+static void
+gather(Gathered *gathered, const Reading *reading)
+{
+	if (reading->count == 0)
+		return;
+	gathered->readings[gathered->count++] = *reading;
+	if (gathered->count == READINGS_AT_ONCE)
+		flush(gathered);
+}
+
+/*
+ * The time of a poll, to the microsecond, is a new one, but for samples of a
+ * time of their own that happen to have it.  Then storing many fails, and each
+ * is stored alone, as whatever is alone is: with a look for conflicts.
+ */
 void
 SaasReadingsStore(SaasStoredSamples *stored, int count)
 {
-	Reading    *readings = palloc(sizeof(Reading) * READINGS_AT_ONCE);
-	int			gathered = 0;
+	Gathered	new = {palloc(sizeof(Reading) * READINGS_AT_ONCE), 0, true};
+	Gathered	any = {palloc(sizeof(Reading) * READINGS_AT_ONCE), 0, false};
 
 	for (int i = 0; i < count; i++)
 	{
@@ -323,17 +367,14 @@ SaasReadingsStore(SaasStoredSamples *stored, int count)
 
 		while (first < stored[i].count)
 		{
-			readings[gathered] = next_reading(&stored[i], &first);
-			if (readings[gathered].count > 0)
-				gathered++;
-			if (gathered == READINGS_AT_ONCE)
-			{
-				store(readings, gathered);
-				gathered = 0;
-			}
+			bool		is_new = count > 1 && !stored[i].samples[first]->has_time;
+			Reading		reading = next_reading(&stored[i], &first);
+
+			gather(is_new ? &new : &any, &reading);
 		}
 	}
-	if (gathered > 0)
-		store(readings, gathered);
-	pfree(readings);
+	flush(&new);
+	flush(&any);
+	pfree(new.readings);
+	pfree(any.readings);
 }

@@ -29,6 +29,8 @@ extern const SaasSample **SaasReadingSelect(SaasJob *job, int *count);
  * Stores the samples of jobs, no two of them of one connection, as one row for
  * each connection and time.  Idempotent; what is there already with other
  * values, or for other series, is corrected and completed.  Sets beyond.
+ * Throws unique_violation where a poll's own time is there already, unless the
+ * job is alone.
  */
 extern void SaasReadingsStore(SaasStoredSamples *stored, int count);
 

@@ -4,10 +4,19 @@
  *
  * A connection's layout changes rarely, so the last ones are remembered by
  * connection and fingerprint, and a poll costs no look-up.
+ *
+ * Maintenance deletes layouts and series that were not seen for so long that
+ * nothing with them is kept (saas_private.delete_unused).  What is used is
+ * marked as seen where its mark is SEEN_EVERY old, with its row locked until the
+ * end: one that is being deleted is waited for and made anew.  What was seen
+ * later than that is never deleted, the time between SEEN_EVERY and the shortest
+ * retention being much longer than any transaction of ours, so it is used
+ * without a look at it.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "pure/crypto.h"
@@ -17,9 +26,19 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #define MAX_REMEMBERED	20000
+
+/* Both are known to saas_private.delete_unused(). */
+#define SEEN_EVERY_DAYS	7
+#define IS_STALE		"seen_at < now() - interval '" CppAsString2(SEEN_EVERY_DAYS) " days'"
+
+/* Series that were not seen for longer leave room for others. */
+#define COUNTED_DAYS	31
 
 typedef struct LayoutKey
 {
@@ -32,13 +51,40 @@ typedef struct LayoutEntry
 	LayoutKey	key;
 	pg_uuid_t	org_id;
 	pg_uuid_t	layout_id;
+	TimestampTz seen_at;
 } LayoutEntry;
 
 static HTAB *remembered = NULL;
+static Oid	layout_table = InvalidOid;	/* while there is something to forget */
 
 static SaasStatement find_layout = {
-	"select l.id from saas.layout l where l.org_id = $1 and l.connection_id = $2 and l.fingerprint = $3",
+	"select l.id, l.seen_at from saas.layout l"
+	" where l.org_id = $1 and l.connection_id = $2 and l.fingerprint = $3",
 	3, {UUIDOID, UUIDOID, BYTEAOID}
+};
+
+/* The layout first: who deletes takes series last. */
+static SaasStatement see_layout = {
+	"with seen as ("
+	"    update saas.layout l set seen_at = now() where l.org_id = $1 and l.id = $2 returning l.series_ids"
+	"), series as ("
+	"    update saas.series s set seen_at = now()"
+	"      from seen cross join unnest(seen.series_ids) as u (id)"
+	"     where s.org_id = $1 and s.id = u.id and s." IS_STALE
+	"    returning 1"
+	") select from seen",
+	2, {UUIDOID, UUIDOID}
+};
+
+/* Before more are added: one that is deleted meanwhile is among those then. */
+static SaasStatement see_series = {
+	"update saas.series s set seen_at = now()"
+	"  from unnest($3, $4) as n (metric, labels)"
+	" where s.org_id = $1 and s.connection_id = $2 and s.metric = n.metric and s.labels = n.labels::jsonb"
+	"   and s." IS_STALE
+	"   and exists (select from saas.series x"
+	"                where x.org_id = $1 and x.connection_id = $2 and x." IS_STALE ")",
+	4, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
 static SaasStatement add_series = {
@@ -50,7 +96,9 @@ static SaasStatement add_series = {
 
 /* No more of them than it takes to know that there is no room for so many. */
 static SaasStatement count_series = {
-	"select count(*)::integer from (select from saas.series s where s.org_id = $1 and s.connection_id = $2 limit $3) c",
+	"select count(*)::integer"
+	"  from (select from saas.series s where s.org_id = $1 and s.connection_id = $2"
+	"           and s.seen_at >= now() - interval '" CppAsString2(COUNTED_DAYS) " days' limit $3) c",
 	3, {UUIDOID, UUIDOID, INT4OID}
 };
 
@@ -90,6 +138,15 @@ forget_all(void)
 	if (remembered)
 		hash_destroy(remembered);
 	remembered = NULL;
+	layout_table = InvalidOid;
+}
+
+/* Layouts were deleted: saas_private.forget_layouts() tells. */
+static void
+at_invalidation(Datum arg, Oid relation)
+{
+	if (layout_table != InvalidOid && (relation == InvalidOid || relation == layout_table))
+		forget_all();
 }
 
 static void
@@ -111,6 +168,19 @@ SaasLayoutInit(void)
 {
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	CacheRegisterRelcacheCallback(at_invalidation, (Datum) 0);
+}
+
+static Oid
+layout_relation(void)
+{
+	return get_relname_relid("layout", get_namespace_oid("saas", false));
+}
+
+void
+SaasLayoutForgetEverywhere(void)
+{
+	CacheInvalidateRelcacheByRelid(layout_relation());
 }
 
 static LayoutEntry *
@@ -122,6 +192,7 @@ remember(const LayoutKey *key, bool *found)
 	{
 		HASHCTL		control = {0};
 
+		layout_table = layout_relation();
 		control.keysize = sizeof(LayoutKey);
 		control.entrysize = sizeof(LayoutEntry);
 		control.hcxt = TopMemoryContext;
@@ -172,14 +243,27 @@ names_of(const SaasSample *const *samples, int count, Datum *metrics, Datum *lab
 }
 
 static bool
-layout_is_known(Datum *values, pg_uuid_t *layout_id)
+is_stale(TimestampTz seen_at)
 {
+	return seen_at < GetCurrentTransactionStartTimestamp() - SEEN_EVERY_DAYS * USECS_PER_DAY;
+}
+
+/* Of one that was deleted under our eyes it says that it is not known. */
+static bool
+layout_is_known(const Datum *values, LayoutEntry *entry)
+{
+	Datum		seen[2] = {values[0]};
 	bool		is_null;
 
 	if (SaasStatementRun(&find_layout, values, NULL) != 1)
 		return false;
-	*layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
-	return true;
+	entry->layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
+	entry->seen_at = DatumGetTimestampTz(SaasStatementColumn(0, 2, &is_null));
+	if (!is_stale(entry->seen_at))
+		return true;
+	entry->seen_at = GetCurrentTransactionStartTimestamp();
+	seen[1] = UUIDPGetDatum(&entry->layout_id);
+	return SaasStatementRun(&see_layout, seen, NULL) == 1;
 }
 
 /* Makes what series there is room for, and takes the samples of others out. */
@@ -187,14 +271,15 @@ static int
 make_series(const pg_uuid_t *org_id, const pg_uuid_t *connection_id, const SaasSample **samples, int count)
 {
 	Datum		values[5] = {UUIDPGetDatum(org_id), UUIDPGetDatum(connection_id)};
+	Datum		limit[3] = {values[0], values[1], Int32GetDatum(saas_max_series)};
 	bool		is_null;
 	int			room;
 	int			kept;
 
-	values[2] = Int32GetDatum(saas_max_series);
-	(void) SaasStatementRun(&count_series, values, NULL);
-	room = saas_max_series - DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
 	names_of(samples, count, &values[2], &values[3]);
+	(void) SaasStatementRun(&see_series, values, NULL);
+	(void) SaasStatementRun(&count_series, limit, NULL);
+	room = saas_max_series - DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
 	if (count <= room)
 	{
 		(void) SaasStatementRun(&add_series, values, NULL);
@@ -211,7 +296,7 @@ make_series(const pg_uuid_t *org_id, const pg_uuid_t *connection_id, const SaasS
 
 /* values are those of find_layout. */
 static void
-make_layout(const Datum *values, const SaasSample *const *samples, int count, pg_uuid_t *layout_id)
+make_layout(const Datum *values, const SaasSample *const *samples, int count, LayoutEntry *entry)
 {
 	Datum		layout[5] = {values[0], values[1], values[2]};
 	bool		is_null;
@@ -222,11 +307,12 @@ make_layout(const Datum *values, const SaasSample *const *samples, int count, pg
 		if (DatumGetInt32(SaasStatementColumn(0, 2, &is_null)) != count)
 			elog(ERROR, "layout of %d series found %d", count,
 				 DatumGetInt32(SaasStatementColumn(0, 2, &is_null)));
-		*layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
+		entry->layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
+		entry->seen_at = GetCurrentTransactionStartTimestamp();
 		return;
 	}
 	/* Another poller made the same one meanwhile. */
-	if (!layout_is_known(layout, layout_id))
+	if (!layout_is_known(layout, entry))
 		elog(ERROR, "could not read a layout back");
 }
 
@@ -235,7 +321,9 @@ recall(const pg_uuid_t *org_id, const LayoutKey *key)
 {
 	const LayoutEntry *entry = remembered ? hash_search(remembered, key, HASH_FIND, NULL) : NULL;
 
-	return entry && memcmp(&entry->org_id, org_id, sizeof(*org_id)) == 0 ? entry : NULL;
+	if (entry == NULL || memcmp(&entry->org_id, org_id, sizeof(*org_id)) != 0 || is_stale(entry->seen_at))
+		return NULL;
+	return entry;
 }
 
 /*
@@ -247,6 +335,7 @@ SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
 			   const SaasSample **samples, int count, pg_uuid_t *layout_id)
 {
 	LayoutKey	key;
+	LayoutEntry made = {.org_id = *org_id};
 	LayoutEntry *entry;
 	const LayoutEntry *known;
 	bytea	   *digest = palloc(VARHDRSZ + SAAS_DIGEST_LENGTH);
@@ -269,21 +358,22 @@ SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
 			return count;
 		}
 		memcpy(VARDATA(digest), key.fingerprint, SAAS_DIGEST_LENGTH);
-		if (layout_is_known(values, layout_id))
+		if (layout_is_known(values, &made))
 			break;
 		kept = has_series ? count : make_series(org_id, connection_id, samples, count);
 		if (kept == 0)
 			return 0;
 		if (kept == count)
 		{
-			make_layout(values, samples, count, layout_id);
+			make_layout(values, samples, count, &made);
 			break;
 		}
 		has_series = true;
 		count = kept;
 	}
+	*layout_id = made.layout_id;
 	entry = remember(&key, &found);
-	entry->org_id = *org_id;
-	entry->layout_id = *layout_id;
+	made.key = key;
+	*entry = made;
 	return count;
 }

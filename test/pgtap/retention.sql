@@ -112,10 +112,65 @@ select is((select count(*) from public.partition_before b where not exists (sele
           'partitions past every plan''s retention are dropped')
   from (select 1) x;
 select is(kept(:'ever'), array[10, 20, 30, 60], 'the rest is trimmed');
+-- Not before every connection has noted that its readings of that time are gone.
+select saas_private.ensure_reading_partition('2001-01-03') as made \gset
+update saas_private.rollup_progress set trimmed_at = now(), kept_since = case when connection_id = (select connection_id from public.source where org = :'long') then '2001-01-03' else kept_since end;
+call saas.maintain();
+select is(saas_private.drop_expired(), 0, 'a partition stays as long as a connection takes it for kept');
+select isnt(to_regclass('saas.reading_2001_w01'), null, 'as it does here');
+update saas_private.rollup_progress set trimmed_at = '-infinity';
+call saas.maintain();
+select is(to_regclass('saas.reading_2001_w01'), null, 'and goes when it does not');
 select is(saas_private.drop_partition('reading', '-infinity'), 0, 'nothing ends before all time');
 select throws_ok($$select saas_private.drop_partition('plan', now())$$, '22023', 'there is no such level', 'and nothing else is dropped');
 select is(tenants.answer('saas.visible_since() between now() - interval ''2 days 1 hour'' and now() - interval ''2 days''', m.user_id, m.org_id), 'true', 'visible_since tells')
   from saas.membership m where m.org_id = :'short';
 select is(saas.visible_since(), '-infinity'::timestamptz, 'without an organization there is no limit');
+
+-- Series and layouts go once nothing of them can be left: 16 days, and 8 for
+-- what is written before it is noted as seen.
+create table public.churned as select c.id, tenants.lay_out(:'short', c.id, '[{"metric": "gone"}, {"metric": "stays"}]') as layout_id
+  from (select tenants.connect(:'short', 'Churn') as id) c;
+select tenants.lay_out(:'short', id, '[{"metric": "stays"}]') as stays from public.churned \gset
+create function public.churned(of_series interval, of_layout interval) returns text
+language plpgsql as $$
+begin
+    update saas.series s set seen_at = now() - of_series from public.churned c where s.connection_id = c.id and s.metric = 'gone';
+    update saas.layout l set seen_at = now() - of_layout from public.churned c where l.id = c.layout_id;
+    update saas_private.rollup_progress set trimmed_at = '-infinity';
+    perform saas_private.trim_expired(10, 1000);
+    return (select string_agg(s.metric, ' ' order by s.metric) from saas.series s join public.churned c on c.id = s.connection_id)
+           || (select format(' %s', count(*)) from saas.layout l join public.churned c on c.id = l.connection_id);
+end
+$$;
+call saas.maintain();
+select is(public.churned('24 days', '24 days'), 'gone stays 2', 'what may have a value within them stays');
+select is(public.churned('25 days', '24 days'), 'stays 2', 'a series goes by itself');
+select is(public.churned('25 days', '25 days'), 'stays 1', 'and so does a layout');
+select count(tenants.lay_out(:'short', id, format('[{"metric": "m%s"}]', n)::jsonb)) as laid from public.churned, generate_series(1, 20) n \gset
+select tenants.lay_out(:'ever', s.connection_id, '[{"metric": "old"}]') as laid from public.source s where s.org = :'ever' \gset
+update saas.series set seen_at = now() - interval '300 days' where metric ~ 'm\d+|old';
+update saas.layout set seen_at = now() - interval '300 days'
+ where created_at > now() - interval '1 hour' and id <> :'stays' and series_ids && array(select id from saas.series where metric ~ 'm\d+|old');
+update saas_private.rollup_progress set trimmed_at = case connection_id when (select id from public.churned) then '-infinity' else 'infinity' end::timestamptz;
+select is(saas_private.trim_expired(10, 10), 1, 'of layouts, which may be large, a tenth of the rows that were asked for');
+select is(saas_private.trim_expired(10, 200), 39, 'then the others and their series');
+select is(saas_private.trim_expired(10, 200), 1, 'then the connection is done with');
+select is(saas_private.trim_expired(10, 200), 0, 'until none is due');
+update saas_private.rollup_progress set trimmed_at = '-infinity';
+call saas.maintain();
+select results_eq($$select metric from saas.series where metric ~ 'm\d+|old'$$, array['old'], 'where days are kept for longer their series are');
+update saas.organization set plan = 'enterprise' where id = :'ever';
+update saas.series set seen_at = now() - interval '9000 days' where metric = 'old';
+update saas.layout set seen_at = now() - interval '9000 days' where org_id = :'ever';
+update saas_private.rollup_progress set trimmed_at = '-infinity';
+call saas.maintain();
+select results_eq($$select metric from saas.series where metric ~ 'm\d+|old'$$, array['old'], 'for ever where they are kept for ever');
+
+-- Rollups of two layouts make one that is seen, too.
+select saas_private.union_layout(:'short', id, array[layout_id, :'stays']) as union_id from public.churned \gset
+update saas.layout set seen_at = now() - interval '8 days' where id = :'union_id';
+select saas_private.union_layout(:'short', id, array[layout_id, :'stays']) = :'union_id' as same from public.churned \gset
+select ok((select seen_at > now() - interval '1 day' from saas.layout where id = :'union_id'), 'the layout of several is seen when it is used again');
 
 select * from finish();

@@ -76,4 +76,32 @@ is( $node->safe_psql('postgres', qq{
 		select string_agg(distinct s.value::text, ' ') from saas.sample s where s.connection_id = '$id' and s.metric = 'd'}),
 	'1 3', 'counts once, with the first of its values');
 
+# The time of a poll that is there already. Only a trigger can make sure of that.
+my @ids = ($id, map { $tenant->connect('prometheus', "new $_", { url => $upstream->url . "/metrics?$_" }, {}) } 1 .. 9);
+ok($tenant->wait_for($_, 'last_polled_at is not null'), 'polled') foreach @ids;
+$node->safe_psql('postgres', qq{
+	delete from saas.reading where connection_id = '$id';
+	create function public.same_time() returns trigger language plpgsql as \$\$
+	begin
+		new.at := date_trunc('week', new.at, 'UTC');
+		return new;
+	end \$\$;
+	create trigger same_time before insert on saas.reading for each row
+	when (new.connection_id = '$id') execute function public.same_time()});
+sub refresh_all
+{
+	my ($text) = @_;
+	$upstream->control(DELETE => 'faults');
+	$upstream->control(POST => 'faults',
+		{ path => '/metrics', fault => 'body', body => $text, content_type => 'text/plain; version=0.0.4', code => 200 });
+	return join ' ', map { $_->{error} // $_->{samples} } @{ $tenant->refresh(@ids) };
+}
+is(refresh_all("a 1\n"), join(' ', (1) x 10), 'ten polls at once');
+is(refresh_all("a 2\n"), join(' ', (1) x 10), 'and again, one of them with a time that it has had');
+is($node->safe_psql('postgres', qq{select values from saas.reading where connection_id = '$id'}), '{2}', 'whose value is replaced');
+is(refresh_all("a 2\n"), join(' ', (1) x 10), 'or the same');
+is( $node->safe_psql('postgres', qq{select count(*), min(n) from (select count(*) as n from saas.sample
+		where connection_id <> '$id' and metric = 'a' group by connection_id) c}),
+	'9|3', 'the others have all of theirs');
+
 done_testing();

@@ -91,10 +91,14 @@ def affordable_days(wanted, work):
 
 
 def ingest_sql():
-    """The statement that stores readings, as the poller has it."""
+    """The statements that store readings, as the poller has them: of a poll's own time, and of any."""
     source = pathlib.Path(__file__).resolve().parents[3] / "src/store/ingest_reading.c"
-    found = re.search(r"add_readings = \{(.*?)\n\t7,", source.read_text(encoding="utf-8"), re.S)
-    return "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', found.group(1))).replace('\\"', '"')
+    source = source.read_text(encoding="utf-8")
+
+    def text(pattern):
+        return "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', re.search(pattern, source, re.S).group(1))).replace('\\"', '"')
+    new = text(r"#define ADD_READINGS(.*?)\n\n")
+    return new, new + text(r"put_readings = \{(.*?)\n\t7,")
 
 
 class Store:
