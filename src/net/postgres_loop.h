@@ -27,6 +27,7 @@ typedef struct SaasPostgresResult
 	bool		ok;				/* the server answered, be it with a refusal */
 	SaasDatabaseAnswer answer;	/* when ok; lives in the arena given at start */
 	SaasProblem problem;		/* when not ok: names the phase and what to do */
+	const char *refused;		/* for the operator alone, as SaasTransferResult has it */
 	bool		transient;		/* when not ok: worth a retry */
 	int			duration_ms;
 	SaasStages	stages;			/* but for what the answer's reader finds */

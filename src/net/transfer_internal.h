@@ -350,6 +350,16 @@ extern TransferTurn SaasTransferRedirect(SaasTransfer *transfer);
 
 /* transfer_failure.c */
 
+/*
+ * The guard's refusal.  What a name leads to is not the tenant's to know, who
+ * could learn of a network from within: the problem tells an address only when
+ * it was written in the host's place.  Returns what the operator may read, in
+ * the arena; NULL when memory is out.
+ */
+extern const char *SaasTransferRefuseAddress(SaasProblem *problem, SaasArena *arena,
+											 const char *host, const char *address,
+											 const char *reason);
+
 /* Puts into the result why libcurl, or a callback, ended the transfer. */
 extern void SaasTransferFail(SaasTransfer *transfer, CURLcode code);
 

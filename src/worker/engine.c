@@ -423,6 +423,7 @@ take_answer(SaasEngine *engine, const SaasPostgresResult *result)
 	SaasJob    *job = result->tag;
 
 	job->stages = result->stages;
+	SaasEngineNoteRefusal(job, result->refused);
 	if (!result->ok)
 	{
 		job->poll.problem = result->problem;
