@@ -140,6 +140,7 @@ SaasEngineNoteJoin(SaasJob *job, SaasStep step)
 {
 	SaasStages	longest = SAAS_STAGES_NONE;
 
+	job->http_status = 0;		/* the lanes' before are answered */
 	for (int i = 0; i < job->flight_count; i++)
 	{
 		const SaasFlight *flight = &job->flights[i];
