@@ -341,7 +341,8 @@ static SaasStep
 read_lane(SaasPoll *poll, SaasLane *lane, const SaasResponse *response)
 {
 	lane->meter.pause_s = 0;
-	return lane->state == NULL ? SaasAwsReadRole(poll, lane, response) : SaasAwsReadMetrics(poll, lane, response);
+	return lane->state == NULL ? SaasAwsReadRole(poll, lane, response) :
+		SaasAwsReadMetrics(poll, lane, response);
 }
 
 static SaasStep

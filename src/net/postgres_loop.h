@@ -34,8 +34,9 @@ typedef struct SaasPostgresResult
 } SaasPostgresResult;
 
 /*
- * A loop that lives in context, whose deletion closes every socket.  Of the
- * options it uses the bounds, the networks, allow_http (sessions without TLS)
+ * A loop that lives in context, whose deletion closes every socket.  Sessions
+ * to a host wait for one of its places, of which each owner has a share, as
+ * transfers do.  Of the options it uses the bounds, the networks, allow_http (sessions without TLS)
  * and ca_file; what they point to must outlive it.  Errors out with 58000 when
  * the system gives no descriptors.
  */

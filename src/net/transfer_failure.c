@@ -284,7 +284,7 @@ void
 SaasTransferFailWaiting(SaasTransfer *transfer)
 {
 	SaasTransferLoop *loop = transfer->loop;
-	TransferHost *host = transfer->host;
+	TransferHost *host = transfer->seat.host;
 	SaasProblem *problem = &transfer->result.problem;
 
 	if (host->is_literal || host->resolved_until > SaasTransferNow() ||

@@ -647,8 +647,8 @@ test_role_meter(void)
 	is_text(poll.lanes[0].meter.key, STS_METER, "which counts for the account, apart from metrics");
 	ok(poll.lanes[0].meter.per_second == 25, "by the operator's rate");
 	begin();
-	ok(reply(403, DENIED) == SAAS_STEP_REQUEST && reply(403, DENIED) == SAAS_STEP_REQUEST && poll.lane_count == 1 &&
-	   asks(STS_URL, "&ExternalId=pg-saas-" ID), "all three requests go by it");
+	ok(reply(403, DENIED) == SAAS_STEP_REQUEST && reply(403, DENIED) == SAAS_STEP_REQUEST &&
+	   poll.lane_count == 1 && asks(STS_URL, "&ExternalId=pg-saas-" ID), "all three requests go by it");
 	ok(reply(200, SESSION) == SAAS_STEP_REQUEST && poll.lane_count == 2, "then the regions have theirs");
 
 	prepare(CONFIG, KEYS);
