@@ -102,10 +102,12 @@ begin
         perform saas_private.require_poll_interval(create_connection_token.kind, create_connection_token.poll_interval);
     end if;
     delete from saas.connection_token t where t.org_id = org and t.expires_at < now() - interval '30 days';
-    insert into saas.connection_token (org_id, id, kind, name, config, environment, tags, poll_interval, created_by, expires_at)
+    insert into saas.connection_token (org_id, id, kind, name, config, environment, tags, poll_interval, created_by,
+                                       api_key_id, expires_at)
     values (org, new_id, create_connection_token.kind, btrim(create_connection_token.name), fixed,
             create_connection_token.environment, coalesce(create_connection_token.tags, '{}'),
-            create_connection_token.poll_interval, saas.current_user_id(), now() + interval '10 minutes');
+            create_connection_token.poll_interval, saas.current_user_id(), saas.current_api_key_id(),
+            now() + interval '10 minutes');
     insert into saas_private.connection_token_hash (org_id, token_id, token_hash)
     values (org, new_id, saas_private.token_hash(token));
     perform saas_private.audit('connection_token.created', 'connection_token', new_id::text, null,
@@ -116,7 +118,7 @@ end
 $$;
 alter function saas_api.create_connection_token(text, text, jsonb, text, jsonb, interval) owner to saas_service;
 comment on function saas_api.create_connection_token(text, text, jsonb, text, jsonb, interval) is
-'Makes a token with which somebody without an account connects an upstream account to the current organization, once and within 10 minutes, with confirm_connection_token. What is given here is fixed, what is left out the other side gives; a name that is given is used unless the other side has an alias. Answers the row of saas_api.connection_tokens with token, which is told only now. Errors: PT401, PT403, 22023 with fields, PT429. For saas_user with manage_connections.';
+'Makes a token with which somebody without an account connects an upstream account to the current organization, once and within 10 minutes, with confirm_connection_token. What is given here is fixed, what is left out the other side gives; a name that is given is used unless the other side has an alias. Made with an API key it ends with that: when the key is revoked, has expired, or was rotated and the overlap is over. Answers the row of saas_api.connection_tokens with token, which is told only now. Errors: PT401, PT403, 22023 with fields, PT429. For saas_user with manage_connections.';
 
 create function saas_private.find_connection_token(token text, out org_id uuid, out id uuid, out kind text, out name text,
                                                    out config jsonb, out environment text, out tags jsonb,
@@ -135,8 +137,13 @@ begin
       from saas_private.connection_token_hash h
       join saas.connection_token t on t.org_id = h.org_id and t.id = h.token_id
       join saas.organization o on o.id = t.org_id
+      left join saas.api_key k on k.org_id = t.org_id and k.id = t.api_key_id
      where h.token_hash = saas_private.token_hash(coalesce(find_connection_token.token, ''))
        and t.used_at is null and t.revoked_at is null and t.expires_at > clock_timestamp() and o.status = 'active'
+       and (t.api_key_id is null
+            or k.revoked_at is null and coalesce(k.expires_at > clock_timestamp(), true)
+               -- What was made before a rotation was made with the key of before.
+               and (coalesce(k.rotated_at < t.created_at, true) or k.overlap_until > clock_timestamp()))
        for update of t;
     rights := saas_private.member_rights(find_connection_token.org_id, find_connection_token.created_by);
     if not coalesce(rights.is_active and 'manage_connections' = any (rights.permissions), false) then
@@ -147,7 +154,7 @@ end
 $$;
 alter function saas_private.find_connection_token(text) owner to saas_service;
 comment on function saas_private.find_connection_token(text) is
-'The connection token, locked, or 22023: one that was used or revoked or has expired, whose organization is not active, or whose maker may no longer manage connections is answered alike. For saas_service''s functions only.';
+'The connection token, locked, or 22023: one that was used or revoked or has expired, whose organization is not active, whose maker may no longer manage connections, or whose API key is good no longer is answered alike. For saas_service''s functions only.';
 
 create function saas_api.confirm_connection_token(token text, account_id text default null, region text default null,
                                                   alias text default null, environment text default null,

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum SaasDatabaseSecurity
 {
@@ -38,6 +39,7 @@ typedef struct SaasDatabaseRequest
 	const SaasDatabaseQuery *queries;	/* asked one after the other, each on its own */
 	size_t		query_count;
 	size_t		max_rows;		/* of all queries together */
+	uint64_t	owner;			/* whose share of the host's places and of look-ups it takes */
 } SaasDatabaseRequest;
 
 typedef enum SaasDatabaseType

@@ -3,7 +3,8 @@
  *	  Polls CloudWatch metrics of an AWS account.
  *
  * A poll assumes the account's role, unless the session of an earlier one is
- * still good, and asks all regions at once for their metrics.  Before a role is used at
+ * still good, and asks all regions at once for their metrics.  All of it goes by
+ * lanes, that for the role alone too, because AWS counts requests by account.  Before a role is used at
  * all it must refuse to be assumed without the connection's external id and
  * with a wrong one: otherwise whoever learns its ARN could have this service
  * read that account for them (the confused deputy).  The external id is made
@@ -108,6 +109,37 @@ SaasAwsCorrectClock(SaasPoll *poll, const SaasResponse *response, int64_t signed
 	state->is_corrected = true;
 	state->skew_s = skew_s;
 	return true;
+}
+
+bool
+SaasAwsMeter(SaasPoll *poll, SaasLane *lane, const char *service, const char *region, const char *endpoint)
+{
+	const AwsState *state = poll->state;
+
+	/* What answers elsewhere must not make others wait who ask Amazon for the same account. */
+	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s %s %s", service, state->account_id, region,
+									  endpoint != NULL ? endpoint : state->domain);
+	lane->meter.per_second = poll->aws_requests_per_second;
+	return lane->meter.key != NULL;
+}
+
+int
+SaasAwsThrottle(const SaasPoll *poll, SaasLane *lane, const SaasResponse *response, int wait_s)
+{
+	int			asked_s = SaasRetryAfter(SaasResponseHeader(response, "retry-after"), poll->now_ms / 1000);
+
+	if (asked_s > 0)
+		wait_s = asked_s;
+	lane->meter.pause_s = wait_s < SAAS_AWS_PAUSE_S ? wait_s : SAAS_AWS_PAUSE_S;
+	return wait_s;
+}
+
+SaasStep
+SaasAwsFailUnanswered(SaasPoll *poll, const SaasLane *lane)
+{
+	poll->problem = lane->problem;
+	poll->verdict = lane->is_transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR;
+	return SAAS_STEP_DONE;
 }
 
 /*
@@ -304,10 +336,13 @@ end(SaasPoll *poll, SaasStep step)
 	return step;
 }
 
+/* A lane for the role is the only one there is, and no region's. */
 static SaasStep
-read_answer(SaasPoll *poll, const SaasResponse *response)
+read_lane(SaasPoll *poll, SaasLane *lane, const SaasResponse *response)
 {
-	return end(poll, SaasAwsReadRole(poll, response));
+	lane->meter.pause_s = 0;
+	return lane->state == NULL ? SaasAwsReadRole(poll, lane, response) :
+		SaasAwsReadMetrics(poll, lane, response);
 }
 
 static SaasStep
@@ -323,7 +358,6 @@ const SaasConnector SaasAwsConnector = {
 	.uses_aws_keys = true,
 	.validate = SaasAwsValidate,
 	.start = start,
-	.read = read_answer,
-	.read_lane = SaasAwsReadMetrics,
+	.read_lane = read_lane,
 	.join = join
 };

@@ -136,9 +136,30 @@ extern bool SaasAwsSign(SaasPoll *poll, const SaasAwsSession *who, const char *r
 /* aws.c: ends the poll with what an answer's error means; who is "AWS STS". */
 extern SaasStep SaasAwsFail(SaasPoll *poll, const SaasResponse *response, const char *who);
 
-/* aws_role.c: asks for a session, in the phase that state->phase says. */
+/*
+ * aws.c: names what counts the lane's requests: those of the account to that
+ * service in that region, or at an endpoint of its own.
+ */
+extern bool SaasAwsMeter(SaasPoll *poll, SaasLane *lane, const char *service, const char *region,
+						 const char *endpoint);
+
+/*
+ * aws.c: AWS throttles: whoever is counted with the lane waits for as many
+ * seconds as the answer says, or else for wait_s.  Returns how many, which may
+ * be more than anybody is made to wait: SAAS_AWS_PAUSE_S.
+ */
+#define SAAS_AWS_PAUSE_S	20
+extern int	SaasAwsThrottle(const SaasPoll *poll, SaasLane *lane, const SaasResponse *response, int wait_s);
+
+/* aws.c: ends the poll, or the lane, for which no answer came. */
+extern SaasStep SaasAwsFailUnanswered(SaasPoll *poll, const SaasLane *lane);
+
+/*
+ * aws_role.c: asks for a session on a lane, in the phase that state->phase
+ * says.  The lane ends with the session, or with the poll's verdict.
+ */
 extern SaasStep SaasAwsAssumeRole(SaasPoll *poll);
-extern SaasStep SaasAwsReadRole(SaasPoll *poll, const SaasResponse *response);
+extern SaasStep SaasAwsReadRole(SaasPoll *poll, SaasLane *lane, const SaasResponse *response);
 
 /* aws_metrics.c: asks each region for its metrics with the session. */
 extern SaasStep SaasAwsStartMetrics(SaasPoll *poll);

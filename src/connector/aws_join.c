@@ -62,6 +62,9 @@ SaasAwsJoin(SaasPoll *poll)
 	AwsState   *state = poll->state;
 	const AwsRegion *failed = first_of(state, AWS_REGION_FAILED);
 
+	/* The lane was the role's, and no region's: there is a session, or a verdict. */
+	if (poll->lane_count > 0 && poll->lanes[0].state == NULL)
+		return poll->verdict == SAAS_VERDICT_OK ? SaasAwsStartMetrics(poll) : SAAS_STEP_DONE;
 	if (first_of(state, AWS_REGION_OUTDATED) != NULL)
 	{
 		state->phase = AWS_ASSUME;

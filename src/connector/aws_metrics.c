@@ -17,7 +17,6 @@
 #define MAX_NEXT_TOKEN	8192
 #define THROTTLE_TRIES	2		/* times that a throttled region is asked again in one poll */
 #define THROTTLE_WAIT_S	2		/* doubled each time */
-#define THROTTLE_MOST_S	20		/* who asks for more is asked by another poll */
 
 static const char *
 body_of(SaasPoll *poll, const AwsRegion *region, size_t *length)
@@ -240,11 +239,10 @@ read_throttled(SaasPoll *poll, SaasLane *lane, const SaasResponse *response)
 {
 	const AwsState *state = poll->state;
 	AwsRegion  *region = lane->state;
-	int			asked_s = SaasRetryAfter(SaasResponseHeader(response, "retry-after"), poll->now_ms / 1000);
-	int			wait_s = asked_s > 0 ? asked_s : THROTTLE_WAIT_S << region->throttled;
+	int			wait_s = SaasAwsThrottle(poll, lane, response, THROTTLE_WAIT_S << region->throttled);
 
-	lane->meter.pause_s = wait_s < THROTTLE_MOST_S ? wait_s : THROTTLE_MOST_S;
-	if (region->throttled == THROTTLE_TRIES || wait_s > THROTTLE_MOST_S || !has_spare_request(state, region))
+	/* Who asks for more is asked by another poll. */
+	if (region->throttled == THROTTLE_TRIES || wait_s > SAAS_AWS_PAUSE_S || !has_spare_request(state, region))
 		return SaasAwsFail(poll, response, WHO);
 	region->throttled++;
 	return request_page(poll, lane);
@@ -270,14 +268,6 @@ read_bad(SaasPoll *poll, SaasLane *lane, const SaasResponse *response)
 	return SaasAwsFail(poll, response, WHO);
 }
 
-static SaasStep
-fail_unanswered(SaasPoll *poll, const SaasLane *lane)
-{
-	poll->problem = lane->problem;
-	poll->verdict = lane->is_transient ? SAAS_VERDICT_RETRY : SAAS_VERDICT_ERROR;
-	return SAAS_STEP_DONE;
-}
-
 /* Writes down how the region ended; the poll is not over with it. */
 static SaasStep
 end_region(SaasPoll *poll, AwsRegion *region, SaasStep step)
@@ -301,10 +291,9 @@ SaasAwsReadMetrics(SaasPoll *poll, SaasLane *lane, const SaasResponse *response)
 	AwsRegion  *region = lane->state;
 	SaasStep	step;
 
-	lane->meter.pause_s = 0;
 	state->asked = region;
 	if (response == NULL)
-		step = fail_unanswered(poll, lane);
+		step = SaasAwsFailUnanswered(poll, lane);
 	else if (response->status == 200)
 		step = read_good(poll, lane, response);
 	else
@@ -319,7 +308,6 @@ static bool
 open_lane(SaasPoll *poll, AwsRegion *region)
 {
 	const AwsState *state = poll->state;
-	const char *where = state->endpoints.cloudwatch != NULL ? state->endpoints.cloudwatch : state->domain;
 	SaasLane   *lane = &poll->lanes[poll->lane_count];
 	SaasStep	step;
 
@@ -328,10 +316,7 @@ open_lane(SaasPoll *poll, AwsRegion *region)
 		return false;
 	region->next_token = NULL;
 	lane->state = region;
-	/* What answers elsewhere must not make others wait who ask Amazon for the same account. */
-	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s %s", state->account_id, region->name, where);
-	lane->meter.per_second = poll->aws_requests_per_second;
-	if (lane->meter.key == NULL)
+	if (!SaasAwsMeter(poll, lane, "monitoring", region->name, state->endpoints.cloudwatch))
 		return false;
 	step = end_region(poll, region, next_call(poll, lane));
 	if (step == SAAS_STEP_REQUEST)

@@ -14,6 +14,7 @@
 #define MAX_ANSWER			(64 * 1024)
 #define MAX_LIFE_MS			(2 * 3600 * INT64_C(1000))
 #define WHO					"AWS STS"
+#define THROTTLE_WAIT_S		2
 
 /* Of the form of an external id of ours, so that a pattern in a trust policy lets it in. */
 static const char *
@@ -58,8 +59,9 @@ make_form(SaasPoll *poll, const AwsState *state)
 	return poll->request.body != NULL;
 }
 
-SaasStep
-SaasAwsAssumeRole(SaasPoll *poll)
+/* Makes the lane's request for the phase that state->phase says. */
+static SaasStep
+request_role(SaasPoll *poll, SaasLane *lane)
 {
 	AwsState   *state = poll->state;
 	const SaasAwsSession who = {state->access_key_id, state->secret_access_key, NULL, 0};
@@ -75,9 +77,25 @@ SaasAwsAssumeRole(SaasPoll *poll)
 	if (!SaasAwsSign(poll, &who, region, "sts"))
 		return poll->problem.sqlstate[0] == '\0' ? SaasPollFailMemory(poll) :
 			SaasPollFail(poll, SAAS_VERDICT_REAUTH, "28000", "the access keys cannot sign: %s", poll->problem.message);
+	lane->request = poll->request;
 	state->signed_skew_s = state->skew_s;
 	state->requests++;
 	return SAAS_STEP_REQUEST;
+}
+
+SaasStep
+SaasAwsAssumeRole(SaasPoll *poll)
+{
+	const AwsState *state = poll->state;
+	SaasStep	step;
+
+	poll->lanes = SaasArenaAlloc(poll->arena, sizeof(SaasLane));
+	poll->lane_count = 1;
+	if (poll->lanes == NULL ||
+		!SaasAwsMeter(poll, poll->lanes, "sts", state->regions[0].name, state->endpoints.sts))
+		return SaasPollFailMemory(poll);
+	step = request_role(poll, poll->lanes);
+	return step == SAAS_STEP_REQUEST ? SAAS_STEP_PARALLEL : step;
 }
 
 /* The answer's time by our clock, where that is believable. */
@@ -105,7 +123,16 @@ take_session(SaasPoll *poll, const SaasResponse *response)
 		return SaasPollFailMemory(poll);
 	poll->token_expires_ms = expiry_of(poll, &state->session);
 	state->session_is_new = true;
-	return SaasAwsStartMetrics(poll);
+	return SAAS_STEP_DONE;
+}
+
+/* Others of the account wait as well; this poll does not, and is tried again later. */
+static SaasStep
+fail(SaasPoll *poll, SaasLane *lane, const SaasResponse *response, SaasAwsFault fault)
+{
+	if (fault == SAAS_AWS_THROTTLED || response->status == 429)
+		(void) SaasAwsThrottle(poll, lane, response, THROTTLE_WAIT_S);
+	return SaasAwsFail(poll, response, WHO);
 }
 
 /*
@@ -124,23 +151,21 @@ fail_open(SaasPoll *poll)
 }
 
 SaasStep
-SaasAwsReadRole(SaasPoll *poll, const SaasResponse *response)
+SaasAwsReadRole(SaasPoll *poll, SaasLane *lane, const SaasResponse *response)
 {
 	AwsState   *state = poll->state;
 	SaasAwsFault fault;
 
-	if (response->status != 200 &&
-		SaasAwsFaultOf(SaasAwsErrorCode(response, poll->arena)) == SAAS_AWS_SIGNATURE &&
-		SaasAwsCorrectClock(poll, response, state->signed_skew_s))
-		return SaasAwsAssumeRole(poll);
-	if (state->phase == AWS_ASSUME)
-		return response->status == 200 ? take_session(poll, response) : SaasAwsFail(poll, response, WHO);
+	if (response == NULL)
+		return SaasAwsFailUnanswered(poll, lane);
 	if (response->status == 200)
-		return fail_open(poll);
+		return state->phase == AWS_ASSUME ? take_session(poll, response) : fail_open(poll);
 	fault = SaasAwsFaultOf(SaasAwsErrorCode(response, poll->arena));
-	if (response->status != 403 || fault != SAAS_AWS_DENIED)
-		return SaasAwsFail(poll, response, WHO);
+	if (fault == SAAS_AWS_SIGNATURE && SaasAwsCorrectClock(poll, response, state->signed_skew_s))
+		return request_role(poll, lane);
+	if (state->phase == AWS_ASSUME || response->status != 403 || fault != SAAS_AWS_DENIED)
+		return fail(poll, lane, response, fault);
 	state->is_checked = state->phase == AWS_WRONG_ID;
 	state->phase = state->phase == AWS_WITHOUT_ID ? AWS_WRONG_ID : AWS_ASSUME;
-	return SaasAwsAssumeRole(poll);
+	return request_role(poll, lane);
 }

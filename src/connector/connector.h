@@ -151,7 +151,7 @@ typedef struct SaasConnector
 	 */
 	bool		(*validate) (SaasValidation *validation);
 	SaasStep	(*start) (SaasPoll *poll);
-	SaasStep	(*read) (SaasPoll *poll, const SaasResponse *response);
+	SaasStep	(*read) (SaasPoll *poll, const SaasResponse *response);	/* NULL: asks by lanes only */
 	SaasStep	(*read_rows) (SaasPoll *poll, const SaasDatabaseAnswer *answer);	/* NULL: never asks */
 	/* NULL: has no lanes.  response is NULL when none came: lane->problem says why. */
 	SaasStep	(*read_lane) (SaasPoll *poll, SaasLane *lane, const SaasResponse *response);

@@ -196,15 +196,12 @@ write_address(const struct sockaddr_storage *address, char *text, size_t size)
 static void
 fail_address(PostgresSession *session, const char *address, const char *reason)
 {
-	const char *host = session->request->host;
+	SaasProblem problem = {0};
 
-	if (strcmp(address, host) == 0)
-		SaasPostgresFail(session, false, "08001", "the address %s is %s", address, reason);
-	else
-		SaasPostgresFail(session, false, "08001", "the address %s of host %s is %s", address, host,
-						 reason);
-	SaasProblemHint(&session->result.problem, "The operator can allow networks that are not public "
-					"with saas.allowed_networks.");
+	session->result.refused = SaasTransferRefuseAddress(&problem, session->arena, session->request->host,
+														address, reason);
+	SaasPostgresFail(session, false, problem.sqlstate, "%s", problem.message);
+	SaasProblemHint(&session->result.problem, "%s", problem.hint);
 }
 
 /* A name may have several addresses: a good one redeems a blocked one. */

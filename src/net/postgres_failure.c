@@ -254,7 +254,10 @@ SaasPostgresFailTimeout(PostgresSession *session)
 
 	if (phase != NULL && session->connect_by < session->deadline)
 		bound_ms = session->loop->options.connect_timeout_ms;
-	if (phase != NULL)
+	if (session->phase == POSTGRES_QUEUED)
+		SaasPostgresFail(session, true, CANNOT_CONNECT, "no connection to %s:%d became free in time",
+						 request->host, request->port);
+	else if (phase != NULL)
 		SaasPostgresFail(session, true, CANNOT_CONNECT, "%s:%d timed out %s", request->host,
 						 request->port, phase);
 	else

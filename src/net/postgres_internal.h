@@ -30,6 +30,7 @@
 
 typedef enum PostgresPhase
 {
+	POSTGRES_QUEUED,			/* for a place at the host */
 	POSTGRES_WAITING,			/* for a thread to look the name up */
 	POSTGRES_LOOKUP,
 	POSTGRES_CONNECT,
@@ -70,6 +71,7 @@ typedef struct PostgresSession
 {
 	dlist_node	node;			/* in loop->active or loop->finished */
 	SaasPostgresLoop *loop;
+	TransferSeat seat;			/* until it has ended */
 	PostgresPhase phase;
 
 	/* as given */
@@ -79,7 +81,7 @@ typedef struct PostgresSession
 
 	int64		started_at;
 	int64		deadline;
-	int64		connect_by;		/* until it is signed in */
+	int64		connect_by;		/* until it is signed in; the deadline while queued */
 	PostgresLookup *lookup;		/* during it */
 	PGconn	   *conn;
 	uint32		watched;		/* events that epoll reports of its socket */
@@ -106,6 +108,7 @@ struct SaasPostgresLoop
 	int			report_fd;		/* threads write here */
 	int			trust_fds[POSTGRES_TRUST_FILES];	/* -1 until a session brings certificates */
 	PostgresBoard *board;
+	TransferHosts hosts;		/* each a host and port */
 	int			count;
 	dlist_head	active;
 	dlist_head	finished;
@@ -128,11 +131,12 @@ extern PostgresBoard *SaasPostgresBoardOpen(int report_fd);
 extern void SaasPostgresBoardClose(PostgresBoard *board);
 
 /*
- * Starts to look the host up.  NULL without error when all threads are busy,
- * those included that nobody waits for any more.
+ * Starts to look the host up for that owner.  NULL without error when all
+ * threads are busy, or as many of the owner's as it may have, those included
+ * that nobody waits for any more.
  */
 extern PostgresLookup *SaasPostgresLookupStart(PostgresBoard *board, const char *host,
-											   int *error);
+											   uint64 owner, int *error);
 
 /* True once it is over; fills in what was found. */
 extern bool SaasPostgresLookupTake(PostgresLookup *lookup, PostgresAddresses *addresses);

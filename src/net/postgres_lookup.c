@@ -29,6 +29,7 @@ struct PostgresLookup
 {
 	PostgresBoard *board;
 	char	   *host;
+	uint64		owner;			/* who asked first: it is counted as theirs */
 
 	/* under the board's mutex */
 	PostgresLookup *next;		/* in board->running */
@@ -180,12 +181,13 @@ join(PostgresBoard *board, const char *host)
 
 /* With the mutex held, so that the thread waits until all is in place. */
 static PostgresLookup *
-start(PostgresBoard *board, const char *host)
+start(PostgresBoard *board, const char *host, uint64 owner)
 {
 	PostgresLookup *lookup = make_lookup(board, host);
 
 	if (lookup == NULL)
 		return NULL;
+	lookup->owner = owner;
 	if (!start_thread(lookup))
 	{
 		free(lookup->host);
@@ -199,17 +201,30 @@ start(PostgresBoard *board, const char *host)
 	return lookup;
 }
 
+/* Whether there is a thread for the owner; with the mutex held. */
+static bool
+has_share(const PostgresBoard *board, uint64 owner)
+{
+	int			left = MAX_THREADS / SAAS_TRANSFER_LOOKUP_SHARE;
+
+	if (board->threads >= MAX_THREADS)
+		return false;
+	for (const PostgresLookup *lookup = board->running; lookup != NULL; lookup = lookup->next)
+		left -= lookup->owner == owner;
+	return left > 0;
+}
+
 PostgresLookup *
-SaasPostgresLookupStart(PostgresBoard *board, const char *host, int *error)
+SaasPostgresLookupStart(PostgresBoard *board, const char *host, uint64 owner, int *error)
 {
 	PostgresLookup *lookup;
 
 	*error = 0;
 	pthread_mutex_lock(&board->mutex);
 	lookup = join(board, host);
-	if (lookup == NULL && board->threads < MAX_THREADS)
+	if (lookup == NULL && has_share(board, owner))
 	{
-		lookup = start(board, host);
+		lookup = start(board, host, owner);
 		*error = lookup == NULL ? EAI_MEMORY : 0;
 	}
 	pthread_mutex_unlock(&board->mutex);

@@ -33,6 +33,7 @@ static void
 drop(PostgresSession *session)
 {
 	strip(session);
+	SaasTransferSeatLeave(&session->seat);
 	dlist_delete(&session->node);
 	session->loop->count--;
 	free(session);
@@ -43,6 +44,7 @@ SaasPostgresFinish(PostgresSession *session)
 {
 	SaasPostgresStageEnd(session);
 	strip(session);
+	SaasTransferSeatLeave(&session->seat);
 	session->phase = POSTGRES_FINISHED;
 	session->result.duration_ms = (int) ((SaasTransferNow() - session->started_at) / 1000);
 	dlist_delete(&session->node);
@@ -108,6 +110,7 @@ SaasPostgresLoopCreate(MemoryContext context, const SaasTransferOptions *options
 	SaasPostgresLoop *loop = MemoryContextAllocZero(context, sizeof(SaasPostgresLoop));
 
 	loop->options = *options;
+	SaasTransferHostsInit(&loop->hosts, options->max_per_host);
 	loop->epoll_fd = loop->report_fd = -1;
 	for (int i = 0; i < POSTGRES_TRUST_FILES; i++)
 		loop->trust_fds[i] = -1;
@@ -144,7 +147,8 @@ look_up(PostgresSession *session)
 
 	if (session->lookup == NULL && !SaasPostgresAddressRead(host, &addresses))
 	{
-		session->lookup = SaasPostgresLookupStart(session->loop->board, host, &addresses.error);
+		session->lookup = SaasPostgresLookupStart(session->loop->board, host, session->request->owner,
+												  &addresses.error);
 		if (session->lookup != NULL)
 			session->phase = POSTGRES_LOOKUP;
 		if (addresses.error == 0)
@@ -159,6 +163,55 @@ look_up(PostgresSession *session)
 		SaasPostgresFail(session, true, "08001", "the host name %s could not be resolved", host);
 	else
 		SaasPostgresConnect(session, &addresses);
+}
+
+/* The session has a place at its host: its clocks for connecting start. */
+static void
+begin(PostgresSession *session)
+{
+	SaasPostgresLoop *loop = session->loop;
+
+	SaasTransferSeatGive(&loop->hosts, &session->seat);
+	session->phase = POSTGRES_WAITING;
+	session->stage_began = SaasTransferNow();
+	session->connect_by = Min(session->deadline,
+							  session->stage_began + (int64) loop->options.connect_timeout_ms * 1000);
+	look_up(session);
+}
+
+/* Begins the sessions that there are places for; one that fails at once leaves its own to the next. */
+static void
+admit(SaasPostgresLoop *loop)
+{
+	bool		progress;
+
+	do
+	{
+		dlist_mutable_iter iter;
+
+		progress = false;
+		dlist_foreach_modify(iter, &loop->hosts.crowd)
+		{
+			TransferHost *host = dlist_container(TransferHost, crowd_node, iter.cur);
+			TransferSeat *seat = SaasTransferSeatNext(&loop->hosts, host);
+
+			if (seat == NULL)
+				continue;
+			begin((PostgresSession *) ((char *) seat - offsetof(PostgresSession, seat)));
+			progress = true;
+		}
+	} while (progress);
+}
+
+/* Lets it wait for a place at its host; false when memory is out. */
+static bool
+queue(PostgresSession *session)
+{
+	const SaasDatabaseRequest *request = session->request;
+	char	   *origin = SaasArenaPrintf(session->arena, "%s:%d", request->host, request->port);
+
+	return origin != NULL &&
+		SaasTransferSeatWait(&session->loop->hosts, &session->seat, origin, request->owner);
 }
 
 bool
@@ -178,17 +231,20 @@ SaasPostgresStart(SaasPostgresLoop *loop, SaasArena *arena, const SaasDatabaseRe
 	session->arena = arena;
 	session->request = request;
 	session->timeout_ms = Max(timeout_ms, 1);
+	if (!queue(session))
+	{
+		free(session);
+		return SaasProblemSet(problem, "53200", "out of memory for a session");
+	}
 	session->started_at = SaasTransferNow();
-	session->deadline = session->started_at + (int64) session->timeout_ms * 1000;
-	session->connect_by = Min(session->deadline,
-							  session->started_at + (int64) loop->options.connect_timeout_ms * 1000);
+	session->deadline = session->connect_by = session->started_at + (int64) session->timeout_ms * 1000;
 	session->result.tag = tag;
 	session->result.stages = (SaasStages) SAAS_STAGES_NONE;
 	session->stage = SAAS_STAGE_RESOLVE;
 	session->stage_began = session->started_at;
 	dlist_push_tail(&loop->active, &session->node);
 	loop->count++;
-	look_up(session);
+	admit(loop);
 	return true;
 }
 
@@ -226,7 +282,7 @@ serve_lookups(SaasPostgresLoop *loop)
 	{
 		PostgresSession *session = dlist_container(PostgresSession, node, iter.cur);
 
-		if (session->phase <= POSTGRES_LOOKUP)
+		if (session->phase == POSTGRES_WAITING || session->phase == POSTGRES_LOOKUP)
 			look_up(session);
 	}
 }
@@ -275,6 +331,8 @@ SaasPostgresStep(SaasPostgresLoop *loop)
 		if (due_of(session) <= now)
 			SaasPostgresFailTimeout(session);
 	}
+	/* What has ended leaves places. */
+	admit(loop);
 }
 
 bool

@@ -27,14 +27,16 @@ typedef struct SaasPostgresResult
 	bool		ok;				/* the server answered, be it with a refusal */
 	SaasDatabaseAnswer answer;	/* when ok; lives in the arena given at start */
 	SaasProblem problem;		/* when not ok: names the phase and what to do */
+	const char *refused;		/* for the operator alone, as SaasTransferResult has it */
 	bool		transient;		/* when not ok: worth a retry */
 	int			duration_ms;
 	SaasStages	stages;			/* but for what the answer's reader finds */
 } SaasPostgresResult;
 
 /*
- * A loop that lives in context, whose deletion closes every socket.  Of the
- * options it uses the bounds, the networks, allow_http (sessions without TLS)
+ * A loop that lives in context, whose deletion closes every socket.  Sessions
+ * to a host wait for one of its places, of which each owner has a share, as
+ * transfers do.  Of the options it uses the bounds, the networks, allow_http (sessions without TLS)
  * and ca_file; what they point to must outlive it.  Errors out with 58000 when
  * the system gives no descriptors.
  */

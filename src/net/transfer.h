@@ -43,6 +43,8 @@ typedef struct SaasTransferResult
 	SaasResponse response;		/* when ok; lives in the arena given at start, but its body
 								 * only until the next SaasTransferTake */
 	SaasProblem problem;		/* when not ok: names the phase and what to do */
+	const char *refused;		/* for the operator alone: the address that the guard refused, its
+								 * host and why, in the arena; NULL: none */
 	bool		transient;		/* when not ok: worth a retry */
 	int			duration_ms;
 	SaasStages	stages;			/* but authorize and parse, which are the reader's */

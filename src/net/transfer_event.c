@@ -82,7 +82,7 @@ SaasTransferShardOpen(TransferShard *shard, long max_connections)
 static void
 conclude(SaasTransfer *transfer, CURLcode code)
 {
-	TransferShard *shard = SaasTransferHostShard(transfer->loop, transfer->host);
+	TransferShard *shard = SaasTransferHostShard(transfer->loop, transfer->seat.host);
 	TransferTurn turn;
 
 	if (code == CURLE_COULDNT_RESOLVE_HOST)
@@ -93,7 +93,7 @@ conclude(SaasTransfer *transfer, CURLcode code)
 	{
 		SaasTransferFail(transfer, code);
 		if (code == CURLE_COULDNT_RESOLVE_HOST)
-			SaasTransferQueueLookupFailed(transfer->host, &transfer->result.problem);
+			SaasTransferQueueLookupFailed(transfer->seat.host, &transfer->result.problem);
 		SaasTransferFinish(transfer);
 		return;
 	}

@@ -13,6 +13,19 @@
 #define CANNOT_CONNECT	"08001" /* sqlclient_unable_to_establish_sqlconnection */
 #define CONNECTION_FAILED	"08006"
 
+const char *
+SaasTransferRefuseAddress(SaasProblem *problem, SaasArena *arena, const char *host,
+						  const char *address, const char *reason)
+{
+	if (strcmp(address, host) == 0)
+		SaasProblemSet(problem, CANNOT_CONNECT, "the address %s is %s", address, reason);
+	else
+		SaasProblemSet(problem, CANNOT_CONNECT, "the host %s leads to an address that is not allowed", host);
+	SaasProblemHint(problem, "The operator can allow networks that are not public with "
+					"saas.allowed_networks.");
+	return SaasArenaPrintf(arena, "%s of host %s, which is %s", address, host, reason);
+}
+
 static void
 fail_fault(SaasTransfer *transfer)
 {
@@ -22,14 +35,9 @@ fail_fault(SaasTransfer *transfer)
 	switch (transfer->fault)
 	{
 		case TRANSFER_FAULT_ADDRESS:
-			if (strcmp(transfer->blocked_address, url->host) == 0)
-				SaasProblemSet(problem, CANNOT_CONNECT, "the address %s is %s",
-							   transfer->blocked_address, transfer->blocked_reason);
-			else
-				SaasProblemSet(problem, CANNOT_CONNECT, "the address %s of host %s is %s",
-							   transfer->blocked_address, url->host, transfer->blocked_reason);
-			SaasProblemHint(problem, "The operator can allow networks that are not public with "
-							"saas.allowed_networks.");
+			transfer->result.refused = SaasTransferRefuseAddress(problem, transfer->arena, url->host,
+																 transfer->blocked_address,
+																 transfer->blocked_reason);
 			break;
 		case TRANSFER_FAULT_BODY:
 			SaasProblemSet(problem, "54000", "the answer is larger than %zu bytes",
@@ -276,7 +284,7 @@ void
 SaasTransferFailWaiting(SaasTransfer *transfer)
 {
 	SaasTransferLoop *loop = transfer->loop;
-	TransferHost *host = transfer->host;
+	TransferHost *host = transfer->seat.host;
 	SaasProblem *problem = &transfer->result.problem;
 
 	if (host->is_literal || host->resolved_until > SaasTransferNow() ||

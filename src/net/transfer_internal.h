@@ -8,6 +8,7 @@
  *	  transfer_loop.c		 the life of a loop, and the public calls
  *	  transfer_event.c		 a step: libcurl's sockets, timers and messages
  *	  transfer_descriptor.c  how many descriptors the loop may use
+ *	  transfer_host.c		 who waits at a host, and whose turn it is
  *	  transfer_queue.c		 which waiting transfer may start
  *	  transfer_request.c	 a request as an easy handle
  *	  transfer_trust.c		 certificates that a request brings
@@ -52,6 +53,13 @@
 /* Threads that libcurl may have in getaddrinfo for one loop. */
 #define SAAS_TRANSFER_MAX_LOOKUPS	64
 
+/*
+ * An owner has no more look-ups than one in so many at a time, those that were
+ * given up included: whose names hang does not keep the others' from being
+ * looked up.  So it is for sessions with databases, among theirs.
+ */
+#define SAAS_TRANSFER_LOOKUP_SHARE	4
+
 #define SAAS_TRANSFER_MAX_HEADER_BYTES	(256 * 1024)
 #define SAAS_TRANSFER_MAX_HEADERS		256
 
@@ -64,32 +72,51 @@ typedef struct TransferShard
 	int64		timer_at;		/* libcurl wants to run then; -1: no timer */
 } TransferShard;
 
-/* Whoever has transfers to a host; it lives as long as one of them does. */
+/* Whoever has seats at a host; it lives as long as one of them does. */
 typedef struct TransferParty
 {
 	dlist_node	party_node;		/* in host->parties */
-	dlist_node	turn_node;		/* in host->turns while transfers wait */
+	dlist_node	turn_node;		/* in host->turns while seats wait */
 	uint64		owner;
-	int			transfers;		/* waiting and active */
-	int			active;
+	int			seats;			/* waiting, and with a place */
+	int			active;			/* with a place */
 	dlist_head	waiting;
 } TransferParty;
 
-/* An origin that transfers go to; it lives as long as one of them does. */
+/* An origin that transfers or sessions go to; it lives as long as one of their seats does. */
 typedef struct TransferHost
 {
 	dlist_node	bucket_node;
-	dlist_node	crowd_node;		/* in loop->crowd while transfers wait here */
+	dlist_node	crowd_node;		/* in hosts->crowd while seats wait here */
 	char	   *origin;
 	uint32		hash;
+	int			seats;			/* waiting, and with a place */
+	int			active;			/* with a place */
+	dlist_head	parties;
+	dlist_head	turns;			/* parties with seats that wait */
+
+	/* of transfers alone */
 	bool		is_literal;		/* an IP address needs no look-up */
-	int			transfers;		/* waiting and active */
-	int			active;
 	bool		looking_up;		/* one look-up at a time; the others share it */
 	int64		resolved_until; /* libcurl's cache knows the address */
-	dlist_head	parties;
-	dlist_head	turns;			/* parties with transfers that wait */
 } TransferHost;
+
+/* The hosts of a loop. */
+typedef struct TransferHosts
+{
+	int			max_per_host;	/* places */
+	dlist_head	crowd;			/* hosts where seats wait, in turn */
+	dlist_head	buckets[SAAS_TRANSFER_HOST_BUCKETS];
+} TransferHosts;
+
+/* One transfer's, or session's, at its host. */
+typedef struct TransferSeat
+{
+	dlist_node	waiting_node;	/* in party->waiting until it has a place */
+	TransferHost *host;			/* NULL: left */
+	TransferParty *party;		/* its owner's, at that host */
+	bool		has_place;
+} TransferSeat;
 
 typedef enum TransferState
 {
@@ -122,12 +149,11 @@ typedef struct TransferBuffer
 typedef struct SaasTransfer
 {
 	dlist_node	all_node;		/* in loop->transfers */
-	dlist_node	state_node;		/* in party->waiting or loop->finished */
+	dlist_node	state_node;		/* in loop->finished or loop->taken */
 	pairingheap_node due_node;	/* in loop->due until finished */
 	TransferState state;
 	SaasTransferLoop *loop;
-	TransferHost *host;			/* NULL when finished */
-	TransferParty *party;		/* its owner's, at that host */
+	TransferSeat seat;			/* left when finished */
 
 	/* as given, and the parts of its URL */
 	SaasArena  *arena;
@@ -207,9 +233,8 @@ struct SaasTransferLoop
 	dlist_head	transfers;
 	dlist_head	finished;
 	dlist_head	taken;			/* the one whose result the caller has, if any */
-	dlist_head	crowd;			/* hosts where transfers wait, in turn */
 	pairingheap *due;			/* unfinished transfers, by that */
-	dlist_head	hosts[SAAS_TRANSFER_HOST_BUCKETS];
+	TransferHosts hosts;
 };
 
 /* Microseconds of a clock that never goes back. */
@@ -268,6 +293,25 @@ extern bool SaasTransferShardOpen(TransferShard *shard, long max_connections);
 
 /* Serves what is ready and due, and ends or starts transfers accordingly. */
 extern void SaasTransferStep(SaasTransferLoop *loop);
+
+/* transfer_host.c */
+extern void SaasTransferHostsInit(TransferHosts *hosts, int max_per_host);
+
+/* The seat, which is zeroed, waits at the origin for that owner; false when memory is out. */
+extern bool SaasTransferSeatWait(TransferHosts *hosts, TransferSeat *seat, const char *origin,
+								 uint64 owner);
+
+/* The seat that gets the host's next place, at a host of the crowd; NULL: none now. */
+extern TransferSeat *SaasTransferSeatNext(const TransferHosts *hosts, TransferHost *host);
+
+/* The party's that waits longest; it has one. */
+extern TransferSeat *SaasTransferSeatFirst(TransferParty *party);
+
+/* The seat, which waits, has its place now. */
+extern void SaasTransferSeatGive(TransferHosts *hosts, TransferSeat *seat);
+
+/* Gives the seat back, if it was not yet; the host may go with it. */
+extern void SaasTransferSeatLeave(TransferSeat *seat);
 
 /* transfer_queue.c */
 
@@ -349,6 +393,16 @@ typedef enum TransferTurn
 extern TransferTurn SaasTransferRedirect(SaasTransfer *transfer);
 
 /* transfer_failure.c */
+
+/*
+ * The guard's refusal.  What a name leads to is not the tenant's to know, who
+ * could learn of a network from within: the problem tells an address only when
+ * it was written in the host's place.  Returns what the operator may read, in
+ * the arena; NULL when memory is out.
+ */
+extern const char *SaasTransferRefuseAddress(SaasProblem *problem, SaasArena *arena,
+											 const char *host, const char *address,
+											 const char *reason);
 
 /* Puts into the result why libcurl, or a callback, ended the transfer. */
 extern void SaasTransferFail(SaasTransfer *transfer, CURLcode code);

@@ -97,7 +97,7 @@ static void
 detach(SaasTransfer *transfer)
 {
 	if (transfer->state == TRANSFER_ACTIVE && transfer->easy != NULL)
-		curl_multi_remove_handle(SaasTransferHostShard(transfer->loop, transfer->host)->multi,
+		curl_multi_remove_handle(SaasTransferHostShard(transfer->loop, transfer->seat.host)->multi,
 								 transfer->easy);
 	SaasTransferQueueLeave(transfer);
 	SaasTransferRequestClose(transfer);
@@ -182,14 +182,12 @@ open_loop(MemoryContext context, const SaasTransferOptions *options)
 	dlist_init(&loop->transfers);
 	dlist_init(&loop->finished);
 	dlist_init(&loop->taken);
-	dlist_init(&loop->crowd);
-	for (int i = 0; i < SAAS_TRANSFER_HOST_BUCKETS; i++)
-		dlist_init(&loop->hosts[i]);
 	loop->on_reset.func = close_loop;
 	loop->on_reset.arg = loop;
 	MemoryContextRegisterResetCallback(context, &loop->on_reset);
 
 	copy_options(loop, options);
+	SaasTransferHostsInit(&loop->hosts, loop->options.max_per_host);
 	loop->due = pairingheap_allocate(compare_due, NULL);
 	loop->shard_count = Max(1, Min(loop->options.max_in_flight / TRANSFERS_PER_SHARD,
 								   SAAS_TRANSFER_MAX_SHARDS));

@@ -13,8 +13,6 @@
  */
 #include "net/transfer_internal.h"
 
-#include "common/hashfn.h"
-
 /* How long libcurl's cache is trusted to know an address; it keeps it for 60 s. */
 #define RESOLVED_FOR_US			INT64CONST(50000000)
 
@@ -24,122 +22,26 @@
  */
 #define ABANDONED_FOR_US		INT64CONST(30000000)
 
-/*
- * An owner has no more look-ups than one in so many at a time, those that were
- * given up included: whose names hang does not keep the others' from being
- * looked up.
- */
-#define LOOKUP_SHARE			4
-
-/*
- * One connection in so many to a host is kept for owners that have none: whose
- * requests to a host that many use hang does not keep the others from it.
- */
-#define RESERVED_PART			8
-
 /* With less time left than this, a transfer that has waited is not begun any more. */
 #define WORTH_A_START_US		INT64CONST(10000)
 
-static TransferHost *
-find_host(SaasTransferLoop *loop, const SaasUrl *url)
+static SaasTransfer *
+transfer_of(TransferSeat *seat)
 {
-	uint32		hash = hash_bytes((const unsigned char *) url->origin, (int) strlen(url->origin));
-	dlist_head *bucket = &loop->hosts[hash % SAAS_TRANSFER_HOST_BUCKETS];
-	TransferHost *host;
-	dlist_iter	iter;
-	unsigned char address[16];
-
-	dlist_foreach(iter, bucket)
-	{
-		host = dlist_container(TransferHost, bucket_node, iter.cur);
-		if (host->hash == hash && strcmp(host->origin, url->origin) == 0)
-			return host;
-	}
-
-	host = calloc(1, sizeof(TransferHost));
-	if (host == NULL)
-		return NULL;
-	host->origin = strdup(url->origin);
-	if (host->origin == NULL)
-	{
-		free(host);
-		return NULL;
-	}
-	host->hash = hash;
-	host->is_literal = inet_pton(AF_INET, url->host, address) == 1 ||
-		inet_pton(AF_INET6, url->host, address) == 1;
-	dlist_init(&host->parties);
-	dlist_init(&host->turns);
-	dlist_push_tail(bucket, &host->bucket_node);
-	return host;
-}
-
-static void
-leave_host(SaasTransfer *transfer)
-{
-	TransferParty *party = transfer->party;
-	TransferHost *host = transfer->host;
-
-	transfer->party = NULL;
-	transfer->host = NULL;
-	if (party != NULL && --party->transfers == 0)
-	{
-		dlist_delete(&party->party_node);
-		free(party);
-	}
-	if (--host->transfers == 0)
-	{
-		dlist_delete(&host->bucket_node);
-		free(host->origin);
-		free(host);
-	}
-}
-
-static TransferParty *
-find_party(TransferHost *host, uint64 owner)
-{
-	TransferParty *party;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &host->parties)
-	{
-		party = dlist_container(TransferParty, party_node, iter.cur);
-		if (party->owner == owner)
-			return party;
-	}
-	party = calloc(1, sizeof(TransferParty));
-	if (party == NULL)
-		return NULL;
-	party->owner = owner;
-	dlist_init(&party->waiting);
-	dlist_push_head(&host->parties, &party->party_node);
-	return party;
+	return (SaasTransfer *) ((char *) seat - offsetof(SaasTransfer, seat));
 }
 
 bool
 SaasTransferQueueAdd(SaasTransfer *transfer)
 {
 	SaasTransferLoop *loop = transfer->loop;
-	TransferHost *host = find_host(loop, &transfer->url);
-	TransferParty *party;
+	unsigned char address[16];
 
-	if (host == NULL)
+	if (!SaasTransferSeatWait(&loop->hosts, &transfer->seat, transfer->url.origin, transfer->request->owner))
 		return false;
-	transfer->host = host;
-	host->transfers++;
-	transfer->party = party = find_party(host, transfer->request->owner);
-	if (party == NULL)
-	{
-		leave_host(transfer);
-		return false;
-	}
-	party->transfers++;
+	transfer->seat.host->is_literal = inet_pton(AF_INET, transfer->url.host, address) == 1 ||
+		inet_pton(AF_INET6, transfer->url.host, address) == 1;
 	transfer->state = TRANSFER_WAITING;
-	if (dlist_is_empty(&host->turns))
-		dlist_push_tail(&loop->crowd, &host->crowd_node);
-	if (dlist_is_empty(&party->waiting))
-		dlist_push_tail(&host->turns, &party->turn_node);
-	dlist_push_tail(&party->waiting, &transfer->state_node);
 	pairingheap_add(loop->due, &transfer->due_node);
 	return true;
 }
@@ -175,7 +77,7 @@ needs_lookup(const TransferHost *host, int64 now)
 static bool
 has_share(const SaasTransferLoop *loop, uint64 owner)
 {
-	int			left = Max(1, loop->max_lookups / LOOKUP_SHARE);
+	int			left = Max(1, loop->max_lookups / SAAS_TRANSFER_LOOKUP_SHARE);
 
 	for (int i = 0; i < loop->lookups; i++)
 		left -= loop->lookup_owners[i] == owner;
@@ -200,31 +102,6 @@ payer_of(const SaasTransferLoop *loop, TransferHost *host)
 	return NULL;
 }
 
-/* Whose turn it is at the host; NULL: nobody's before one of its transfers ends. */
-static TransferParty *
-next_party(const SaasTransferLoop *loop, TransferHost *host)
-{
-	int			left = loop->options.max_per_host - host->active;
-	dlist_iter	iter;
-
-	if (left <= 0)
-		return NULL;
-	dlist_foreach(iter, &host->turns)
-	{
-		TransferParty *party = dlist_container(TransferParty, turn_node, iter.cur);
-
-		if (party->active == 0 || left > loop->options.max_per_host / RESERVED_PART)
-			return party;
-	}
-	return NULL;
-}
-
-static SaasTransfer *
-first_waiting(TransferParty *party)
-{
-	return dlist_container(SaasTransfer, state_node, dlist_head_node(&party->waiting));
-}
-
 /* A look-up has ended or was given up: it is not counted among those under way any more. */
 static void
 end_lookup(SaasTransfer *transfer)
@@ -236,15 +113,15 @@ end_lookup(SaasTransfer *transfer)
 		i++;
 	loop->lookup_owners[i] = loop->lookup_owners[--loop->lookups];
 	transfer->holds_lookup = false;
-	transfer->host->looking_up = false;
+	transfer->seat.host->looking_up = false;
 }
 
 /* The transfer to the host that starts now; NULL: none yet. */
 static SaasTransfer *
 next_transfer(const SaasTransferLoop *loop, TransferHost *host, int64 now)
 {
-	TransferParty *party = loop->active < loop->max_active ? next_party(loop, host) : NULL;
-	SaasTransfer *first = party == NULL ? NULL : first_waiting(party);
+	TransferSeat *seat = loop->active < loop->max_active ? SaasTransferSeatNext(&loop->hosts, host) : NULL;
+	SaasTransfer *first = seat == NULL ? NULL : transfer_of(seat);
 
 	if (first == NULL ||
 		(first->deadline - now < WORTH_A_START_US && now - first->started_at > WORTH_A_START_US))
@@ -254,19 +131,6 @@ next_transfer(const SaasTransferLoop *loop, TransferHost *host, int64 now)
 		 payer_of(loop, host) == NULL))
 		return NULL;
 	return first;
-}
-
-static void
-stop_waiting(SaasTransfer *transfer)
-{
-	TransferHost *host = transfer->host;
-	TransferParty *party = transfer->party;
-
-	dlist_delete(&transfer->state_node);
-	if (dlist_is_empty(&party->waiting))
-		dlist_delete(&party->turn_node);
-	if (dlist_is_empty(&host->turns))
-		dlist_delete(&host->crowd_node);
 }
 
 static void
@@ -281,20 +145,12 @@ static void
 start(SaasTransfer *transfer, int64 now)
 {
 	SaasTransferLoop *loop = transfer->loop;
-	TransferHost *host = transfer->host;
-	TransferParty *party = transfer->party;
+	TransferHost *host = transfer->seat.host;
 	const TransferParty *payer = needs_lookup(host, now) ? payer_of(loop, host) : NULL;
 
-	stop_waiting(transfer);
-	if (!dlist_is_empty(&party->waiting))
-	{
-		dlist_delete(&party->turn_node);
-		dlist_push_tail(&host->turns, &party->turn_node);
-	}
+	SaasTransferSeatGive(&loop->hosts, &transfer->seat);
 	transfer->state = TRANSFER_ACTIVE;
 	transfer->admitted_at = now;
-	party->active++;
-	host->active++;
 	loop->active++;
 	if (payer != NULL)
 	{
@@ -328,9 +184,8 @@ SaasTransferQueueAdmit(SaasTransferLoop *loop)
 	{
 		dlist_mutable_iter iter;
 
-		/* One of each host in turn, so that a long queue delays only its own. */
 		progress = false;
-		dlist_foreach_modify(iter, &loop->crowd)
+		dlist_foreach_modify(iter, &loop->hosts.crowd)
 		{
 			TransferHost *host = dlist_container(TransferHost, crowd_node, iter.cur);
 			SaasTransfer *next = next_transfer(loop, host, now);
@@ -339,8 +194,6 @@ SaasTransferQueueAdmit(SaasTransferLoop *loop)
 				return;
 			if (next == NULL)
 				continue;
-			dlist_delete(&host->crowd_node);
-			dlist_push_tail(&loop->crowd, &host->crowd_node);
 			start(next, now);
 			progress = true;
 		}
@@ -353,7 +206,7 @@ SaasTransferQueueLookupDone(SaasTransfer *transfer)
 	if (!transfer->holds_lookup)
 		return;
 	end_lookup(transfer);
-	transfer->host->resolved_until = SaasTransferNow() + RESOLVED_FOR_US;
+	transfer->seat.host->resolved_until = SaasTransferNow() + RESOLVED_FOR_US;
 }
 
 void
@@ -363,8 +216,8 @@ SaasTransferQueueLookupFailed(TransferHost *host, const SaasProblem *problem)
 	/* The one whose look-up it was is at the host still, so that the host stays. */
 	while (!dlist_is_empty(&host->turns))
 	{
-		SaasTransfer *transfer = first_waiting(dlist_container(TransferParty, turn_node,
-															   dlist_head_node(&host->turns)));
+		TransferParty *party = dlist_container(TransferParty, turn_node, dlist_head_node(&host->turns));
+		SaasTransfer *transfer = transfer_of(SaasTransferSeatFirst(party));
 
 		transfer->result.problem = *problem;
 		transfer->result.transient = true;
@@ -388,21 +241,14 @@ abandon_lookup(SaasTransfer *transfer)
 void
 SaasTransferQueueLeave(SaasTransfer *transfer)
 {
-	TransferHost *host = transfer->host;
-
-	if (transfer->state == TRANSFER_WAITING)
-		stop_waiting(transfer);
-	else
+	if (transfer->state == TRANSFER_ACTIVE)
 	{
 		if (transfer->holds_lookup)
 			abandon_lookup(transfer);
-		transfer->party->active--;
-		host->active--;
 		transfer->loop->active--;
 	}
-
 	pairingheap_remove(transfer->loop->due, &transfer->due_node);
-	leave_host(transfer);
+	SaasTransferSeatLeave(&transfer->seat);
 }
 
 void
@@ -448,7 +294,7 @@ SaasTransferQueueNextTime(SaasTransferLoop *loop)
 	if (pairingheap_is_empty(loop->due))
 		return -1;
 	next = pairingheap_container(SaasTransfer, due_node, pairingheap_first(loop->due))->due;
-	if (!dlist_is_empty(&loop->crowd))
+	if (!dlist_is_empty(&loop->hosts.crowd))
 		for (int i = 0; i < loop->abandoned; i++)
 			next = Min(next, loop->abandoned_until[i]);
 	return next;

@@ -41,7 +41,7 @@ failed_stage(const SaasTransfer *transfer)
 		default:
 			break;
 	}
-	if (transfer->connecting_at == 0 && !transfer->host->is_literal)
+	if (transfer->connecting_at == 0 && !transfer->seat.host->is_literal)
 		return SAAS_STAGE_RESOLVE;
 	return transfer->is_tls && transfer->connected_at != 0 ? SAAS_STAGE_TLS : SAAS_STAGE_CONNECT;
 }

@@ -227,7 +227,7 @@ perform(SaasEngine *engine, SaasJob *job, SaasStep step)
 		return;
 	}
 	job->poll.request.is_fresh = job->is_test;
-	job->poll.request.owner = SaasEngineOwner(job);
+	job->poll.request.owner = job->poll.database.owner = SaasEngineOwner(job);
 	job->flight.job = job;
 	if (step == SAAS_STEP_ASK)
 		is_started = SaasPostgresStart(engine->databases, job->poll.arena, &job->poll.database,
@@ -426,6 +426,7 @@ take_answer(SaasEngine *engine, const SaasPostgresResult *result)
 	SaasJob    *job = result->tag;
 
 	job->stages = result->stages;
+	SaasEngineNoteRefusal(job, result->refused);
 	if (!result->ok)
 	{
 		job->poll.problem = result->problem;

@@ -145,6 +145,9 @@ extern void SaasEngineNoteLane(SaasFlight *flight, const SaasTransferResult *res
 extern SaasStep SaasEngineReadLane(SaasFlight *flight, const SaasResponse *response);
 extern void SaasEngineNoteJoin(SaasJob *job, SaasStep step);
 
+/* engine_stages.c: tells the operator which address the guard refused; NULL: none. */
+extern void SaasEngineNoteRefusal(const SaasJob *job, const char *refused);
+
 /* Tells everyone who waits for the job how it went. */
 extern void SaasEngineAnswer(SaasJob *job);
 

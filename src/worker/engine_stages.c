@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "portability/instr_time.h"
+#include "server/uuidv7.h"
 #include "worker/engine_internal.h"
 
 static void
@@ -15,6 +16,18 @@ add(SaasStages *stages, SaasStage stage, int ms)
 {
 	if (ms >= 0)
 		stages->ms[stage] = Max(stages->ms[stage], 0) + ms;
+}
+
+/* Into the log and not to the client, if it is a session that polls. */
+void
+SaasEngineNoteRefusal(const SaasJob *job, const char *refused)
+{
+	if (refused == NULL)
+		return;
+	ereport(LOG_SERVER_ONLY,
+			(errmsg("connection %s of organization %s leads to an address that is not allowed",
+					SaasUuidText(&job->connection_id), SaasUuidText(&job->org_id)),
+			 errdetail_log("The address is %s.", refused)));
 }
 
 void
@@ -25,6 +38,7 @@ SaasEngineNoteTransfer(SaasJob *job, const SaasTransferResult *result)
 	job->stages.failed = result->stages.failed;
 	/* A later request that fails on the network leaves the answers before it to speak for themselves. */
 	job->http_status = result->ok ? result->response.status : 0;
+	SaasEngineNoteRefusal(job, result->refused);
 }
 
 static SaasStage
@@ -98,6 +112,7 @@ SaasEngineNoteLane(SaasFlight *flight, const SaasTransferResult *result)
 		add(&flight->stages, (SaasStage) i, result->stages.ms[i]);
 	flight->stages.failed = result->stages.failed;
 	flight->http_status = result->ok ? result->response.status : 0;
+	SaasEngineNoteRefusal(flight->job, result->refused);
 }
 
 SaasStep
@@ -125,6 +140,7 @@ SaasEngineNoteJoin(SaasJob *job, SaasStep step)
 {
 	SaasStages	longest = SAAS_STAGES_NONE;
 
+	job->http_status = 0;		/* the lanes' before are answered */
 	for (int i = 0; i < job->flight_count; i++)
 	{
 		const SaasFlight *flight = &job->flights[i];

@@ -67,7 +67,7 @@ create function tok.id(label text) returns uuid language sql as $$ select (answe
 select is(tok.make('a', $$'prometheus', 'Exporter', environment => 'production', tags => '{"team": "ops"}', poll_interval => '5 minutes'$$), 'made', 'the owner makes a token');
 select is((select answer - array['org_id', 'id', 'created_by', 'created_at', 'expires_at', 'token'] from tok.made where label = 'a'),
     '{"kind": "prometheus", "name": "Exporter", "config": {}, "environment": "production", "tags": {"team": "ops"}, "poll_interval": "00:05:00",
-      "status": "pending", "used_at": null, "revoked_at": null, "connection_id": null}', 'and is told what it is for');
+      "status": "pending", "used_at": null, "revoked_at": null, "connection_id": null, "api_key_id": null}', 'and is told what it is for');
 select ok(length(tok.token('a')) >= 43 and (answer ->> 'expires_at')::timestamptz between now() + interval '9 minutes' and now() + interval '10 minutes',
     'it is long and good for ten minutes') from tok.made where label = 'a';
 select is((select count(*) from saas.connection_token t, saas_private.connection_token_hash h where t::text like '%' || tok.token('a') || '%' or h::text like '%' || tok.token('a') || '%'),
@@ -144,6 +144,50 @@ select is(tok.confirm(tok.token('f')), '23505 | already connected', 'connects no
 select saas.set_plan(org_id, 'starter') from tok.person where name = 'owner';
 select is(left(tok.confirm(tok.token('f')), 5), 'PT402', 'nor beyond the plan');
 select saas.set_plan(org_id, 'enterprise') from tok.person where name = 'owner';
+
+-- Made with an API key, they end with it.
+
+create function tok.make_key(label text) returns void language sql as $$
+    insert into tok.made
+    select make_key.label, tok.call('admin', format('saas_api.create_api_key(%L, ''{manage_connections}'')', make_key.label))::jsonb
+$$;
+-- A token of the key's, for a connection of its own.
+create function tok.make_with(key_label text, label text) returns text
+language plpgsql as $$
+declare
+    answer jsonb;
+begin
+    perform saas.authenticate((select m.answer ->> 'key' from tok.made m where m.label = make_with.key_label));
+    set local session authorization saas_user;
+    answer := saas_api.create_connection_token('prometheus', make_with.label,
+        jsonb_build_object('url', format('https://%s.example.com/m', make_with.label)));
+    reset session authorization;
+    insert into tok.made values (make_with.label, answer);
+    return 'made';
+end
+$$;
+select tok.make_key(key) from unnest(array['revoked', 'expired', 'rotated', 'good']) as key;
+select is(tok.make_with('revoked', 'k1'), 'made', 'a token made with an API key');
+select is(tok.make_with('expired', 'k2'), 'made', 'one with another');
+select is(tok.make_with('rotated', 'k3'), 'made', 'and so on');
+select is(tok.make_with('rotated', 'k4'), 'made', 'and so on');
+select is(tok.make_with('good', 'k5'), 'made', 'and so on');
+select is(tok.make_with('good', 'k6'), 'made', 'and so on');
+select is(tok.make('k7', $$'prometheus', 'k7', '{"url": "https://k7.example.com/m"}'$$), 'made', 'one of a session');
+select is((select answer ->> 'api_key_id' from tok.made where label = 'k1'), tok.id('revoked')::text, 'it tells the key');
+select is((select answer ->> 'api_key_id' from tok.made where label = 'k7'), null, 'that of a session has none');
+select is(tok.call('owner', format('saas_api.revoke_api_key(%L) ->> ''id''', tok.id('revoked'))), tok.id('revoked')::text, 'a key is revoked');
+select is(tok.confirm(tok.token('k1')), :invalid, 'and its token with it');
+update saas.api_key set expires_at = now() where id = tok.id('expired');
+select is(tok.confirm(tok.token('k2')), :invalid, 'that of an expired key');
+select is(tok.call('admin', format('saas_api.rotate_api_key(%L, ''1 hour'') ->> ''id''', tok.id('rotated'))), tok.id('rotated')::text, 'a key is rotated');
+select is(tok.confirm(tok.token('k3'))::jsonb ->> 'name', 'k3', 'within the overlap its tokens are good');
+update saas.api_key set overlap_until = now() where id = tok.id('rotated');
+select is(tok.confirm(tok.token('k4')), :invalid, 'and not after it');
+select is(tok.confirm(tok.token('k5'))::jsonb ->> 'name', 'k5', 'that of a key that is good');
+select saas_private.end_api_keys_of((select user_id from tok.person where name = 'admin'));
+select is(tok.confirm(tok.token('k6')), :invalid, 'until it ends with all of its maker''s');
+select is(tok.confirm(tok.token('k7'))::jsonb ->> 'name', 'k7', 'a session''s token needs no key');
 
 -- Accounts
 

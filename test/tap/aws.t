@@ -233,6 +233,16 @@ ok($acme->wait_for($_, "last_success_at > '$before' and consecutive_failures = 0
 my @times = map { $_->[1] } @{ $upstream->control(GET => 'aws')->{times} };
 is(scalar @times, 4, 'each asks for what is new and a piece of the past');
 cmp_ok($times[3] - $times[0], '>', 1.5, 'four requests, one a second, over both') or diag("@times");
+
+# STS's are counted as well: without an external id, with a wrong one, and with the right one, of which one is good.
+$upstream->control(DELETE => 'aws');
+my @tests = map { $_->[0]->start_sql("select saas_api.test_connection('$_->[1]', 30000)") } [ $acme, $shared[0] ], [ $other, $shared[1] ];
+my @told  = map { $_->() } @tests;
+like($told[0], qr/trust policy must name this service/, 'a role that trusts another connection');
+like($told[1], qr/"external_id_required": true/, 'and the one that it trusts are tested at the same time');
+@times = sort { $a <=> $b } @{ $upstream->control(GET => 'aws')->{role_times} };
+is(scalar @times, 6, 'each asks for the role three times');
+cmp_ok($times[5] - $times[0], '>', 3.5, 'six requests, one a second, over both pollers') or diag("@times");
 use_workers(1);
 
 #

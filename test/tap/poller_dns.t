@@ -82,9 +82,7 @@ my %reason = (
 	'none.test'   => qr/^the host name none\.test could not be resolved$/,
 	'broken.test' => qr/^the host name broken\.test could not be resolved$/,
 	'hangs.test'  => qr{^http://hangs\.test:$port timed out during the name look-up$},
-	'inside.test' => qr/^the address 10\.1\.2\.3 of host inside\.test is private$/,
-	'cloud.test'  => qr/^the address 169\.254\.169\.254 of host cloud\.test is link-local$/,
-	'mapped.test' => qr/^the address \S+ of host mapped\.test is /);
+	map { ($_ => qr/^the host $_ leads to an address that is not allowed$/) } 'inside.test', 'cloud.test', 'mapped.test');
 my %id = map { $_ => $tenant->connect('prometheus', $_, { url => "http://$_:$port/metrics?instance=$_" }, {}, '1 hour') }
   sort keys %reason, 'mixed.test', 'turns.test';
 
@@ -97,6 +95,24 @@ foreach my $name (sort keys %reason)
 }
 ok($node->poll_query_until('postgres', "select count(*) >= $before from saas.reading where connection_id = '$healthy'"),
 	'the healthy connection is polled on');
+
+# Which address that was is the operator's to know: a tenant could map the operator's network with names of its own.
+my %inside = (
+	'inside.test' => '10.1.2.3 of host inside.test, which is private',
+	'cloud.test'  => '169.254.169.254 of host cloud.test, which is link-local',
+	'mapped.test' => '::ffff:10.1.2.3 of host mapped.test, which is private');
+my $org = $tenant->org_id;
+foreach my $name (sort keys %inside)
+{
+	my $told = $node->safe_psql('postgres', "select s::text from saas.connection_status s where s.connection_id = '$id{$name}'")
+	  . $tenant->sql("select c::text from saas_api.connections c where c.id = '$id{$name}'")
+	  . $tenant->sql("select saas_api.test_connection('$id{$name}', 10000)")
+	  . $tenant->sql("select saas_api.refresh_connections(array['$id{$name}']::uuid[], 10000)");
+	like($told, qr/leads to an address that is not allowed/, "$name: the tenant learns that it is not allowed");
+	unlike($told, qr/10\.1\.2\.3|169\.254|private|link-local/, 'and neither the address nor its kind');
+	like($node->log_since(0), qr/LOG:  connection $id{$name} of organization $org leads to an address that is not allowed\n.*DETAIL:  The address is \Q$inside{$name}\E\.\n/,
+		"the server's log tells the operator");
+}
 is(outcome($id{'mixed.test'}), 'ok', 'of several addresses the one that is allowed is used');
 
 # What heals is polled well by itself; a look-up that hung ends first.
@@ -131,11 +147,11 @@ start_over();
 is(outcome($id{'turns.test'}), 'ok', 'a name that leads to an allowed address');
 names('turns.test' => '10.1.2.3');
 start_over();
-foreach my $name (grep { $reason{$_} =~ /address/ } sort keys %reason)
+foreach my $name (sort keys %inside)
 {
 	is(outcome($id{$name}), 'ok', "$name leads to an allowed address and recovers");
 }
-is(outcome($id{'turns.test'}), 'the address 10.1.2.3 of host turns.test is private',
+is(outcome($id{'turns.test'}), 'the host turns.test leads to an address that is not allowed',
 	'is refused when it leads inside, whatever it was when it was configured');
 $upstream->control(POST => 'faults', { path => '/metrics', query => { instance => 'turns.test' }, fault => 'redirect',
 		to => "http://inside.test:$port/" });

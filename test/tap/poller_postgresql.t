@@ -273,10 +273,12 @@ ok($target->poll_query_until('postgres', q{select current_setting('ssl_cert_file
 is(try_out(host => 'none.example'), 'error: the host name none.example could not be resolved', 'a name that is none');
 is(try_out(host => 'hangs.hangs.example', port => 5432),
 	'error: hangs.hangs.example:5432 timed out during the name look-up', 'a resolver that hangs');
-is(try_out(host => 'inside.example'), 'error: the address 127.0.0.2 of host inside.example is loopback',
+is(try_out(host => 'inside.example'), 'error: the host inside.example leads to an address that is not allowed',
 	'a name that leads inside');
+like($node->log_since(0), qr/DETAIL:  The address is 127\.0\.0\.2 of host inside\.example, which is loopback\.\n/,
+	'whose address the log tells');
 is(try_out(host => '127.0.0.3'), 'error: the address 127.0.0.3 is loopback', 'an address inside');
-is(try_out(host => $_), "error: the address 127.0.0.2 of host $_ is loopback", "the same, written as $_")
+is(try_out(host => $_), "error: the host $_ leads to an address that is not allowed", "the same, written as $_")
   foreach '127.2', '0x7f.2', '2130706434', '0177.0.0.2';
 is(try_out(host => '::ffff:127.0.0.2'), 'error: the address ::ffff:127.0.0.2 is loopback', 'or for IPv6');
 like(try_out(dbname => $_), qr/^error: the server refused the session: database "\Q$_\E" does not exist$/,

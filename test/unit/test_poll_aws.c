@@ -606,7 +606,7 @@ test_throttling(void)
 		prepare(CONFIG, KEYS);
 		pass_role();
 		ok(poll.lanes[0].meter.pause_s == 0, "nothing is paused");
-		is_text(poll.lanes[0].meter.key, "aws 123456789012 eu-west-1 amazonaws.com", "requests count for the account in the region");
+		is_text(poll.lanes[0].meter.key, "aws monitoring 123456789012 eu-west-1 amazonaws.com", "requests count for the account in the region");
 		ok(poll.lanes[0].meter.per_second == 25, "by the operator's rate");
 		ok(reply(cases[i].status, cases[i].body) == SAAS_STEP_REQUEST && poll.lanes[0].meter.pause_s == 2 &&
 		   asks(METRICS_URL, "\"MetricName\":\"Send\""), "%s: asked again after a pause for all", cases[i].part);
@@ -634,6 +634,49 @@ test_throttling(void)
 	ok(reply(400, "") == SAAS_STEP_REQUEST && poll.lanes[0].meter.pause_s == 2, "a word in a header");
 }
 
+#define STS_METER	"aws sts 123456789012 eu-west-1 amazonaws.com"
+
+/* Each request of the role's check goes by a lane that is counted. */
+static void
+test_role_meter(void)
+{
+	static const char throttled[] = "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>";
+
+	prepare(TWO_REGIONS, KEYS);
+	ok(SaasConnectorFind(KIND)->start(&poll) == SAAS_STEP_PARALLEL && poll.lane_count == 1, "the role is asked for on a lane");
+	is_text(poll.lanes[0].meter.key, STS_METER, "which counts for the account, apart from metrics");
+	ok(poll.lanes[0].meter.per_second == 25, "by the operator's rate");
+	begin();
+	ok(reply(403, DENIED) == SAAS_STEP_REQUEST && reply(403, DENIED) == SAAS_STEP_REQUEST &&
+	   poll.lane_count == 1 && asks(STS_URL, "&ExternalId=pg-saas-" ID), "all three requests go by it");
+	ok(reply(200, SESSION) == SAAS_STEP_REQUEST && poll.lane_count == 2, "then the regions have theirs");
+
+	prepare(CONFIG, KEYS);
+	begin();
+	ok(reply(400, throttled) == SAAS_STEP_DONE && ended(SAAS_VERDICT_RETRY, "AWS STS asks for fewer requests (Throttling)") &&
+	   poll.lanes[0].meter.pause_s == 2, "STS throttles: a pause for all, and another poll");
+	prepare(CONFIG, KEYS);
+	begin();
+	answer_header = (SaasHeader) {"retry-after", "90", NULL};
+	ok(reply(429, "") == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_RETRY && poll.retry_after_s == 90 &&
+	   poll.lanes[0].meter.pause_s == 20, "which AWS may ask to be longer");
+	prepare(CONFIG, KEYS);
+	begin();
+	SaasProblemSet(&poll.lanes[0].problem, "08001", "the host name sts.eu-west-1.amazonaws.com could not be resolved");
+	poll.lanes[0].is_transient = true;
+	ok(reply_lane(0, NULL) == SAAS_STEP_DONE && ended(SAAS_VERDICT_RETRY, "could not be resolved"), "no answer from STS");
+
+	prepare_later(CONFIG, END_S, NOW_S - 31 * 86400);
+	begin();
+	ok(reply(403, "{\"__type\":\"ExpiredTokenException\"}") == SAAS_STEP_REQUEST &&
+	   strcmp(poll.lanes[0].meter.key, STS_METER) == 0, "a session that is renewed in a poll is counted too");
+	endpoints = "https://allowed.example";
+	prepare("{" ROLE ",\"regions\":[\"eu-west-1\"],\"sts_endpoint\":\"https://allowed.example\"}", KEYS);
+	begin();
+	is_text(poll.lanes[0].meter.key, "aws sts 123456789012 eu-west-1 https://allowed.example", "and what goes to another endpoint");
+	endpoints = "";
+}
+
 #define MET_WEST	"{\"MetricDataResults\":[{\"Id\":\"m0\",\"Timestamps\":[1762950300],\"Values\":[4]}]}"
 
 static void
@@ -647,7 +690,7 @@ test_regions(void)
 	pass_role();
 	ok(poll.lane_count == 2 && strstr(poll.lanes[0].request.url, "eu-west-1") && strstr(poll.lanes[1].request.url, "us-east-1"),
 	   "all regions are asked at once");
-	is_text(poll.lanes[1].meter.key, "aws 123456789012 us-east-1 amazonaws.com", "each is counted for itself");
+	is_text(poll.lanes[1].meter.key, "aws monitoring 123456789012 us-east-1 amazonaws.com", "each is counted for itself");
 	ok(reply_from("us-east-1", 403, DENIED) == SAAS_STEP_REQUEST, "one that fails does not end the poll");
 	ok(reply_from("eu-west-1", 200, MET_WEST) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK && poll.samples.count == 1,
 	   "nor hides the other's metrics");
@@ -827,7 +870,7 @@ test_operator(void)
 	endpoints = "https://allowed.example";
 	prepare("{" ROLE ",\"regions\":[\"eu-west-1\"],\"cloudwatch_endpoint\":\"https://allowed.example\"}", KEYS);
 	pass_role();
-	is_text(poll.lanes[0].meter.key, "aws 123456789012 eu-west-1 https://allowed.example",
+	is_text(poll.lanes[0].meter.key, "aws monitoring 123456789012 eu-west-1 https://allowed.example",
 			"what another endpoint says holds up nobody who asks Amazon");
 	prepare("{" ROLE ",\"regions\":[\"eu-west-1\"],\"cloudwatch_endpoint\":\"https://allowed.example\"}", NULL);
 	add_secret("operator_access_key_id", "AKIDOPERATOR");
@@ -901,6 +944,7 @@ main(void)
 	test_bad_answers();
 	test_errors();
 	test_throttling();
+	test_role_meter();
 	test_regions();
 	test_endless_region();
 	test_retention();

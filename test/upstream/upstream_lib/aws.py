@@ -44,6 +44,7 @@ class Aws:
         self.assumed_by = collections.Counter()  # by access key id
         self.windows = []
         self.times = []
+        self.role_times = []
 
     def configure(self, spec):
         for name in ("keys", "roles", "values", "denied"):
@@ -51,7 +52,7 @@ class Aws:
 
     def describe(self):
         return {"asked": dict(self.asked), "assumed_by": dict(self.assumed_by), "sessions": len(self.sessions),
-                "windows": self.windows, "times": self.times}
+                "windows": self.windows, "times": self.times, "role_times": self.role_times}
 
     def answer(self, request):
         """POST /; anything else is not there."""
@@ -84,6 +85,7 @@ class Aws:
             raise Refused(403, wrong)
 
     def assume_role(self, request, key_id):
+        self.role_times.append(time.monotonic())
         form = dict(urllib.parse.parse_qsl(request.body.decode("latin-1"), keep_blank_values=True))
         role = form.get("RoleArn")
         if form.get("Action") != "AssumeRole" or role not in self.roles:
