@@ -166,10 +166,13 @@ begin
     for due in
         select p.org_id, p.connection_id, k.*
           from saas_private.rollup_progress p
+          join saas.connection c on c.org_id = p.org_id and c.id = p.connection_id
          cross join lateral saas_private.retention_of(p.org_id) k
          where p.trimmed_at < now() - interval '6 hours'
          order by p.trimmed_at, p.org_id, p.connection_id
          limit max_connections
+           for no key update of p skip locked
+           for key share of c skip locked
     loop
         -- Whole days, so that no bucket is rolled up anew from a part of its readings.
         update saas_private.rollup_progress p set kept_since = date_trunc('day', due.raw_since, 'UTC')

@@ -51,7 +51,7 @@ end
 $$;
 
 -- As the poller stores: the newer value of a time counts, and what may have
--- been rolled up already is noted.
+-- been rolled up already is noted, now and then with more around it.
 create function rnd.store(l rnd.layout, at timestamptz) returns void
 language plpgsql as $$
 declare
@@ -60,7 +60,7 @@ begin
     delete from saas.reading r where r.connection_id = l.connection_id and r.at = store.at;
     perform tenants.read(l.org_id, l.layout_id, store.at, variadic (select array_agg(rnd.value(store.at)) from generate_series(1, l.metrics)));
     insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
-    select l.org_id, l.connection_id, start, start + interval '5 minutes'
+    select l.org_id, l.connection_id, start, start + interval '5 minutes' * (1 + case when random() < 0.05 then rnd.upto(600) else 0 end)
       from saas_private.rollup_progress p where p.connection_id = l.connection_id and p.rolled_until > start;
 end
 $$;
@@ -198,7 +198,7 @@ begin
             call rnd.step();
         end loop;
         -- What came late shows once its notes are worked off.
-        while saas_private.roll_late(7) > 0 loop
+        while saas_private.roll_late(1 + rnd.upto(200)) > 0 loop
         end loop;
         for i in 1..20 loop
             return query select format('seed %s, round %s: ', seed, round) || d from rnd.ask() d;
