@@ -616,6 +616,8 @@ begin
     end if;
     if cardinality(compare_metric.periods) > 12 or array_position(compare_metric.periods, null) is not null then
         perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 12 intervals');
+    elsif exists (select from unnest(compare_metric.periods) p where p not between interval '-100 years' and interval '100 years') then
+        perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 100 years each');
     end if;
     return query
     select q.bucket_at + p.back, jsonb_build_object('period', p.back::text), q.value
