@@ -407,7 +407,7 @@ begin
                when 'count' then sum(c.n)
                when 'percentile' then percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value)
                                       filter (where metric_rows.kind = 'percentile')
-               else (array_agg(c.last_value order by c.at desc) filter (where metric_rows.kind = 'last'))[1]
+               else (array_agg(c.last_value order by c.at desc, c.series_id) filter (where metric_rows.kind = 'last'))[1]
            end
       from cell c join member m using (series_id)
      group by 1, 2
