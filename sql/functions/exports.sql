@@ -147,7 +147,7 @@ begin
                   from (values (1, 'connection_id', e.connection_id::text), (2, 'connection', e.connection)
                          union all
                         -- As Prometheus does with labels of the scraped that are its own.
-                        select 3, case when k.key ~ '^(exported_)*connection(_id)?$' then 'exported_' else '' end || k.key, k.value
+                        select 3, case when k.key ~ '^(exported_)*(connection(_id)?|__name__)$' then 'exported_' else '' end || k.key, k.value
                           from jsonb_each_text(e.labels) k) as l (n, name, value)) as labels
           from sample e
          order by e.series_id
@@ -175,4 +175,4 @@ end
 $$;
 alter function saas_api.export_openmetrics(timestamptz, timestamptz, text[], jsonb, uuid[]) owner to saas_owner;
 comment on function saas_api.export_openmetrics(timestamptz, timestamptz, text[], jsonb, uuid[]) is
-'The samples of a range as OpenMetrics text with their times: every metric of type unknown, with the labels connection_id and connection; a label of that name that a series has itself is exported_connection. Names with other characters than OpenMetrics 1.0 has are in quotes, as newer Prometheus reads them. Filters, limits and audit as export_csv. Errors: PT401, PT403, 22023 with fields. For saas_user with export_data and view_dashboard.';
+'The samples of a range as OpenMetrics text with their times: every metric of type unknown, with the labels connection_id and connection; a label of that name that a series has itself is exported_connection, and __name__, which would rename the metric, exported___name__. Names with other characters than OpenMetrics 1.0 has are in quotes, as newer Prometheus reads them. Filters, limits and audit as export_csv. Errors: PT401, PT403, 22023 with fields. For saas_user with export_data and view_dashboard.';

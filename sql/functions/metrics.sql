@@ -408,7 +408,7 @@ begin
                when 'count' then sum(c.n)
                when 'percentile' then percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value)
                                       filter (where metric_rows.kind = 'percentile')
-               else (array_agg(c.last_value order by c.at desc) filter (where metric_rows.kind = 'last'))[1]
+               else (array_agg(c.last_value order by c.at desc, c.series_id) filter (where metric_rows.kind = 'last'))[1]
            end
       from cell c join member m using (series_id)
      group by 1, 2
@@ -617,6 +617,8 @@ begin
     end if;
     if cardinality(compare_metric.periods) > 12 or array_position(compare_metric.periods, null) is not null then
         perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 12 intervals');
+    elsif exists (select from unnest(compare_metric.periods) p where p not between interval '-100 years' and interval '100 years') then
+        perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 100 years each');
     end if;
     return query
     select q.bucket_at + p.back, jsonb_build_object('period', p.back::text), q.value

@@ -68,6 +68,13 @@ alter function saas.set_plan_retention(text, integer, integer, integer, integer)
 comment on function saas.set_plan_retention(text, integer, integer, integer, integer) is
 'For how many days a plan keeps and shows readings, and rollups by 5 minutes, hour and day, 36500 at most; NULL: for ever. What is older goes with the next maintenance and cannot be brought back. Errors: 22023, PT404, 55000 before saas.install(). For saas_operator.';
 
+-- Not a subquery of visible_since(): a policy holds none.
+create function saas_private.window_since(level integer) returns timestamptz
+language c stable leakproof strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_window_since';
+comment on function saas_private.window_since(integer) is
+'How far back the plan of the current organization shows readings (level 0) and rollups by 5 minutes (1), hour (2) and day (3), the same for the whole transaction; -infinity without a limit or an organization. For the policies of these tables. Errors: 22023.';
+
 create function saas_private.drop_partition(parent text, before timestamptz) returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -215,16 +222,18 @@ declare
 begin
     for due in
         with next as materialized (
-            select p.org_id, p.connection_id, p.trimmed_at
+            select p.org_id, p.connection_id
               from saas_private.rollup_progress p
+              join saas.connection c on c.org_id = p.org_id and c.id = p.connection_id
              where p.trimmed_at < now() - interval '6 hours'
-             order by p.trimmed_at, p.org_id, p.connection_id
+             order by p.trimmed_at
              limit max_connections
+               for no key update of p skip locked
+               for key share of c skip locked
         )
         select n.org_id, n.connection_id, k.*
           from next n
          cross join lateral saas_private.retention_of(n.org_id) k
-         order by n.trimmed_at, n.org_id, n.connection_id
     loop
         -- Whole days, so that no bucket is rolled up anew from a part of its readings.
         update saas_private.rollup_progress p set kept_since = date_trunc('day', due.raw_since, 'UTC')

@@ -246,45 +246,52 @@ as $$
 declare
     batch record;
 begin
-    -- At the end of the others only: to find what is new means to look at all of them.
-    if not exists (select from saas_private.rollup_progress p where p.rolled_until < roll_due.closed_until) then
+    loop
+        -- A connection that somebody deletes or holds is left for the next time: it
+        -- would keep everybody else waiting, or be waiting for what is locked here.
+        -- At most so much of each at a time: where there was nothing for long it goes on at what comes next.
+        with due as materialized (
+            select p.org_id, p.connection_id, p.rolled_until
+              from saas_private.rollup_progress p
+              join saas.connection c on c.org_id = p.org_id and c.id = p.connection_id
+             where p.rolled_until < roll_due.closed_until
+             order by p.rolled_until
+             limit max_connections
+               for no key update of p skip locked
+               for key share of c skip locked
+        ), stretch as (
+            select d.org_id, d.connection_id, n.from_time, coalesce(nullif(d.rolled_until, '-infinity'), n.from_time) as whole_from,
+                   coalesce(least(roll_due.closed_until, date_bin(longest, n.from_time, timestamptz '2000-01-03 00:00:00+00') + longest), roll_due.closed_until) as until_time
+              from due d
+              left join lateral (select date_bin('5 minutes', r.at, timestamptz '2000-01-03 00:00:00+00') as from_time
+                                   from saas.reading r
+                                  where r.org_id = d.org_id and r.connection_id = d.connection_id
+                                    and r.at >= d.rolled_until and r.at < roll_due.closed_until
+                                  order by r.at limit 1) n on true
+        ), moved as (
+            update saas_private.rollup_progress p set rolled_until = s.until_time
+              from stretch s where p.org_id = s.org_id and p.connection_id = s.connection_id
+            returning 1
+        )
+        -- Without a reading too, where an hour or a day is over that had some.
+        select (select count(*) from moved) as connections,
+               array_agg(s.org_id order by s.org_id, s.connection_id) as org_ids,
+               array_agg(s.connection_id order by s.org_id, s.connection_id) as connection_ids,
+               array_agg(coalesce(s.from_time, s.until_time) order by s.org_id, s.connection_id) as from_times,
+               array_agg(s.until_time order by s.org_id, s.connection_id) as until_times,
+               array_agg(s.whole_from order by s.org_id, s.connection_id) as whole_froms
+          into batch
+          from stretch s
+         where s.from_time is not null or date_trunc('hour', s.whole_from, 'UTC') < date_trunc('hour', s.until_time, 'UTC');
+        exit when batch.connections > 0;
+        -- At the end of the others only: to find what is new means to look at all of them.
         insert into saas_private.rollup_progress (org_id, connection_id)
         select c.org_id, c.id from saas.connection c
          where not exists (select from saas_private.rollup_progress p where p.org_id = c.org_id and p.connection_id = c.id)
+           for key share skip locked
             on conflict do nothing;
-    end if;
-    -- At most so much of each at a time: where there was nothing for long it goes on at what comes next.
-    with due as materialized (
-        select p.org_id, p.connection_id, p.rolled_until
-          from saas_private.rollup_progress p
-         where p.rolled_until < roll_due.closed_until
-         order by p.rolled_until, p.org_id, p.connection_id
-         limit max_connections
-           for no key update
-    ), stretch as (
-        select d.org_id, d.connection_id, n.from_time, coalesce(nullif(d.rolled_until, '-infinity'), n.from_time) as whole_from,
-               coalesce(least(roll_due.closed_until, date_bin(longest, n.from_time, timestamptz '2000-01-03 00:00:00+00') + longest), roll_due.closed_until) as until_time
-          from due d
-          left join lateral (select date_bin('5 minutes', r.at, timestamptz '2000-01-03 00:00:00+00') as from_time
-                               from saas.reading r
-                              where r.org_id = d.org_id and r.connection_id = d.connection_id
-                                and r.at >= d.rolled_until and r.at < roll_due.closed_until
-                              order by r.at limit 1) n on true
-    ), moved as (
-        update saas_private.rollup_progress p set rolled_until = s.until_time
-          from stretch s where p.org_id = s.org_id and p.connection_id = s.connection_id
-        returning 1
-    )
-    -- Without a reading too, where an hour or a day is over that had some.
-    select (select count(*) from moved) as connections,
-           array_agg(s.org_id order by s.org_id, s.connection_id) as org_ids,
-           array_agg(s.connection_id order by s.org_id, s.connection_id) as connection_ids,
-           array_agg(coalesce(s.from_time, s.until_time) order by s.org_id, s.connection_id) as from_times,
-           array_agg(s.until_time order by s.org_id, s.connection_id) as until_times,
-           array_agg(s.whole_from order by s.org_id, s.connection_id) as whole_froms
-      into batch
-      from stretch s
-     where s.from_time is not null or date_trunc('hour', s.whole_from, 'UTC') < date_trunc('hour', s.until_time, 'UTC');
+        exit when not found;
+    end loop;
     if batch.org_ids is not null then
         perform saas_private.roll_ranges(batch.org_ids, batch.connection_ids, batch.from_times, batch.until_times, batch.until_times, batch.whole_froms);
     end if;
@@ -304,17 +311,26 @@ declare
     batch record;
 begin
     -- These are committed, so their readings are seen from here on.
-    noted := array(select w.id from saas_private.late_window w order by w.id limit max_windows);
-    -- Of one day of a connection once; nothing from before the readings that are still there.
+    noted := array(select w.id
+                     from saas_private.late_window w
+                     join saas.connection c on c.org_id = w.org_id and c.id = w.connection_id
+                    order by w.id
+                    limit max_windows
+                      for key share of c skip locked);
+    -- Each day of a connection once, however many notes touch it: what two
+    -- stretches share would be counted twice.  Nothing from before the readings
+    -- that are still there.
     with stretch as (
         select w.org_id, w.connection_id, p.rolled_until,
-               greatest(min(w.from_at), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
-               least(max(w.until_at), p.rolled_until) as until_time
+               greatest(min(greatest(w.from_at, d.day)), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
+               least(max(least(w.until_at, d.day + interval '24 hours')), p.rolled_until) as until_time
           from saas_private.late_window w
           join saas_private.rollup_progress p on p.org_id = w.org_id and p.connection_id = w.connection_id
          cross join lateral saas_private.retention_of(w.org_id) v
+         cross join lateral generate_series(date_trunc('day', w.from_at, 'UTC'), w.until_at - interval '1 microsecond',
+                                            interval '24 hours') as d (day)
          where w.id = any (noted)
-         group by w.org_id, w.connection_id, p.rolled_until, p.kept_since, v.raw_since, date_trunc('day', w.from_at, 'UTC')
+         group by w.org_id, w.connection_id, p.rolled_until, p.kept_since, v.raw_since, d.day
     )
     select array_agg(s.org_id order by s.org_id, s.connection_id, s.from_time) as org_ids,
            array_agg(s.connection_id order by s.org_id, s.connection_id, s.from_time) as connection_ids,

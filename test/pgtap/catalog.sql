@@ -153,7 +153,7 @@ select is_empty(
     'a policy for everyone compares the organization (or the person) with the identity''s');
 select is_empty(
     $$select relation, polname from catalog.policy
-       where not is_for_all
+       where not is_for_all and polpermissive
          and not (select array_agg(pg_get_userbyid(role)::text) from unnest(polroles) role) <@ array['saas_service', 'saas_poller']$$,
     'a policy across organizations is for service roles only');
 select is_empty(
@@ -174,8 +174,11 @@ select is_empty(
                           where r.polrelid = w.polrelid and r.polcmd in ('r', '*') and r.polroles @> w.polroles)$$,
     'who may change rows may read them: otherwise no row would be found');
 select is_empty(
-    $$select relation, polname from catalog.policy where not polpermissive$$,
-    'no policy is restrictive');
+    $$select relation, polname, using_text from catalog.policy
+       where not polpermissive
+         and not (relation ~ '^saas\.reading' and using_text = format('(at >= saas_private.window_since(%s))',
+                  array_position(array['saas.reading', 'saas.reading_5m', 'saas.reading_1h', 'saas.reading_1d'], relation::text) - 1))$$,
+    'no policy is restrictive but those of the plan''s window');
 
 -- Views
 
@@ -211,7 +214,7 @@ select set_eq(
     $$select name from catalog.function where proleakproof$$,
     array['saas.current_user_id()', 'saas.current_org_id()', 'saas.current_role_name()', 'saas.current_session_id()',
           'saas.has_permission(text)', 'saas.org_if(text)', 'saas.is_authenticated()', 'saas_private.current_rank()',
-          'saas.current_api_key_id()'],
+          'saas.current_api_key_id()', 'saas_private.window_since(integer)'],
     'the accessors of the identity are leakproof, and nothing else is');
 select is_empty(
     $$select name from catalog.function
@@ -339,8 +342,8 @@ select is_empty(
                             'saas_private.my_sessions()', 'saas_private.my_sign_ins()', 'saas_private.my_preferences()',
                             'saas_private.my_mail_templates()', 'saas_private.my_members()',
                             'saas_private.known_permissions()', 'saas_private.my_activity()',
-                            'saas_private.my_saved_views()')$$,
-    'functions in saas_private are for service roles, but for those of the type and those behind views');
+                            'saas_private.my_saved_views()', 'saas_private.window_since(integer)')$$,
+    'functions in saas_private are for service roles, but for those of the type, behind views and in policies');
 select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g
        where g.grantee = 'saas_anon'::regrole and f.pronamespace = 'saas_api'::regnamespace$$,

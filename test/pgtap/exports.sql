@@ -74,6 +74,9 @@ select results_eq(format($$select metric, labels ->> 'connection_id', labels - '
     format($$select s.metric, s.connection_id::text, case when s.labels ? 'connection' then '{"exported_connection": "own", "exported_connection_id": "7", "exported_exported_connection": "older"}' else s.labels end, s.value, s.at
                from saas.sample s where s.org_id = %L and s.value is not null order by 1, 2, 3, 5$$, :'org'), 'our own reader reads back what is stored');
 select is(exp.text($$saas_api.export_openmetrics('2020-01-01', '2020-01-02')$$), E'# EOF\n', 'an empty range is its end');
+select tenants.read(:'org', tenants.lay_out(:'org', :'plain', '[{"metric": "sent", "labels": {"__name__": "hits"}}]'), '2026-04-01 12:00+00', 1) as stored \gset
+select is(exp.text($$saas_api.export_openmetrics('2026-04-01', '2026-04-02')$$), format(E'# TYPE sent unknown\n# HELP sent 1 series of 1 connections.\nsent{connection_id="%s",connection="Plain",exported___name__="hits"} 1 1775044800\n# EOF\n', :'plain'),
+          'a label does not make another metric of it');
 select is((select string_agg(format('%s %s', metric, value), ',') from saas.parse_exposition(exp.text(:open, 'stranger'), 'openmetrics')), 'hits 42', 'a stranger has their own');
 
 -- Headers, audit

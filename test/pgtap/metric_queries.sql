@@ -220,6 +220,8 @@ select is(queries.ask(format('select * from saas_api.%s', call)), answer, format
                ('top_metric(''hits'', count => 0)', '22023 count: must be between 1 and 1000'), ('top_metric(''hits'', count => 1001)', '22023 count: must be between 1 and 1000'),
                ('compare_metric(''hits'', periods => array_fill(interval ''1 day'', array[13]))', '22023 periods: must be at most 12 intervals'),
                ('compare_metric(''hits'', periods => ''{null}'')', '22023 periods: must be at most 12 intervals'),
+               ('compare_metric(''hits'', periods => ''{1000000 years}'')', '22023 periods: must be at most 100 years each'),
+               ('compare_metric(''hits'', periods => ''{-101 years}'')', '22023 periods: must be at most 100 years each'),
                ('compare_metric(''hits'', periods => ''{100 years}'')', '22023 since: must not be before 1970, and until not more than 100 years away'),
                ('metric_ratio(''hits'', null)', '22023 denominator: is required'),
                ('explain_metric(''hits'', bucket => ''0'')', '22023 bucket: must be at least 1 second')) as v (call, answer);

@@ -57,6 +57,18 @@ select is(oldest(:'ever', '1 day'), 60, 'and one without a limit everything');
 select ok((select tenants.answer('(select min(at) from saas_api.samples)', m.user_id, m.org_id)::timestamptz >= now() - interval '2 days'), 'so does the view of samples')
   from saas.membership m where m.org_id = :'short';
 select is((select count(*) from saas.sample where org_id = :'short'), 600::bigint, 'nobody in particular sees everything');
+-- The tables themselves, for a member with a login, whichever way the rows are asked for.
+select ok(tenants.answer(format('(select extract(day from now() - min(at)) from saas.%I)', t), m.user_id, m.org_id)::integer between days - 1 and days,
+          format('%s shows a member %s days', t, days))
+  from saas.membership m, (values ('reading', 2), ('reading_5m', 4), ('reading_1h', 8), ('reading_1d', 16)) as v (t, days) where m.org_id = :'short';
+select is(tenants.answer(format('(select count(*) from saas.%I where at < now() - interval ''%s days'' or at = any (array(select days_ago(d) from generate_series(%s, 60) d)))', t, days, days + 1),
+                         m.user_id, m.org_id), '0', format('and whoever asks %s for older ones gets none', t))
+  from saas.membership m, (values ('reading', 2), ('reading_5m', 4), ('reading_1h', 8), ('reading_1d', 16)) as v (t, days) where m.org_id = :'short';
+select is(tenants.answer('(select count(*) from saas.reading)', m.user_id, m.org_id), '600', 'without a limit all are shown') from saas.membership m where m.org_id = :'ever';
+select is(tenants.answer(format('(select count(*) from %s)', i.inhrelid::regclass), m.user_id, m.org_id), e'42501\npermission denied for table ' || c.relname, 'a partition is nobody''s to read')
+  from saas.membership m, pg_inherits i join pg_class c on c.oid = i.inhrelid where m.org_id = :'short' and i.inhparent = 'saas.reading'::regclass order by c.relname limit 1;
+select is(saas_private.window_since(level), '-infinity'::timestamptz, 'without an organization there is no limit') from generate_series(0, 3) level;
+select throws_ok('select saas_private.window_since(4)', '22023', 'there is no such level', 'there is no fifth level');
 
 -- Deleted
 
@@ -123,6 +135,11 @@ call saas.maintain();
 select is(to_regclass('saas.reading_2001_w01'), null, 'and goes when it does not');
 select is(saas_private.drop_partition('reading', '-infinity'), 0, 'nothing ends before all time');
 select throws_ok($$select saas_private.drop_partition('plan', now())$$, '22023', 'there is no such level', 'and nothing else is dropped');
+-- What is too old to be seen goes with its connection all the same.
+select count(tenants.read(s.org, s.layout_id, days_ago(30) + m * interval '1 minute', 1)) as stored from public.source s, generate_series(0, 9) m where s.org = :'short' \gset
+select is(tenants.answer(format('saas_api.delete_connection(%L, ''One'')', s.connection_id), m.user_id, m.org_id) !~ '^[0-9P]', true, 'a connection is deleted')
+  from public.source s join saas.membership m on m.org_id = s.org where s.org = :'short';
+select is(array(select (select count(*) from saas.reading r where r.org_id = :'short') + (select count(*) from saas.reading_1d r where r.org_id = :'short')), array[0::bigint], 'with what nobody is shown any more');
 select is(tenants.answer('saas.visible_since() between now() - interval ''2 days 1 hour'' and now() - interval ''2 days''', m.user_id, m.org_id), 'true', 'visible_since tells')
   from saas.membership m where m.org_id = :'short';
 select is(saas.visible_since(), '-infinity'::timestamptz, 'without an organization there is no limit');

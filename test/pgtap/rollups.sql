@@ -114,6 +114,13 @@ call saas.maintain();
 select is_empty('select * from rollups.all_differences() limit 5', 'but when it was noted: every level is what brute force says');
 select is((select count(*) from saas_private.late_window), 0::bigint, 'and the notes are gone');
 
+-- Notes that overlap, over midnight too.
+insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+select :'org', :'beta', v.f, v.u from (values (timestamptz '2026-03-30 22:00', timestamptz '2026-03-31 02:00'), ('2026-03-31 01:00', '2026-03-31 03:00'),
+                                              ('2026-03-31 01:55', '2026-04-01 12:00'), ('2026-03-31 23:55', '2026-04-01 00:05')) v (f, u);
+call saas.maintain();
+select is_empty('select * from rollups.all_differences() limit 5', 'what several notes say is counted once');
+
 -- Bounds
 
 select is(saas_private.roll_late(0), 0, 'without notes there is nothing to roll up');

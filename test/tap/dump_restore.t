@@ -214,6 +214,26 @@ sub compare
 	return;
 }
 
+# What a person is told of the metrics, up to a time that is over.
+my $asked_at = $node->safe_psql('postgres', 'select now()');
+sub metrics_of
+{
+	my ($tenant, $where, $database) = @_;
+	return $tenant->on($where, $database)->sql(qq{
+		select jsonb_build_object('values', (
+		           select jsonb_agg(jsonb_build_array(m.metric, v.fn, v.step, q.bucket_at, q.grp, q.value)
+		                            order by m.metric, v.fn, v.step, q.bucket_at, q.grp)
+		             from (select distinct l.metric from saas_api.latest_samples l) m,
+		                  (values ('sum', '1 hour'), ('last', '5 minutes'), ('increase', '1 day'), ('p95', '1 hour')) v (fn, step),
+		                  saas_api.query_metric(m.metric, '$asked_at'::timestamptz - interval '25 days', '$asked_at', v.step::interval, v.fn,
+		                                        group_by => '{connection}') q),
+		       'costs', saas_api.cost_report('$asked_at'::timestamptz - interval '25 days', '$asked_at'),
+		       'views', (select jsonb_agg(w order by w.id) from saas_api.saved_views w))});
+}
+my %metrics = map { $_->org_id => metrics_of($_, $node, 'postgres') } $acme, $beta;
+like($metrics{ $beta->org_id }, qr/"values": \[/, 'there are metrics to ask about');
+like($metrics{ $acme->org_id }, qr/"name": "Mine"/, 'and saved views');
+
 # What a person does with the accounts of a copy.
 sub sign_in_works
 {
@@ -294,6 +314,7 @@ foreach my $database (qw(from_archive from_script))
 {
 	compare($catalog_of_origin, $rows_of_origin, $node, $database, $database);
 	sign_in_works($acme, $node, $database, $database);
+	is(metrics_of($_, $node, $database), $metrics{ $_->org_id }, "$database: metrics are answered as before") foreach $acme, $beta;
 }
 $node->append_conf('postgresql.conf', 'saas.poller_enabled = on');
 $node->reload;
