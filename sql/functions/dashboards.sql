@@ -63,15 +63,11 @@ begin
     with asked as (
         select m.name, m.n from unnest(names) with ordinality as m (name, n)
     ), figure as materialized (
-        select a.name, a.n, v.connection_id, v.value, v.previous
-          from asked a
-         cross join lateral (
-               select coalesce(s.connection_id, p.connection_id) as connection_id, s.value, p.value as previous
-                 from (select m.connection_id, saas_private.total(m.total) as value
-                         from saas_private.metric_cells(a.name, from_time, to_time, 3, '{}', ids) m group by 1) s
-                 full join (select m.connection_id, saas_private.total(m.total) as value
-                              from saas_private.metric_cells(a.name, before_time, from_time, 3, '{}', ids) m group by 1) p
-                   on p.connection_id = s.connection_id) v
+        select a.name, a.n, f.connection_id, max(f.value) filter (where f.slot = 2) as value,
+               max(f.value) filter (where f.slot = 1) as previous
+          from saas_private.metric_figures(names, array[before_time, from_time, to_time], '{}', ids) f
+          join asked a on a.name = f.metric
+         group by a.name, a.n, f.connection_id
     ), whole as materialized (
         select a.name, a.n, saas_private.total(f.value) as value, saas_private.total(f.previous) as previous
           from asked a left join figure f on f.name = a.name

@@ -158,6 +158,18 @@ $$;
 comment on function saas_private.metric_scope(timestamptz, timestamptz, interval, text, text) is
 'Bucket, level (0 readings, 1 by 5 minutes, 2 by hour, 3 by day) and, for buckets of whole days elsewhere than in UTC, the time zone of a query. Errors: 22023 with fields. For the functions of saas_owner.';
 
+create function saas_private.places(series_ids uuid[], wanted uuid[]) returns integer[]
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_places';
+comment on function saas_private.places(uuid[], uuid[]) is
+'Where a layout''s series that are among the wanted ones stand in it, from 1 on, in ascending order. The wanted ones must be in ascending order. Errors: 22023 for arrays of several dimensions or with NULL. For the functions of saas_owner.';
+
+create function saas_private.sum_at("values" double precision[], places integer[]) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sum_at';
+comment on function saas_private.sum_at(double precision[], integer[]) is
+'The sum of the values at these places, infinite when it overflows; NULL where there are none. Errors: 22023 for arrays of several dimensions and places that are NULL. For the functions of saas_owner.';
+
 -- Where a metric's series are in the layouts' arrays.  A function, so that the
 -- planner takes them for more than a few, but fewer than the readings that
 -- metric_cells() has of them, and makes the hash of these and not of readings.
@@ -168,27 +180,71 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     org constant uuid := saas.current_org_id();
+    ids uuid[];
+    having_them uuid[];
 begin
+    select array_agg(s.id order by s.id), array_agg(distinct s.connection_id) into ids, having_them
+      from saas.series s
+     where s.org_id = org and s.metric = metric_places.metric and s.labels @> metric_places.labels
+       and s.connection_id = any (metric_places.connection_ids);
     return query
-    with source as materialized (
-        select s.connection_id, s.id
-          from saas.series s
-         where s.org_id = org and s.metric = metric_places.metric and s.labels @> metric_places.labels
-           and s.connection_id = any (metric_places.connection_ids)
-    )
-    select l.connection_id, l.id, u.series_id, u.place
+    select l.connection_id, l.id, l.series_ids[p.place], p.place::bigint
       from saas.layout l
-     cross join lateral unnest(l.series_ids) with ordinality as u (series_id, place)
-     where l.org_id = org
-       and l.connection_id = any (array(select distinct s.connection_id from source s))
-       and u.series_id in (select s.id from source s);
+     cross join lateral unnest(saas_private.places(l.series_ids, ids)) as p (place)
+     where l.org_id = org and l.connection_id = any (having_them);
 end
 $$;
 comment on function saas_private.metric_places(text, jsonb, uuid[]) is
 'Each series of a metric of these connections, in each layout that has it, with its place there. For the functions of saas_owner.';
 
--- "offset 0" keeps each stretch an index scan of its own; flags, and no number
--- of a level, because the planner takes half of the stretches to have one.
+-- The rows as metric_places(): there are a few of each connection.
+create function saas_private.metric_spans(since timestamptz, until timestamptz, level integer, connection_ids uuid[])
+returns table (connection_id uuid, span_level integer, from_time timestamptz, until_time timestamptz)
+language plpgsql stable rows 1000
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+    kept record;
+begin
+    select * into kept from saas_private.retention_of(org);
+    return query
+    select c.id, v.level, v.from_time, v.until_time
+      from unnest(metric_spans.connection_ids) as c (id)
+      left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.id
+     cross join lateral (select least(metric_spans.until, coalesce(p.rolled_until, '-infinity')) as ends) w
+     cross join lateral (
+           select date_bin('5 minutes', metric_spans.since + interval '4:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                  date_bin('5 minutes', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) a
+     cross join lateral (
+           select case when metric_spans.level >= 1 and a.f < a.u then a.f else metric_spans.until end as f,
+                  case when metric_spans.level >= 1 and a.f < a.u then a.u else metric_spans.until end as u) five
+     cross join lateral (
+           select date_bin('1 hour', metric_spans.since + interval '59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                  date_bin('1 hour', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) b
+     cross join lateral (
+           select case when metric_spans.level >= 2 and b.f < b.u then b.f else five.u end as f,
+                  case when metric_spans.level >= 2 and b.f < b.u then b.u else five.u end as u) hour
+     cross join lateral (
+           select date_bin('1 day', metric_spans.since + interval '23:59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                  date_bin('1 day', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) d
+     cross join lateral (
+           select case when metric_spans.level >= 3 and d.f < d.u then d.f else hour.u end as f,
+                  case when metric_spans.level >= 3 and d.f < d.u then d.u else hour.u end as u) day
+     cross join lateral (
+           values (0, greatest(metric_spans.since, kept.raw_since), five.f), (0, greatest(five.u, kept.raw_since), metric_spans.until),
+                  (1, greatest(five.f, kept.five_since), hour.f), (1, greatest(hour.u, kept.five_since), five.u),
+                  (2, greatest(hour.f, kept.hour_since), day.f), (2, greatest(day.u, kept.hour_since), hour.u),
+                  (3, greatest(day.f, kept.day_since), day.u)) as v (level, from_time, until_time)
+     where v.from_time < v.until_time;
+end
+$$;
+comment on function saas_private.metric_spans(timestamptz, timestamptz, integer, uuid[]) is
+'What is read of each of these connections for a range: readings (0) or rollups by 5 minutes (1), hour (2) or day (3) from one time until another. The coarsest up to the level that lie whole in the range and are rolled up; nothing from before the plan''s retention. For the functions of saas_owner.';
+
+-- "offset 0" keeps each stretch an index scan of its own, and the places in a
+-- hash; flags, and no number of a level, because the planner takes half of the
+-- stretches to have one.
 create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
                                           connection_ids uuid[])
 returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, total double precision,
@@ -199,78 +255,60 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     org constant uuid := saas.current_org_id();
-    kept record;
 begin
-    select * into kept from saas_private.retention_of(org);
     return query
     with place as materialized (
         select m.connection_id, m.layout_id, m.series_id, m.place
           from saas_private.metric_places(metric_cells.metric, metric_cells.labels, metric_cells.connection_ids) m
     ), span as materialized (
-        select c.connection_id, v.from_time, v.until_time, v.level = 0 as is_raw, v.level = 1 as is_5m, v.level = 2 as is_1h, v.level = 3 as is_1d
-          from (select distinct m.connection_id from place m) c
-          left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
-         cross join lateral (select least(metric_cells.until, coalesce(p.rolled_until, '-infinity')) as ends) w
-         cross join lateral (
-               select date_bin('5 minutes', metric_cells.since + interval '4:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
-                      date_bin('5 minutes', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) a
-         cross join lateral (
-               select case when metric_cells.level >= 1 and a.f < a.u then a.f else metric_cells.until end as f,
-                      case when metric_cells.level >= 1 and a.f < a.u then a.u else metric_cells.until end as u) five
-         cross join lateral (
-               select date_bin('1 hour', metric_cells.since + interval '59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
-                      date_bin('1 hour', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) b
-         cross join lateral (
-               select case when metric_cells.level >= 2 and b.f < b.u then b.f else five.u end as f,
-                      case when metric_cells.level >= 2 and b.f < b.u then b.u else five.u end as u) hour
-         cross join lateral (
-               select date_bin('1 day', metric_cells.since + interval '23:59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
-                      date_bin('1 day', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) d
-         cross join lateral (
-               select case when metric_cells.level >= 3 and d.f < d.u then d.f else hour.u end as f,
-                      case when metric_cells.level >= 3 and d.f < d.u then d.u else hour.u end as u) day
-         cross join lateral (
-               values (0, greatest(metric_cells.since, kept.raw_since), five.f), (0, greatest(five.u, kept.raw_since), metric_cells.until),
-                      (1, greatest(five.f, kept.five_since), hour.f), (1, greatest(hour.u, kept.five_since), five.u),
-                      (2, greatest(hour.f, kept.hour_since), day.f), (2, greatest(day.u, kept.hour_since), hour.u),
-                      (3, greatest(day.f, kept.day_since), day.u)) as v (level, from_time, until_time)
-         where v.from_time < v.until_time
+        select v.connection_id, v.from_time, v.until_time, v.span_level = 0 as is_raw, v.span_level = 1 as is_5m,
+               v.span_level = 2 as is_1h, v.span_level = 3 as is_1d
+          from saas_private.metric_spans(metric_cells.since, metric_cells.until, metric_cells.level,
+                                         array(select distinct p.connection_id from place p)) v
     )
-    select sp.connection_id, pl.series_id, r.at, 1::double precision, v.value, v.value, v.value, v.value, v.value, 0::double precision
-      from span sp
-     cross join lateral (select o.at, o.layout_id, o."values" from saas.reading o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+    select r.connection_id, pl.series_id, r.at, 1::double precision, v.value, v.value, v.value, v.value, v.value, 0::double precision
+      from (select sp.connection_id, o.at, o.layout_id, o."values"
+              from span sp
+             cross join lateral (select b.at, b.layout_id, b."values" from saas.reading b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_raw offset 0) r
       join place pl on pl.layout_id = r.layout_id
      cross join lateral (select r."values"[pl.place] as value) v
-     where sp.is_raw and v.value is not null
+     where v.value is not null
     union all
-    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from span sp
-     cross join lateral (select o.* from saas.reading_5m o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      from (select o.*
+              from span sp
+             cross join lateral (select b.* from saas.reading_5m b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_5m offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.is_5m and r.count[pl.place] > 0
+     where r.count[pl.place] > 0
     union all
-    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from span sp
-     cross join lateral (select o.* from saas.reading_1h o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      from (select o.*
+              from span sp
+             cross join lateral (select b.* from saas.reading_1h b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_1h offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.is_1h and r.count[pl.place] > 0
+     where r.count[pl.place] > 0
     union all
-    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from span sp
-     cross join lateral (select o.* from saas.reading_1d o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      from (select o.*
+              from span sp
+             cross join lateral (select b.* from saas.reading_1d b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_1d offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.is_1d and r.count[pl.place] > 0;
+     where r.count[pl.place] > 0;
 end
 $$;
 comment on function saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is
