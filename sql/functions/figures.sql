@@ -1,6 +1,22 @@
 -- Sums of several metrics over several ranges in one pass: what the overview,
 -- totals and costs ask for.  Leans on metrics.
 
+create function saas_private.add_values(internal, double precision[]) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_add_values';
+comment on function saas_private.add_values(internal, double precision[]) is
+'The step of saas_private.added_up().';
+create function saas_private.added(internal) returns double precision[]
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_added';
+comment on function saas_private.added(internal) is
+'What saas_private.added_up() answers.';
+create aggregate saas_private.added_up(double precision[]) (
+    sfunc = saas_private.add_values, stype = internal, finalfunc = saas_private.added, parallel = safe
+);
+comment on aggregate saas_private.added_up(double precision[]) is
+'The sums of arrays place by place, infinite where they overflow; NULL at a place where none has a value. Errors: 22023 for arrays of several dimensions. For the functions of saas_owner.';
+
 create function saas_private.metric_sets(metrics text[], labels jsonb, connection_ids uuid[])
 returns table (layout_id uuid, metric text, places integer[])
 language plpgsql stable rows 50
@@ -28,7 +44,7 @@ $$;
 comment on function saas_private.metric_sets(text[], jsonb, uuid[]) is
 'Where the series of each of these metrics, with these labels, of these connections stand in each layout that has any. For the functions of saas_owner.';
 
--- As metric_cells(), but what a reading has of a metric is added up at once.
+-- As metric_cells(), but each stretch is added up before the metrics are looked for in it.
 create function saas_private.metric_figures(metrics text[], times timestamptz[], labels jsonb, connection_ids uuid[])
 returns table (connection_id uuid, metric text, slot integer, value double precision)
 language plpgsql stable rows 500
@@ -49,45 +65,43 @@ begin
                     metric_figures.times[t.slot], metric_figures.times[t.slot + 1], 3,
                     array(select distinct l.connection_id from saas.layout l
                            where l.org_id = org and l.id in (select p.layout_id from place p))) v
-    ), cell as (
-        select r.connection_id, r.slot, pl.metric, saas_private.sum_at(r."values", pl.places) as total
-          from (select sp.connection_id, sp.slot, o.layout_id, o."values"
-                  from span sp
-                 cross join lateral (select b.layout_id, b."values" from saas.reading b
-                                      where b.org_id = org and b.connection_id = sp.connection_id
-                                        and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-                 where sp.is_raw offset 0) r
-          join place pl on pl.layout_id = r.layout_id
+    ), stretch as (
+        select sp.connection_id, sp.slot, o.layout_id, o.sums
+          from span sp
+         cross join lateral (select b.layout_id, saas_private.added_up(b."values") as sums from saas.reading b
+                              where b.org_id = org and b.connection_id = sp.connection_id
+                                and b.at >= sp.from_time and b.at < sp.until_time
+                              group by b.layout_id offset 0) o
+         where sp.is_raw
         union all
-        select r.connection_id, r.slot, pl.metric, saas_private.sum_at(r.sum, pl.places)
-          from (select sp.connection_id, sp.slot, o.layout_id, o.sum
-                  from span sp
-                 cross join lateral (select b.layout_id, b.sum from saas.reading_5m b
-                                      where b.org_id = org and b.connection_id = sp.connection_id
-                                        and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-                 where sp.is_5m offset 0) r
-          join place pl on pl.layout_id = r.layout_id
+        select sp.connection_id, sp.slot, o.layout_id, o.sums
+          from span sp
+         cross join lateral (select b.layout_id, saas_private.added_up(b.sum) as sums from saas.reading_5m b
+                              where b.org_id = org and b.connection_id = sp.connection_id
+                                and b.at >= sp.from_time and b.at < sp.until_time
+                              group by b.layout_id offset 0) o
+         where sp.is_5m
         union all
-        select r.connection_id, r.slot, pl.metric, saas_private.sum_at(r.sum, pl.places)
-          from (select sp.connection_id, sp.slot, o.layout_id, o.sum
-                  from span sp
-                 cross join lateral (select b.layout_id, b.sum from saas.reading_1h b
-                                      where b.org_id = org and b.connection_id = sp.connection_id
-                                        and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-                 where sp.is_1h offset 0) r
-          join place pl on pl.layout_id = r.layout_id
+        select sp.connection_id, sp.slot, o.layout_id, o.sums
+          from span sp
+         cross join lateral (select b.layout_id, saas_private.added_up(b.sum) as sums from saas.reading_1h b
+                              where b.org_id = org and b.connection_id = sp.connection_id
+                                and b.at >= sp.from_time and b.at < sp.until_time
+                              group by b.layout_id offset 0) o
+         where sp.is_1h
         union all
-        select r.connection_id, r.slot, pl.metric, saas_private.sum_at(r.sum, pl.places)
-          from (select sp.connection_id, sp.slot, o.layout_id, o.sum
-                  from span sp
-                 cross join lateral (select b.layout_id, b.sum from saas.reading_1d b
-                                      where b.org_id = org and b.connection_id = sp.connection_id
-                                        and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-                 where sp.is_1d offset 0) r
-          join place pl on pl.layout_id = r.layout_id
+        select sp.connection_id, sp.slot, o.layout_id, o.sums
+          from span sp
+         cross join lateral (select b.layout_id, saas_private.added_up(b.sum) as sums from saas.reading_1d b
+                              where b.org_id = org and b.connection_id = sp.connection_id
+                                and b.at >= sp.from_time and b.at < sp.until_time
+                              group by b.layout_id offset 0) o
+         where sp.is_1d
     )
     select c.connection_id, c.metric, c.slot, saas_private.total(c.total)
-      from cell c
+      from (select r.connection_id, r.slot, p.metric, saas_private.sum_at(r.sums, p.places) as total
+              from stretch r
+              join place p on p.layout_id = r.layout_id) c
      where c.total is not null
      group by 1, 2, 3;
 end

@@ -342,32 +342,38 @@ $$;
 comment on function saas_private.metric_increases(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is
 'What counters gained at each reading or in each rollup, over their beginning anew, since the sample before, which lies at most an hour before since. For the functions of saas_owner.';
 
-create function saas_private.metric_group(series_id uuid, keys text[]) returns jsonb
-language plpgsql stable
+create function saas_private.metric_groups(series_ids uuid[], keys text[])
+returns table (series_id uuid, grp jsonb)
+language plpgsql stable rows 100
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     org constant uuid := saas.current_org_id();
 begin
-    return (
-        select coalesce(jsonb_object_agg(k.name, case k.name
-                   when 'connection_id' then to_jsonb(s.connection_id)
-                   when 'connection' then to_jsonb(c.name)
-                   when 'environment' then to_jsonb(c.environment)
-                   when 'kind' then to_jsonb(c.kind)
-                   when 'group_id' then to_jsonb(c.group_id)
-                   when 'group' then to_jsonb(g.name)
-                   else coalesce(s.labels -> k.name, case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
-               end), '{}')
-          from saas.series s
-          join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id
-          left join saas.connection_group g on g.org_id = c.org_id and g.id = c.group_id
-         cross join unnest(metric_group.keys) as k (name)
-         where s.org_id = org and s.id = metric_group.series_id);
+    if cardinality(metric_groups.keys) = 0 then
+        return query select u.id, '{}'::jsonb from unnest(metric_groups.series_ids) as u (id);
+        return;
+    end if;
+    return query
+    select s.id,
+           (select coalesce(jsonb_object_agg(k.name, case k.name
+                       when 'connection_id' then to_jsonb(s.connection_id)
+                       when 'connection' then to_jsonb(c.name)
+                       when 'environment' then to_jsonb(c.environment)
+                       when 'kind' then to_jsonb(c.kind)
+                       when 'group_id' then to_jsonb(c.group_id)
+                       when 'group' then to_jsonb(g.name)
+                       else coalesce(s.labels -> k.name, case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
+                   end), '{}')
+              from unnest(metric_groups.keys) as k (name))
+      from saas.series s
+      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id
+      left join saas.connection_group g on g.org_id = c.org_id and g.id = c.group_id
+     where s.org_id = org and s.id = any (metric_groups.series_ids);
 end
 $$;
-comment on function saas_private.metric_group(uuid, text[]) is
-'The group that a series is in by these keys. For the functions of saas_owner.';
+comment on function saas_private.metric_groups(uuid[], text[]) is
+'The group that each of these series is in by these keys. For the functions of saas_owner.';
 
 create function saas_private.metric_connections(connection_ids uuid[], group_ids uuid[], environments text[], tags jsonb) returns uuid[]
 language plpgsql stable
@@ -407,8 +413,7 @@ begin
                                              else saas_private.metric_bucket(m.at, step, local_zone) end as bucket_at) b
              group by 1, 2
         ), member as materialized (
-            select s.series_id, saas_private.metric_group(s.series_id, metric_rows.keys) as grp
-              from (select distinct c.series_id from cell c) s
+            select g.series_id, g.grp from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
         )
         select c.bucket_at, m.grp,
                saas_private.divide(saas_private.total(c.gained),
@@ -423,26 +428,50 @@ begin
          order by 1, 2;
         return;
     end if;
+    if metric_rows.kind in ('avg', 'sum', 'min', 'max', 'count') then
+        -- By the group's number: comparing jsonb for every cell would cost more than all else.
+        return query
+        with cell as materialized (
+            select c.series_id, c.n, c.total, c.least_value, c.greatest_value,
+                   case when step is null then metric_rows.since
+                        when local_zone is null then date_bin(step, c.at, timestamptz '2000-01-03 00:00:00+00')
+                        else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
+              from saas_private.metric_cells(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
+                                             metric_rows.labels, metric_rows.connection_ids) c
+        ), member as materialized (
+            select g.series_id, g.grp, dense_rank() over (order by g.grp) as n
+              from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
+        ), part as materialized (
+            select c.bucket_at, m.n,
+                   -- avg() would overflow on the squares of large values.
+                   case metric_rows.kind
+                       when 'avg' then saas_private.divide(saas_private.total(c.total), sum(c.n))
+                       when 'sum' then saas_private.total(c.total)
+                       when 'min' then min(c.least_value)
+                       when 'max' then max(c.greatest_value)
+                       else sum(c.n)
+                   end as value
+              from cell c join member m using (series_id)
+             group by 1, 2
+        )
+        select p.bucket_at, g.grp, p.value
+          from part p join (select distinct on (m.n) m.n, m.grp from member m order by m.n) g using (n)
+         order by p.bucket_at, p.n;
+        return;
+    end if;
     return query
     with cell as materialized (
-        select c.series_id, c.at, c.n, c.total, c.least_value, c.greatest_value, c.last_value,
+        select c.series_id, c.at, c.last_value,
                case when step is null then metric_rows.since
                     when local_zone is null then date_bin(step, c.at, timestamptz '2000-01-03 00:00:00+00')
                     else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
           from saas_private.metric_cells(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
                                          metric_rows.labels, metric_rows.connection_ids) c
     ), member as materialized (
-        select s.series_id, saas_private.metric_group(s.series_id, metric_rows.keys) as grp
-          from (select distinct c.series_id from cell c) s
+        select g.series_id, g.grp from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
     )
     select c.bucket_at, m.grp,
-           -- avg() would overflow on the squares of large values.
            case metric_rows.kind
-               when 'avg' then saas_private.divide(saas_private.total(c.total) filter (where metric_rows.kind in ('avg', 'sum')), sum(c.n))
-               when 'sum' then saas_private.total(c.total) filter (where metric_rows.kind in ('avg', 'sum'))
-               when 'min' then min(c.least_value)
-               when 'max' then max(c.greatest_value)
-               when 'count' then sum(c.n)
                when 'percentile' then percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value)
                                       filter (where metric_rows.kind = 'percentile')
                else (array_agg(c.last_value order by c.at desc) filter (where metric_rows.kind = 'last'))[1]
@@ -568,12 +597,16 @@ begin
         return;
     end if;
     return query
-    select saas_private.metric_group(l.series_id, metric_sums.keys) as grp, saas_private.total(l.last_value)
-      from (select distinct on (c.series_id) c.series_id, c.last_value
-              from saas_private.metric_cells(metric_sums.metric, metric_sums.since, metric_sums.until, level, metric_sums.labels,
-                                             metric_sums.connection_ids) c
-             order by c.series_id, c.at desc) l
-     group by 1;
+    with last as materialized (
+        select distinct on (c.series_id) c.series_id, c.last_value
+          from saas_private.metric_cells(metric_sums.metric, metric_sums.since, metric_sums.until, level, metric_sums.labels,
+                                         metric_sums.connection_ids) c
+         order by c.series_id, c.at desc
+    )
+    select g.grp, saas_private.total(l.last_value)
+      from saas_private.metric_groups(array(select o.series_id from last o), metric_sums.keys) g
+      join last l on l.series_id = g.series_id
+     group by g.grp;
 end
 $$;
 comment on function saas_private.metric_sums(text, timestamptz, timestamptz, text, double precision, jsonb, uuid[], text[]) is
