@@ -15,6 +15,7 @@
 
 PG_FUNCTION_INFO_V1(pg_saas_places);
 PG_FUNCTION_INFO_V1(pg_saas_sum_at);
+PG_FUNCTION_INFO_V1(pg_saas_unpacked);
 
 static int
 compare_ids(const void *a, const void *b)
@@ -95,4 +96,11 @@ pg_saas_sum_at(PG_FUNCTION_ARGS)
 	if (!is_any)
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(sum);
+}
+
+/* Each subscript of a compressed array would decompress the whole of it. */
+Datum
+pg_saas_unpacked(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(PG_GETARG_ARRAYTYPE_P(0));
 }
