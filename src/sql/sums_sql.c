@@ -87,6 +87,6 @@ pg_saas_added(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < count; i++)
 		items[i] = Float8GetDatum(state->sums[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(items, state ? state->is_empty : NULL, 1, &count, &lower, FLOAT8OID,
-											 sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(items, state ? state->is_empty : NULL, 1, &count, &lower,
+											 FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
