@@ -82,9 +82,12 @@ pg_saas_sum_at(PG_FUNCTION_ARGS)
 		SaasRaise("22023", "values must be an array of one dimension", NULL, NULL);
 	for (int i = 0; i < count; i++)
 	{
-		int			at = place[i] - 1;
+		int			at;
 
-		if (at < 0 || at >= known || (present && !((present[at / 8] >> (at % 8)) & 1)))
+		if (place[i] < 1 || place[i] > known)
+			continue;
+		at = place[i] - 1;
+		if (present && present_before(present, at, at + 1) == 0)
 			continue;
 		if (at < walked)
 			walked = offset = 0;

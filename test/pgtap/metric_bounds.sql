@@ -68,7 +68,7 @@ select throws_ok($$select saas_private.places('{}', array[array[gen_random_uuid(
 select is(saas_private.sum_at(v.numbers::double precision[], v.places::integer[]), v.sum::double precision, v.what)
   from (values ('{1,2,4}', '{1,3}', '5', 'the values at the places'), ('{1,null,4,null,16}', '{3,5}', '20', 'with NULL before them'),
                ('{1,null,4,null,16}', '{5,3}', '20', 'in any order'), ('{1,null,4}', '{2}', null, 'NULL of NULL'), ('{1,null}', '{1,2}', '1', 'which counts nothing'),
-               ('{1,2}', '{0,3,-1,2147483647}', null, 'nothing beside the array'), ('{}', '{1}', null, 'or in an empty one'), ('{1}', '{}', null, 'or at no places'),
+               ('{1,2}', '{0,3,-1,-2147483648,2147483647}', null, 'nothing beside the array'), ('{}', '{1}', null, 'or in an empty one'), ('{1}', '{}', null, 'or at no places'),
                ('{1e308,1e308}', '{1,2}', 'Infinity', 'infinite when it overflows'), ('{NaN,1}', '{1,2}', 'NaN', 'not a number with one that is none')) v (numbers, places, sum, what);
 select throws_ok($$select saas_private.sum_at('{{1,2}}', '{1}')$$, '22023', null, 'values of two dimensions');
 select throws_ok($$select saas_private.sum_at('{1}', '{null}')$$, '22023', null, 'a place that is NULL');
