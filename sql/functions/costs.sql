@@ -88,6 +88,7 @@ declare
     from_time constant timestamptz := coalesce(cost_report.since, date_trunc('month', coalesce(cost_report.until, now()), 'UTC'));
     kind constant text := coalesce(cost_report.group_by, 'connection');
     ids uuid[];
+    times timestamptz[];
     answer jsonb;
 begin
     perform saas.require_permission('view_reports');
@@ -98,20 +99,38 @@ begin
         perform saas_private.raise_fields('invalid input', 'group_by', 'must be connection, group, metric or organization');
     end if;
     ids := saas_private.metric_connections(cost_report.connection_ids, null, null, null);
+    -- One pass over sums: what lies between two days on which any price begins.
+    times := array(select t.at
+                     from (select from_time as at union select to_time union
+                           select p.valid_from::timestamp at time zone 'UTC' from saas.metric_price p where p.org_id = org) t
+                    where t.at between from_time and to_time
+                    order by 1);
     with span as materialized (
         select p.metric, p.fn, p.price, p.per_units, p.currency,
                greatest(from_time, p.valid_from::timestamp at time zone 'UTC') as from_at,
                least(to_time, coalesce(lead(p.valid_from) over (partition by p.metric order by p.valid_from)::timestamp at time zone 'UTC', to_time)) as until_at
           from saas.metric_price p
          where p.org_id = org
+    ), counted as (
+        select m.metric, m.connection_id, times[m.slot] as at, m.value
+          from saas_private.metric_figures(array(select distinct s.metric from span s where s.fn = 'sum' and s.from_at < s.until_at),
+                                           times, '{}', ids) m
+    ), gained as (
+        select i.metric, g.connection_id, g.at, g.increase as value
+          from (select s.metric, min(s.from_at) as from_at, max(s.until_at) as until_at from span s
+                 where s.fn = 'increase' and s.from_at < s.until_at group by s.metric) i
+         cross join lateral saas_private.metric_increases(i.metric, i.from_at, i.until_at, 3, '{}', ids) g
+    ), used as materialized (
+        select s.metric, s.currency, s.price, s.per_units, q.connection_id, saas_private.total(q.value) as quantity
+          from (select 'sum' as fn, c.* from counted c union all select 'increase', g.* from gained g) q
+          join span s on s.metric = q.metric and s.fn = q.fn and q.at >= s.from_at and q.at < s.until_at
+         group by s.metric, s.from_at, s.currency, s.price, s.per_units, q.connection_id
     ), line as materialized (
-        select s.metric, s.currency, c.id as connection_id, c.name, c.group_id, c.group_name, q.value as quantity,
+        select u.metric, u.currency, c.id as connection_id, c.name, c.group_id, c.group_name, u.quantity,
                -- Rounded here, so that every total is the sum of what is shown.
-               case when abs(q.value) < 'Infinity' then round(q.value::numeric * s.price / s.per_units, 6) end as cost
-          from span s
-         cross join lateral saas_private.metric_sums(s.metric, s.from_at, s.until_at, s.fn, null, '{}', ids, '{connection_id}') q
-          join saas_api.connections c on c.id = (q.grp ->> 'connection_id')::uuid
-         where s.from_at < s.until_at
+               case when abs(u.quantity) < 'Infinity' then round(u.quantity::numeric * u.price / u.per_units, 6) end as cost
+          from used u
+          join saas_api.connections c on c.id = u.connection_id
     ), part as (
         select case kind when 'connection' then l.connection_id::text when 'group' then l.group_id::text when 'metric' then l.metric
                          else org::text end as key,

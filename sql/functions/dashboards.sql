@@ -2,25 +2,30 @@
 -- limits stands with the metrics.  Leans on metrics, connections, members, audit.
 
 create function saas_private.rate_level(percent double precision, review double precision, pause double precision) returns text
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when percent >= pause then 'pause' when percent >= review then 'review' when percent is not null then 'ok' end
+begin
+    return case when percent >= pause then 'pause' when percent >= review then 'review' when percent is not null then 'ok' end;
+end
 $$;
 comment on function saas_private.rate_level(double precision, double precision, double precision) is
 'ok, review or pause: at or above these percents Amazon SES may look at an account, or stop it. NULL without a rate. For the functions of saas_owner.';
 
 create function saas_private.rate_json(part double precision, whole double precision, previous_part double precision,
                                        previous_whole double precision, review double precision, pause double precision) returns jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select jsonb_build_object('percent', round(r.rate::numeric, 4), 'previous', round(r.rate_before::numeric, 4),
-                              'change_points', round((r.rate - r.rate_before)::numeric, 4),
-                              'level', saas_private.rate_level(r.rate, review, pause),
-                              'review_percent', review, 'pause_percent', pause)
-      from (select saas_private.percent(coalesce(part, 0), whole) as rate,
-                   saas_private.percent(coalesce(previous_part, 0), previous_whole) as rate_before) r
+declare
+    rate constant double precision := saas_private.percent(coalesce(part, 0), whole);
+    rate_before constant double precision := saas_private.percent(coalesce(previous_part, 0), previous_whole);
+begin
+    return jsonb_build_object('percent', round(rate::numeric, 4), 'previous', round(rate_before::numeric, 4),
+                              'change_points', round((rate - rate_before)::numeric, 4),
+                              'level', saas_private.rate_level(rate, review, pause),
+                              'review_percent', review, 'pause_percent', pause);
+end
 $$;
 comment on function saas_private.rate_json(double precision, double precision, double precision, double precision, double precision, double precision) is
 'A rate of the overview, now and in the period before; NULL where nothing was sent. For the functions of saas_owner.';
@@ -63,26 +68,31 @@ begin
     with asked as (
         select m.name, m.n from unnest(names) with ordinality as m (name, n)
     ), figure as materialized (
-        select a.name, a.n, v.connection_id, v.value, v.previous
-          from asked a
-         cross join lateral (
-               select coalesce(s.connection_id, p.connection_id) as connection_id, s.value, p.value as previous
-                 from (select m.connection_id, saas_private.total(m.total) as value
-                         from saas_private.metric_cells(a.name, from_time, to_time, 3, '{}', ids) m group by 1) s
-                 full join (select m.connection_id, saas_private.total(m.total) as value
-                              from saas_private.metric_cells(a.name, before_time, from_time, 3, '{}', ids) m group by 1) p
-                   on p.connection_id = s.connection_id) v
+        select f.metric as name, f.connection_id, max(f.value) filter (where f.slot = 2) as value,
+               max(f.value) filter (where f.slot = 1) as previous
+          from saas_private.metric_figures(names, array[before_time, from_time, to_time], '{}', ids) f
+         group by f.metric, f.connection_id
     ), whole as materialized (
         select a.name, a.n, saas_private.total(f.value) as value, saas_private.total(f.previous) as previous
           from asked a left join figure f on f.name = a.name
          group by a.name, a.n
     ), member as materialized (
         select c.id, c.name, c.kind, c.environment, c.environment_color, c.status, c.health, c.last_success_at, c.last_error,
-               (select f.value from figure f where f.connection_id = c.id and f.n = 1) as first_value
+               g.first_value
           from saas_api.connections c
+          left join (select f.connection_id, max(f.value) filter (where f.name = names[1]) as first_value
+                       from figure f group by f.connection_id) g on g.connection_id = c.id
          where c.id = any (ids)
-           and (c.id in (select f.connection_id from figure f)
+           and (g.connection_id is not null
                 or c.kind = 'aws' and exists (select from asked a where starts_with(a.name, 'aws_')))
+    ), measured as materialized (
+        select m.id, jsonb_object_agg(w.name, jsonb_build_object(
+                         'value', f.value, 'previous', f.previous,
+                         'share_percent', round(saas_private.percent(f.value, w.value)::numeric, 2))) as metrics
+          from member m
+         cross join whole w
+          left join figure f on f.name = w.name and f.connection_id = m.id
+         group by m.id
     ), mail as materialized (
         select f.connection_id, max(f.value) filter (where f.name = 'aws_ses_send_sum') as sent,
                max(f.previous) filter (where f.name = 'aws_ses_send_sum') as sent_before,
@@ -110,12 +120,11 @@ begin
                        'connection_id', m.id, 'name', m.name, 'kind', m.kind, 'environment', m.environment,
                        'environment_color', m.environment_color, 'status', m.status, 'health', m.health,
                        'last_updated', m.last_success_at, 'error', m.last_error,
-                       'metrics', (select jsonb_object_agg(w.name, jsonb_build_object(
-                                              'value', f.value, 'previous', f.previous,
-                                              'share_percent', round(saas_private.percent(f.value, w.value)::numeric, 2)))
-                                     from whole w left join figure f on f.name = w.name and f.connection_id = m.id),
-                       'rates', coalesce((select r.rates from rate r where r.connection_id = m.id), '{}'))
-                       order by m.first_value desc nulls last, m.name, m.id), '[]') from member m),
+                       'metrics', d.metrics, 'rates', coalesce(r.rates, '{}'))
+                       order by m.first_value desc nulls last, m.name, m.id), '[]')
+              from member m
+              join measured d on d.id = m.id
+              left join rate r on r.connection_id = m.id),
            array(select m.id from member m where m.first_value is not null order by m.first_value desc, m.name, m.id limit most)
       into totals, rates, accounts, shown;
     select coalesce(jsonb_agg(jsonb_build_object('connection_id', l.id, 'points', l.points) order by l.n), '[]')

@@ -411,11 +411,16 @@ grant execute on function
     saas_private.require_metric_range(timestamptz, timestamptz), saas_private.require_group_keys(text[]), saas_private.require_metric_fn(text),
     saas_private.require_time_zone(text), saas_private.first_time(timestamp, text), saas_private.metric_bucket(timestamptz, interval, text),
     saas_private.metric_scope(timestamptz, timestamptz, interval, text, text),
+    saas_private.places(uuid[], uuid[]), saas_private.sum_at(double precision[], integer[]),
+    saas_private.unpacked(double precision[]),
     saas_private.metric_places(text, jsonb, uuid[]),
-    saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]),
-    saas_private.metric_increases(text, timestamptz, timestamptz, integer, jsonb, uuid[]),
-    saas_private.metric_group(uuid, text[]), saas_private.metric_connections(uuid[], uuid[], text[], jsonb),
-    saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[]),
+    saas_private.metric_spans(timestamptz, timestamptz, integer, uuid[]),
+    saas_private.add_values(internal, double precision[]), saas_private.added(internal), saas_private.added_up(double precision[]),
+    saas_private.metric_sets(text[], jsonb, uuid[]), saas_private.metric_figures(text[], timestamptz[], jsonb, uuid[]),
+    saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[], integer),
+    saas_private.metric_increases(text, timestamptz, timestamptz, integer, jsonb, uuid[], integer),
+    saas_private.metric_groups(uuid[], text[]), saas_private.metric_connections(uuid[], uuid[], text[], jsonb),
+    saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[], integer),
     saas_private.metric_sums(text, timestamptz, timestamptz, text, double precision, jsonb, uuid[], text[])
     to saas_owner;
 

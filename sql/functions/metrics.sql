@@ -93,22 +93,27 @@ comment on function saas_private.require_time_zone(text) is
 
 -- Where midnight comes twice, as the clock is set back over it, PostgreSQL takes the second.
 create function saas_private.first_time(local timestamp, zone text) returns timestamptz
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when (t.at - interval '1 hour') at time zone first_time.zone = first_time.local then t.at - interval '1 hour' else t.at end
-      from (select first_time.local at time zone first_time.zone as at) t
+declare
+    at constant timestamptz := first_time.local at time zone first_time.zone;
+begin
+    return case when (at - interval '1 hour') at time zone first_time.zone = first_time.local then at - interval '1 hour' else at end;
+end
 $$;
 comment on function saas_private.first_time(timestamp, text) is
 'The first time at which the clocks of a time zone show this. For the functions of saas_owner.';
 
 create function saas_private.metric_bucket(at timestamptz, step interval, local_zone text) returns timestamptz
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when metric_bucket.local_zone is null
+begin
+    return case when metric_bucket.local_zone is null
                 then date_bin(step, metric_bucket.at, timestamptz '2000-01-03 00:00:00+00')
-                else saas_private.first_time(date_bin(step, metric_bucket.at at time zone local_zone, timestamp '2000-01-03'), local_zone) end
+                else saas_private.first_time(date_bin(step, metric_bucket.at at time zone local_zone, timestamp '2000-01-03'), local_zone) end;
+end
 $$;
 comment on function saas_private.metric_bucket(timestamptz, interval, text) is
 'The beginning of the bucket of a time; buckets of whole days in a time zone begin at its midnights. For the functions of saas_owner.';
@@ -159,6 +164,24 @@ $$;
 comment on function saas_private.metric_scope(timestamptz, timestamptz, interval, text, text) is
 'Bucket, level (0 readings, 1 by 5 minutes, 2 by hour, 3 by day) and, for buckets of whole days elsewhere than in UTC, the time zone of a query. Errors: 22023 with fields. For the functions of saas_owner.';
 
+create function saas_private.places(series_ids uuid[], wanted uuid[]) returns integer[]
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_places';
+comment on function saas_private.places(uuid[], uuid[]) is
+'Where a layout''s series that are among the wanted ones stand in it, from 1 on, in ascending order. The wanted ones must be in ascending order. Errors: 22023 for arrays of several dimensions or with NULL. For the functions of saas_owner.';
+
+create function saas_private.sum_at("values" double precision[], places integer[]) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sum_at';
+comment on function saas_private.sum_at(double precision[], integer[]) is
+'The sum of the values at these places, infinite when it overflows; NULL where there are none. Errors: 22023 for arrays of several dimensions and places that are NULL. For the functions of saas_owner.';
+
+create function saas_private.unpacked("values" double precision[]) returns double precision[]
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_unpacked';
+comment on function saas_private.unpacked(double precision[]) is
+'The same array, decompressed once for all that is read of it. For the functions of saas_owner.';
+
 -- Where a metric's series are in the layouts' arrays.  A function, so that the
 -- planner takes them for more than a few, but fewer than the readings that
 -- metric_cells() has of them, and makes the hash of these and not of readings.
@@ -169,33 +192,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     org constant uuid := saas.current_org_id();
+    ids uuid[];
+    having_them uuid[];
 begin
+    select array_agg(s.id order by s.id), array_agg(distinct s.connection_id) into ids, having_them
+      from saas.series s
+     where s.org_id = org and s.metric = metric_places.metric and s.labels @> metric_places.labels
+       and s.connection_id = any (metric_places.connection_ids);
     return query
-    with source as materialized (
-        select s.connection_id, s.id
-          from saas.series s
-         where s.org_id = org and s.metric = metric_places.metric and s.labels @> metric_places.labels
-           and s.connection_id = any (metric_places.connection_ids)
-    )
-    select l.connection_id, l.id, u.series_id, u.place
+    select l.connection_id, l.id, l.series_ids[p.place], p.place::bigint
       from saas.layout l
-     cross join lateral unnest(l.series_ids) with ordinality as u (series_id, place)
-     where l.org_id = org
-       and l.connection_id = any (array(select distinct s.connection_id from source s))
-       and u.series_id in (select s.id from source s);
+     cross join lateral unnest(saas_private.places(l.series_ids, ids)) as p (place)
+     where l.org_id = org and l.connection_id = any (having_them);
 end
 $$;
 comment on function saas_private.metric_places(text, jsonb, uuid[]) is
 'Each series of a metric of these connections, in each layout that has it, with its place there. For the functions of saas_owner.';
 
--- "offset 0" keeps each stretch an index scan of its own; flags, and no number
--- of a level, because the planner takes half of the stretches to have one.
-create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
-                                          connection_ids uuid[])
-returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, total double precision,
-               least_value double precision, greatest_value double precision, first_value double precision,
-               last_value double precision, increase double precision)
-language plpgsql stable rows 5000
+-- The rows as metric_places(): there are a few of each connection.
+create function saas_private.metric_spans(since timestamptz, until timestamptz, level integer, connection_ids uuid[])
+returns table (connection_id uuid, span_level integer, from_time timestamptz, until_time timestamptz)
+language plpgsql stable rows 1000
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -204,81 +221,126 @@ declare
 begin
     select * into kept from saas_private.retention_of(org);
     return query
+    select c.id, v.level, v.from_time, v.until_time
+      from unnest(metric_spans.connection_ids) as c (id)
+      left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.id
+     cross join lateral (select least(metric_spans.until, coalesce(p.rolled_until, '-infinity')) as ends) w
+     cross join lateral (
+           select date_bin('5 minutes', metric_spans.since + interval '4:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                  date_bin('5 minutes', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) a
+     cross join lateral (
+           select case when metric_spans.level >= 1 and a.f < a.u then a.f else metric_spans.until end as f,
+                  case when metric_spans.level >= 1 and a.f < a.u then a.u else metric_spans.until end as u) five
+     cross join lateral (
+           select date_bin('1 hour', metric_spans.since + interval '59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                  date_bin('1 hour', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) b
+     cross join lateral (
+           select case when metric_spans.level >= 2 and b.f < b.u then b.f else five.u end as f,
+                  case when metric_spans.level >= 2 and b.f < b.u then b.u else five.u end as u) hour
+     cross join lateral (
+           select date_bin('1 day', metric_spans.since + interval '23:59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                  date_bin('1 day', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) d
+     cross join lateral (
+           select case when metric_spans.level >= 3 and d.f < d.u then d.f else hour.u end as f,
+                  case when metric_spans.level >= 3 and d.f < d.u then d.u else hour.u end as u) day
+     cross join lateral (
+           values (0, greatest(metric_spans.since, kept.raw_since), five.f), (0, greatest(five.u, kept.raw_since), metric_spans.until),
+                  (1, greatest(five.f, kept.five_since), hour.f), (1, greatest(hour.u, kept.five_since), five.u),
+                  (2, greatest(hour.f, kept.hour_since), day.f), (2, greatest(day.u, kept.hour_since), hour.u),
+                  (3, greatest(day.f, kept.day_since), day.u)) as v (level, from_time, until_time)
+     where v.from_time < v.until_time;
+end
+$$;
+comment on function saas_private.metric_spans(timestamptz, timestamptz, integer, uuid[]) is
+'What is read of each of these connections for a range: readings (0) or rollups by 5 minutes (1), hour (2) or day (3) from one time until another. The coarsest up to the level that lie whole in the range and are rolled up; nothing from before the plan''s retention. For the functions of saas_owner.';
+
+-- "offset 0" keeps each stretch an index scan of its own, and the places in a
+-- hash; flags, and no number of a level, because the planner takes half of the
+-- stretches to have one.
+create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
+                                          connection_ids uuid[], most integer default 2000000)
+returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, total double precision,
+               least_value double precision, greatest_value double precision, first_value double precision,
+               last_value double precision, increase double precision)
+language plpgsql stable rows 5000
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+    given bigint;
+begin
+    return query
     with place as materialized (
         select m.connection_id, m.layout_id, m.series_id, m.place
           from saas_private.metric_places(metric_cells.metric, metric_cells.labels, metric_cells.connection_ids) m
     ), span as materialized (
-        select c.connection_id, v.from_time, v.until_time, v.level = 0 as is_raw, v.level = 1 as is_5m, v.level = 2 as is_1h, v.level = 3 as is_1d
-          from (select distinct m.connection_id from place m) c
-          left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
-         cross join lateral (select least(metric_cells.until, coalesce(p.rolled_until, '-infinity')) as ends) w
-         cross join lateral (
-               select date_bin('5 minutes', metric_cells.since + interval '4:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
-                      date_bin('5 minutes', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) a
-         cross join lateral (
-               select case when metric_cells.level >= 1 and a.f < a.u then a.f else metric_cells.until end as f,
-                      case when metric_cells.level >= 1 and a.f < a.u then a.u else metric_cells.until end as u) five
-         cross join lateral (
-               select date_bin('1 hour', metric_cells.since + interval '59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
-                      date_bin('1 hour', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) b
-         cross join lateral (
-               select case when metric_cells.level >= 2 and b.f < b.u then b.f else five.u end as f,
-                      case when metric_cells.level >= 2 and b.f < b.u then b.u else five.u end as u) hour
-         cross join lateral (
-               select date_bin('1 day', metric_cells.since + interval '23:59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
-                      date_bin('1 day', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) d
-         cross join lateral (
-               select case when metric_cells.level >= 3 and d.f < d.u then d.f else hour.u end as f,
-                      case when metric_cells.level >= 3 and d.f < d.u then d.u else hour.u end as u) day
-         cross join lateral (
-               values (0, greatest(metric_cells.since, kept.raw_since), five.f), (0, greatest(five.u, kept.raw_since), metric_cells.until),
-                      (1, greatest(five.f, kept.five_since), hour.f), (1, greatest(hour.u, kept.five_since), five.u),
-                      (2, greatest(hour.f, kept.hour_since), day.f), (2, greatest(day.u, kept.hour_since), hour.u),
-                      (3, greatest(day.f, kept.day_since), day.u)) as v (level, from_time, until_time)
-         where v.from_time < v.until_time
+        select v.connection_id, v.from_time, v.until_time, v.span_level = 0 as is_raw, v.span_level = 1 as is_5m,
+               v.span_level = 2 as is_1h, v.span_level = 3 as is_1d
+          from saas_private.metric_spans(metric_cells.since, metric_cells.until, metric_cells.level,
+                                         array(select distinct p.connection_id from place p)) v
     )
-    select sp.connection_id, pl.series_id, r.at, 1::double precision, v.value, v.value, v.value, v.value, v.value, 0::double precision
-      from span sp
-     cross join lateral (select o.at, o.layout_id, o."values" from saas.reading o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+    select r.connection_id, pl.series_id, r.at, 1::double precision, v.value, v.value, v.value, v.value, v.value, 0::double precision
+      from (select sp.connection_id, o.at, o.layout_id, saas_private.unpacked(o."values") as "values"
+              from span sp
+             cross join lateral (select b.at, b.layout_id, b."values" from saas.reading b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_raw offset 0) r
       join place pl on pl.layout_id = r.layout_id
      cross join lateral (select r."values"[pl.place] as value) v
-     where sp.is_raw and v.value is not null
+     where v.value is not null
     union all
-    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from span sp
-     cross join lateral (select o.* from saas.reading_5m o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count, saas_private.unpacked(o.sum) as sum,
+                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, saas_private.unpacked(o.first) as first,
+                   saas_private.unpacked(o.last) as last, saas_private.unpacked(o.increase) as increase
+              from span sp
+             cross join lateral (select b.* from saas.reading_5m b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_5m offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.is_5m and r.count[pl.place] > 0
+     where r.count[pl.place] > 0
     union all
-    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from span sp
-     cross join lateral (select o.* from saas.reading_1h o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count, saas_private.unpacked(o.sum) as sum,
+                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, saas_private.unpacked(o.first) as first,
+                   saas_private.unpacked(o.last) as last, saas_private.unpacked(o.increase) as increase
+              from span sp
+             cross join lateral (select b.* from saas.reading_1h b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_1h offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.is_1h and r.count[pl.place] > 0
+     where r.count[pl.place] > 0
     union all
-    select sp.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
            r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from span sp
-     cross join lateral (select o.* from saas.reading_1d o
-                          where o.org_id = org and o.connection_id = sp.connection_id
-                            and o.at >= sp.from_time and o.at < sp.until_time offset 0) r
+      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count, saas_private.unpacked(o.sum) as sum,
+                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, saas_private.unpacked(o.first) as first,
+                   saas_private.unpacked(o.last) as last, saas_private.unpacked(o.increase) as increase
+              from span sp
+             cross join lateral (select b.* from saas.reading_1d b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_1d offset 0) r
       join place pl on pl.layout_id = r.layout_id
-     where sp.is_1d and r.count[pl.place] > 0;
+     where r.count[pl.place] > 0
+     limit metric_cells.most + 1;
+    get diagnostics given = row_count;
+    if given > metric_cells.most then
+        perform saas_private.raise_fields('invalid input', 'since',
+            format('to until has more than %s values to read: take wider buckets, fewer connections or a shorter range', metric_cells.most));
+    end if;
 end
 $$;
-comment on function saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is
-'Readings and rollups of a metric of these connections between the times, of the level at most; nothing from before the plan''s retention. at is a rollup''s beginning. For the functions of saas_owner.';
+comment on function saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[], integer) is
+'Readings and rollups of a metric of these connections between the times, of the level at most; nothing from before the plan''s retention. at is a rollup''s beginning. Errors: 22023 with fields when there are more than most. For the functions of saas_owner.';
 
 create function saas_private.metric_increases(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
-                                              connection_ids uuid[])
+                                              connection_ids uuid[], most integer default 2000000)
 returns table (connection_id uuid, series_id uuid, at timestamptz, increase double precision)
 language plpgsql stable rows 5000
 set search_path = pg_catalog, pg_temp
@@ -293,44 +355,51 @@ begin
                       from (select e.*
                               from saas_private.metric_cells(metric_increases.metric, metric_increases.since - interval '1 hour',
                                                              metric_increases.since, least(metric_increases.level, 1),
-                                                             metric_increases.labels, metric_increases.connection_ids) e
+                                                             metric_increases.labels, metric_increases.connection_ids,
+                                                             metric_increases.most) e
                              union all
                             select e.*
                               from saas_private.metric_cells(metric_increases.metric, metric_increases.since, metric_increases.until,
                                                              metric_increases.level, metric_increases.labels,
-                                                             metric_increases.connection_ids) e) m) c) g
+                                                             metric_increases.connection_ids, metric_increases.most) e) m) c) g
      where g.at >= metric_increases.since;
 end
 $$;
-comment on function saas_private.metric_increases(text, timestamptz, timestamptz, integer, jsonb, uuid[]) is
-'What counters gained at each reading or in each rollup, over their beginning anew, since the sample before, which lies at most an hour before since. For the functions of saas_owner.';
+comment on function saas_private.metric_increases(text, timestamptz, timestamptz, integer, jsonb, uuid[], integer) is
+'What counters gained at each reading or in each rollup, over their beginning anew, since the sample before, which lies at most an hour before since. Errors: as metric_cells(). For the functions of saas_owner.';
 
-create function saas_private.metric_group(series_id uuid, keys text[]) returns jsonb
-language plpgsql stable
+create function saas_private.metric_groups(series_ids uuid[], keys text[])
+returns table (series_id uuid, grp jsonb)
+language plpgsql stable rows 100
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     org constant uuid := saas.current_org_id();
 begin
-    return (
-        select coalesce(jsonb_object_agg(k.name, case k.name
-                   when 'connection_id' then to_jsonb(s.connection_id)
-                   when 'connection' then to_jsonb(c.name)
-                   when 'environment' then to_jsonb(c.environment)
-                   when 'kind' then to_jsonb(c.kind)
-                   when 'group_id' then to_jsonb(c.group_id)
-                   when 'group' then to_jsonb(g.name)
-                   else coalesce(s.labels -> k.name, case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
-               end), '{}')
-          from saas.series s
-          join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id
-          left join saas.connection_group g on g.org_id = c.org_id and g.id = c.group_id
-         cross join unnest(metric_group.keys) as k (name)
-         where s.org_id = org and s.id = metric_group.series_id);
+    if cardinality(metric_groups.keys) = 0 then
+        return query select u.id, '{}'::jsonb from unnest(metric_groups.series_ids) as u (id);
+        return;
+    end if;
+    return query
+    select s.id,
+           (select coalesce(jsonb_object_agg(k.name, case k.name
+                       when 'connection_id' then to_jsonb(s.connection_id)
+                       when 'connection' then to_jsonb(c.name)
+                       when 'environment' then to_jsonb(c.environment)
+                       when 'kind' then to_jsonb(c.kind)
+                       when 'group_id' then to_jsonb(c.group_id)
+                       when 'group' then to_jsonb(g.name)
+                       else coalesce(s.labels -> k.name, case when k.name like 'tag:%' then c.tags -> substr(k.name, 5) end)
+                   end), '{}')
+              from unnest(metric_groups.keys) as k (name))
+      from saas.series s
+      join saas.connection c on c.org_id = s.org_id and c.id = s.connection_id
+      left join saas.connection_group g on g.org_id = c.org_id and g.id = c.group_id
+     where s.org_id = org and s.id = any (metric_groups.series_ids);
 end
 $$;
-comment on function saas_private.metric_group(uuid, text[]) is
-'The group that a series is in by these keys. For the functions of saas_owner.';
+comment on function saas_private.metric_groups(uuid[], text[]) is
+'The group that each of these series is in by these keys. For the functions of saas_owner.';
 
 create function saas_private.metric_connections(connection_ids uuid[], group_ids uuid[], environments text[], tags jsonb) returns uuid[]
 language plpgsql stable
@@ -354,7 +423,7 @@ comment on function saas_private.metric_connections(uuid[], uuid[], text[], json
 
 create function saas_private.metric_rows(metric text, since timestamptz, until timestamptz, step interval, level integer,
                                          local_zone text, kind text, fraction double precision, labels jsonb,
-                                         connection_ids uuid[], keys text[])
+                                         connection_ids uuid[], keys text[], most integer default 2000000)
 returns table (bucket_at timestamptz, grp jsonb, value double precision)
 language plpgsql stable rows 500
 set search_path = pg_catalog, pg_temp
@@ -365,13 +434,12 @@ begin
         with cell as materialized (
             select b.bucket_at, m.series_id, saas_private.total(m.increase) as gained
               from saas_private.metric_increases(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
-                                                 metric_rows.labels, metric_rows.connection_ids) m
+                                                 metric_rows.labels, metric_rows.connection_ids, metric_rows.most) m
              cross join lateral (select case when step is null then metric_rows.since
                                              else saas_private.metric_bucket(m.at, step, local_zone) end as bucket_at) b
              group by 1, 2
         ), member as materialized (
-            select s.series_id, saas_private.metric_group(s.series_id, metric_rows.keys) as grp
-              from (select distinct c.series_id from cell c) s
+            select g.series_id, g.grp from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
         )
         select c.bucket_at, m.grp,
                saas_private.divide(saas_private.total(c.gained),
@@ -386,26 +454,50 @@ begin
          order by 1, 2;
         return;
     end if;
+    if metric_rows.kind in ('avg', 'sum', 'min', 'max', 'count') then
+        -- By the group's number: comparing jsonb for every cell would cost more than all else.
+        return query
+        with cell as materialized (
+            select c.series_id, c.n, c.total, c.least_value, c.greatest_value,
+                   case when step is null then metric_rows.since
+                        when local_zone is null then date_bin(step, c.at, timestamptz '2000-01-03 00:00:00+00')
+                        else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
+              from saas_private.metric_cells(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
+                                             metric_rows.labels, metric_rows.connection_ids, metric_rows.most) c
+        ), member as materialized (
+            select g.series_id, g.grp, dense_rank() over (order by g.grp) as n
+              from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
+        ), part as materialized (
+            select c.bucket_at, m.n,
+                   -- avg() would overflow on the squares of large values.
+                   case metric_rows.kind
+                       when 'avg' then saas_private.divide(saas_private.total(c.total), sum(c.n))
+                       when 'sum' then saas_private.total(c.total)
+                       when 'min' then min(c.least_value)
+                       when 'max' then max(c.greatest_value)
+                       else sum(c.n)
+                   end as value
+              from cell c join member m using (series_id)
+             group by 1, 2
+        )
+        select p.bucket_at, g.grp, p.value
+          from part p join (select distinct on (m.n) m.n, m.grp from member m order by m.n) g using (n)
+         order by p.bucket_at, p.n;
+        return;
+    end if;
     return query
     with cell as materialized (
-        select c.series_id, c.at, c.n, c.total, c.least_value, c.greatest_value, c.last_value,
+        select c.series_id, c.at, c.last_value,
                case when step is null then metric_rows.since
                     when local_zone is null then date_bin(step, c.at, timestamptz '2000-01-03 00:00:00+00')
                     else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
           from saas_private.metric_cells(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
-                                         metric_rows.labels, metric_rows.connection_ids) c
+                                         metric_rows.labels, metric_rows.connection_ids, metric_rows.most) c
     ), member as materialized (
-        select s.series_id, saas_private.metric_group(s.series_id, metric_rows.keys) as grp
-          from (select distinct c.series_id from cell c) s
+        select g.series_id, g.grp from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
     )
     select c.bucket_at, m.grp,
-           -- avg() would overflow on the squares of large values.
            case metric_rows.kind
-               when 'avg' then saas_private.divide(saas_private.total(c.total) filter (where metric_rows.kind in ('avg', 'sum')), sum(c.n))
-               when 'sum' then saas_private.total(c.total) filter (where metric_rows.kind in ('avg', 'sum'))
-               when 'min' then min(c.least_value)
-               when 'max' then max(c.greatest_value)
-               when 'count' then sum(c.n)
                when 'percentile' then percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value)
                                       filter (where metric_rows.kind = 'percentile')
                else (array_agg(c.last_value order by c.at desc, c.series_id) filter (where metric_rows.kind = 'last'))[1]
@@ -415,8 +507,8 @@ begin
      order by 1, 2;
 end
 $$;
-comment on function saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[]) is
-'Values by bucket and group; without a step the range is one bucket. For the functions of saas_owner.';
+comment on function saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[], integer) is
+'Values by bucket and group; without a step the range is one bucket. Errors: as metric_cells(). For the functions of saas_owner.';
 
 create function saas_api.query_metric(metric text, since timestamptz default now() - interval '24 hours',
                                       until timestamptz default now(), bucket interval default null,
@@ -437,6 +529,7 @@ declare
     keys constant text[] := array_remove(coalesce(query_metric.group_by, '{}'), null);
     ids uuid[];
     slots timestamptz[];
+    members jsonb[];
     found_at timestamptz[];
     found_groups jsonb[];
     found_values double precision[];
@@ -464,20 +557,26 @@ begin
     slots := array(select saas_private.first_time(g.at, coalesce(scope.local_zone, 'UTC'))
                      from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
                                           (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
-    if cardinality(slots) * (select count(distinct f.grp) from unnest(found_groups) as f (grp)) > 1000000 then
-        perform saas_private.raise_fields('invalid input', 'fill', 'makes more than 1000000 rows');
+    members := array(select d.grp from (select distinct f.grp from unnest(found_groups) as f (grp)) d order by d.grp);
+    if cardinality(slots)::bigint * cardinality(members) > 200000 then
+        perform saas_private.raise_fields('invalid input', 'fill', 'makes more than 200000 rows: take wider buckets or fewer groups');
     end if;
     return query
-    select s.at, g.grp, f.value
+    with numbered as materialized (
+        select f.bucket_at, m.n, f.value
+          from unnest(found_at, found_groups, found_values) as f (bucket_at, grp, value)
+          join unnest(members) with ordinality as m (grp, n) on m.grp = f.grp
+    )
+    select s.at, m.grp, v.value
       from unnest(slots) as s (at)
-     cross join (select distinct d.grp from unnest(found_groups) as d (grp)) g
-      left join unnest(found_at, found_groups, found_values) as f (bucket_at, grp, value) on f.bucket_at = s.at and f.grp = g.grp
-     order by 1, 2;
+     cross join unnest(members) with ordinality as m (grp, n)
+      left join numbered v on v.bucket_at = s.at and v.n = m.n
+     order by s.at, m.n;
 end
 $$;
 alter function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) owner to saas_owner;
 comment on function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) is
-'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them, and 1000000 rows with fill). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them, 200000 rows with fill, and 2000000 values that are read: readings, or buckets of rollups, of each series). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 create function saas_api.explain_metric(metric text, since timestamptz default now() - interval '24 hours',
                                         until timestamptz default now(), bucket interval default null,
@@ -531,12 +630,16 @@ begin
         return;
     end if;
     return query
-    select saas_private.metric_group(l.series_id, metric_sums.keys) as grp, saas_private.total(l.last_value)
-      from (select distinct on (c.series_id) c.series_id, c.last_value
-              from saas_private.metric_cells(metric_sums.metric, metric_sums.since, metric_sums.until, level, metric_sums.labels,
-                                             metric_sums.connection_ids) c
-             order by c.series_id, c.at desc) l
-     group by 1;
+    with last as materialized (
+        select distinct on (c.series_id) c.series_id, c.last_value
+          from saas_private.metric_cells(metric_sums.metric, metric_sums.since, metric_sums.until, level, metric_sums.labels,
+                                         metric_sums.connection_ids) c
+         order by c.series_id, c.at desc
+    )
+    select g.grp, saas_private.total(l.last_value)
+      from saas_private.metric_groups(array(select o.series_id from last o), metric_sums.keys) g
+      join last l on l.series_id = g.series_id
+     group by g.grp;
 end
 $$;
 comment on function saas_private.metric_sums(text, timestamptz, timestamptz, text, double precision, jsonb, uuid[], text[]) is
@@ -605,6 +708,8 @@ as $$
 declare
     from_time constant timestamptz := coalesce(compare_metric.since, now() - interval '24 hours');
     to_time constant timestamptz := coalesce(nullif(compare_metric.until, now()), now() + interval '1 microsecond');
+    chosen record;
+    ids uuid[];
 begin
     perform saas_private.require_identity();
     perform saas_private.require_metric_range(from_time, to_time);
@@ -620,18 +725,29 @@ begin
     elsif exists (select from unnest(compare_metric.periods) p where p not between interval '-100 years' and interval '100 years') then
         perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 100 years each');
     end if;
+    perform saas_private.require_field('metric', compare_metric.metric, 255);
+    if jsonb_typeof(coalesce(compare_metric.labels, '{}')) <> 'object' then
+        perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
+    end if;
+    select * into chosen from saas_private.require_metric_fn(coalesce(compare_metric.fn, 'avg'));
+    perform saas_private.require_metric_range(from_time - p.back, to_time - p.back) from unnest(compare_metric.periods) as p (back);
+    ids := saas_private.metric_connections(compare_metric.connection_ids, null, null, null);
+    -- What one query may read, for all periods together.
     return query
     select q.bucket_at + p.back, jsonb_build_object('period', p.back::text), q.value
       from unnest(interval '0' || compare_metric.periods) with ordinality as p (back, n)
-     cross join lateral saas_api.query_metric(compare_metric.metric, from_time - p.back, to_time - p.back,
-                                              coalesce(compare_metric.bucket, saas_private.nice_bucket(from_time, to_time)), compare_metric.fn,
-                                              compare_metric.labels, compare_metric.connection_ids, '{}', compare_metric.time_zone, false) q
+     cross join lateral saas_private.metric_scope(from_time - p.back, to_time - p.back,
+                                                  coalesce(compare_metric.bucket, saas_private.nice_bucket(from_time, to_time)), chosen.kind,
+                                                  compare_metric.time_zone) c
+     cross join lateral saas_private.metric_rows(compare_metric.metric, from_time - p.back, to_time - p.back, c.step, c.level, c.local_zone,
+                                                 chosen.kind, chosen.fraction, coalesce(compare_metric.labels, '{}'), ids, '{}',
+                                                 2000000 / (cardinality(compare_metric.periods) + 1)) q
      order by p.n, 1;
 end
 $$;
 alter function saas_api.compare_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], interval[], text) owner to saas_owner;
 comment on function saas_api.compare_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], interval[], text) is
-'Values of a metric side by side. Without periods: each connection''s, every bucket of each, side {connection_id, connection}. With periods, such as ''{1 day,7 days}'': all connections'' together, now (side {"period": "00:00:00"}) and that long ago, whose buckets are moved on to now. The rest as query_metric. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+'Values of a metric side by side. Without periods: each connection''s, every bucket of each, side {connection_id, connection}. With periods, such as ''{1 day,7 days}'': all connections'' together, now (side {"period": "00:00:00"}) and that long ago, whose buckets are moved on to now; all periods together read as much as query_metric may, an equal part each. The rest as query_metric. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 create function saas_api.metric_ratio(numerator text, denominator text, since timestamptz default now() - interval '24 hours',
                                       until timestamptz default now(), bucket interval default null, fn text default 'sum',
@@ -724,56 +840,44 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform saas_private.require_identity();
+    -- Each connection by itself, so that it is the same plan for one and for all;
+    -- json, because jsonb is made anew at each level above.
     return (
-        -- As latest_sample has it, but the series are looked up by a hash: there are hundreds of a connection.
-        with source as materialized (
-            select s.id, s.labels -> 'limit' as label, s.metric
-              from saas.series s
-             where s.org_id = saas.current_org_id()
-               and s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
-                                'salesforce_limit_used', 'salesforce_limit_percent')
-               and (limits_overview.connection_id is null or s.connection_id = limits_overview.connection_id)
-        ), latest as materialized (
-            select r.connection_id, r.at, s.label,
-                   max(v.value) filter (where s.metric = 'salesforce_limit_max') as max,
-                   max(v.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
-                   max(v.value) filter (where s.metric = 'salesforce_limit_used') as used,
-                   max(v.value) filter (where s.metric = 'salesforce_limit_percent') as percent
-              from saas.connection c
-             cross join lateral (
-                    select n.connection_id, n.at, n.layout_id, n."values"
-                      from saas.reading n
-                     where n.org_id = c.org_id and n.connection_id = c.id and n.at >= (select saas.visible_since())
-                     order by n.at desc
-                     limit 1) r
-              join saas.layout l on l.org_id = c.org_id and l.id = r.layout_id
-             cross join lateral unnest(l.series_ids, r."values") as v (series_id, value)
-              join source s on s.id = v.series_id
-             where c.org_id = saas.current_org_id() and c.kind = 'salesforce'
-               and (limits_overview.connection_id is null or c.id = limits_overview.connection_id)
-             group by r.connection_id, r.at, s.label
-        ), per_connection as (
-            select l.connection_id, max(l.at) as at,
-                   jsonb_agg(jsonb_build_object('name', l.label, 'max', l.max, 'remaining', l.remaining,
-                                                'used', l.used, 'percent', round(l.percent::numeric, 2), 'level', v.level,
-                                                'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
-                                                                      when 'warning' then 'yellow' when 'critical' then 'red' end)
-                             order by l.percent desc, l.label #>> '{}' collate "C") as limits,
-                   max(nullif(l.percent, 'NaN')) as fullest
-              from latest l
-             cross join lateral (select saas.limit_level(l.percent) as level offset 0) v
-             group by l.connection_id
-        )
-        select coalesce(jsonb_agg(jsonb_build_object(
+        select coalesce(json_agg(json_build_object(
                    'connection_id', c.id, 'name', c.name, 'environment', c.environment, 'status', c.status,
-                   'health', c.health, 'last_updated', p.at, 'limits', coalesce(p.limits, '[]'),
+                   'health', c.health, 'last_updated', case when p.limits is not null then r.at end,
+                   'limits', coalesce(p.limits, '[]'),
                    'error', c.last_error, 'environment_color', c.environment_color, 'health_reason', c.health_reason,
                    'percent', round(p.fullest::numeric, 2), 'level', v.level,
                    'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
                                          when 'warning' then 'yellow' when 'critical' then 'red' end)
-                   order by c.name, c.id), '[]')
+                   order by c.name, c.id), '[]')::jsonb
           from saas_api.connections c
-          left join per_connection p on p.connection_id = c.id
+          left join lateral (
+                select n.at, n.layout_id, n."values"
+                  from saas.reading n
+                 where n.org_id = c.org_id and n.connection_id = c.id and n.at >= (select saas.visible_since())
+                 order by n.at desc
+                 limit 1) r on true
+          left join saas.layout y on y.org_id = c.org_id and y.id = r.layout_id
+         cross join lateral (
+                select json_agg(json_build_object('name', l.label, 'max', l.max, 'remaining', l.remaining,
+                                                  'used', l.used, 'percent', round(l.percent::numeric, 2), 'level', v.level,
+                                                  'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
+                                                                        when 'warning' then 'yellow' when 'critical' then 'red' end)
+                                order by l.percent desc, l.label collate "C") as limits,
+                       max(nullif(l.percent, 'NaN')) as fullest
+                  from (select s.labels ->> 'limit' collate "C" as label,
+                               max(u.value) filter (where s.metric = 'salesforce_limit_max') as max,
+                               max(u.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
+                               max(u.value) filter (where s.metric = 'salesforce_limit_used') as used,
+                               max(u.value) filter (where s.metric = 'salesforce_limit_percent') as percent
+                          from saas.unfold(y.series_ids, r."values") as u
+                          join saas.series s on s.org_id = c.org_id and s.connection_id = c.id and s.id = u.series_id
+                         where s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
+                                            'salesforce_limit_used', 'salesforce_limit_percent')
+                         group by 1) l
+                 cross join lateral (select saas.limit_level(l.percent) as level offset 0) v) p
          cross join lateral (select saas.limit_level(p.fullest) as level) v
          where c.kind = 'salesforce'
            and (limits_overview.connection_id is null or c.id = limits_overview.connection_id));

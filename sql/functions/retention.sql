@@ -3,15 +3,18 @@
 
 create function saas_private.retention_of(org_id uuid, out raw_since timestamptz, out five_since timestamptz,
                                           out hour_since timestamptz, out day_since timestamptz)
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     select coalesce(now() - make_interval(days => p.retention_days), '-infinity'),
            coalesce(now() - make_interval(days => p.retention_5m_days), '-infinity'),
            coalesce(now() - make_interval(days => p.retention_1h_days), '-infinity'),
            coalesce(now() - make_interval(days => p.retention_1d_days), '-infinity')
+      into raw_since, five_since, hour_since, day_since
       from saas.organization o join saas.plan p on p.name = o.plan
-     where o.id = retention_of.org_id
+     where o.id = retention_of.org_id;
+end
 $$;
 alter function saas_private.retention_of(uuid) owner to saas_service;
 comment on function saas_private.retention_of(uuid) is

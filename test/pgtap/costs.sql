@@ -117,6 +117,11 @@ select is(cost.ask($$saas_api.delete_metric_price('mails', '2026-03-03')$$), '"P
 select results_eq(format($$select action, object_id, before ->> 'price', after ->> 'price' from saas.audit_event where object_type = 'metric_price' and org_id = %L order by id$$, :'org'),
     $$values ('metric_price.set', 'mails', null, '0.1'), ('metric_price.set', 'mails', null, '0.3'), ('metric_price.set', 'mails', '0.3', '0.2'), ('metric_price.set', 'calls_total', null, '0.01'),
              ('metric_price.set', 'mails', null, '0'), ('metric_price.set', 'mails', '0.1', '0.4'), ('metric_price.deleted', 'mails', '0.2', null)$$, 'every change is in the audit');
+-- A counter whose price changes: what it gained over the change is the later price's.
+update saas.metric_price set price = 0.01, fn = 'increase', per_units = 1 where metric = 'calls_total';
+select is(cost.ask($$saas_api.set_metric_price('calls_total', 0.02, 'USD', '2026-03-03', fn => 'increase')$$) ->> 'price', '0.02', 'a counter gets dearer');
+select is((select jsonb_agg(i -> 'cost') from jsonb_array_elements(cost.items('metric') -> 'items') i where i ->> 'metric' = 'calls_total'),
+          jsonb_build_array(2 * (72 * 3 * 0.01 + 72 * 3 * 0.02)::numeric(20, 6)), 'and costs each price for its days');
 insert into saas.metric_price (org_id, metric, valid_from, price, currency) select :'org', 'm' || n, '2026-01-01', 1, 'EUR' from generate_series(1, 1000 - (select count(*)::int from saas.metric_price where org_id = :'org')) n;
 select is(cost.ask($$saas_api.set_metric_price('one more', 1)$$) #>> '{}', '22023 metric an organization has at most 1000 prices', 'there is an end to prices');
 select is(cost.ask($$saas_api.set_metric_price('m1', 2, 'EUR', '2026-01-01')$$) ->> 'price', '2', 'of which one can still be replaced');

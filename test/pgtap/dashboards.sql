@@ -136,4 +136,27 @@ select is(split_part(dash.ask(call) #>> '{}', E'\n', 3), problem, call)
                ($$saas_api.recent_activity(0)$$, '[{"field": "count", "message": "must be between 1 and 1000"}]'),
                ($$saas_api.recent_activity(1001)$$, '[{"field": "count", "message": "must be between 1 and 1000"}]')) v (call, problem);
 
+-- One pass over what is stored, however many metrics and ranges.
+create function dash.scans() returns numeric
+language sql as $$
+    select sum(pg_stat_get_xact_numscans(i.indexrelid))
+      from unnest(array['saas.reading', 'saas.reading_5m', 'saas.reading_1h', 'saas.reading_1d']) r (name), pg_partition_tree(r.name::regclass) t
+      join pg_index i on i.indrelid = t.relid
+$$;
+create function dash.scans_of(metrics text[]) returns numeric
+language plpgsql as $$
+declare
+    before constant numeric := dash.scans();
+begin
+    perform saas_private.metric_figures(metrics, '{2026-03-02,2026-03-03,2026-03-03 11:07}', '{}', array(select c.id from saas.connection c));
+    return dash.scans() - before;
+end
+$$;
+begin;
+select saas.assume_identity(:'owner', :'org') \g /dev/null
+select dash.scans_of('{aws_ses_send_sum}') as once \gset
+select cmp_ok(:once::numeric, '>', 0::numeric, 'the sums of a metric are looked up');
+select is(dash.scans_of('{aws_ses_send_sum,aws_ses_delivery_sum,aws_ses_bounce_sum,aws_ses_complaint_sum}'), :once::numeric, 'those of four in the same scans');
+commit;
+
 select * from finish();
