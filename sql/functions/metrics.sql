@@ -476,7 +476,9 @@ begin
         return query
         with cell as materialized (
             select c.series_id, c.n, c.least_value, c.greatest_value, c.sketch,
-                   case when step is null then metric_rows.since else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
+                   case when step is null then metric_rows.since
+                        when local_zone is null then date_bin(step, c.at, timestamptz '2000-01-03 00:00:00+00')
+                        else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
               from saas_private.metric_sketches(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
                                                 metric_rows.labels, metric_rows.connection_ids) c
         ), member as materialized (

@@ -36,7 +36,7 @@ language sql as $$
                     union all select three, array[10 * sketches.load(), 7.77]) as v (layout, sample)
 $$;
 select setseed(0.21) as seeded \gset
-call sketches.store(:'org', :'one', :'two', :'three', '2026-03-27 21:07:11', '2026-03-30 23:00', '97 seconds');
+call sketches.store(:'org', :'one', :'two', :'three', '2026-03-27 21:07:11', '2026-03-30 23:00', '211 seconds');
 create table sketches.kept as select * from saas.sample;
 
 -- As percentile_cont() has it, which makes NaN of two infinities that are the same.
@@ -210,3 +210,4 @@ select is(sketches.read_bytes('\x010100'), 'fine', 'and a sketch is not');
 select throws_ok($$select saas_private.sketch(bytea '\x0105', array[1.0::float8], array[1.0::float8], array[2.0::float8])$$, 'XX001', null, 'in a day neither');
 select throws_ok(format($$select saas_private.realign_sketches(bytea '\x0105', array[%1$L]::uuid[], array[%1$L]::uuid[])$$, :'org'), 'XX001', null, 'nor in another order');
 select is(saas_private.realign_sketches('\x0101000102', array[:'org', :'alpha', :'beta']::uuid[], array[:'beta', :'alpha', :'owner', :'org']::uuid[]), '\x01000102000100', 'of layouts in another order');
+select * from finish();

@@ -217,8 +217,8 @@ test_bins(void)
 	ok(SaasSketchKey(DBL_MIN) > 0 && SaasSketchKey(DBL_MIN / 2) == 0 && SaasSketchKey(-0.0) == 0,
 	   "zero, and what is no normal number, are one bin");
 	ok(SaasSketchValue(0) == 0 && isnan(SaasSketchValue(SaasSketchKey(NAN))), "zero and NaN are themselves");
-	ok(SaasSketchValue(SaasSketchKey(INFINITY)) == INFINITY && SaasSketchValue(SaasSketchKey(-INFINITY)) == -INFINITY,
-	   "infinities too");
+	ok(SaasSketchValue(SaasSketchKey(INFINITY)) == INFINITY &&
+	   SaasSketchValue(SaasSketchKey(-INFINITY)) == -INFINITY, "infinities too");
 	ok(SaasSketchKey(NAN) > SaasSketchKey(INFINITY) && SaasSketchKey(INFINITY) > SaasSketchKey(DBL_MAX) &&
 	   SaasSketchKey(-INFINITY) < SaasSketchKey(-DBL_MAX), "and where PostgreSQL sorts them");
 }
@@ -275,7 +275,8 @@ test_bound(void)
 	ok(upper > 100 && upper < MANY - 100, "the lowest have become one");
 	for (int i = upper; i < MANY; i++)
 	{
-		double		answer = SaasSketchQuantile(&filled.sketch, i / (double) (MANY - 1), numbers[0], numbers[MANY - 1]);
+		double		answer = SaasSketchQuantile(&filled.sketch, i / (double) (MANY - 1), numbers[0],
+												numbers[MANY - 1]);
 
 		worst = fmax(worst, fabs(answer - numbers[i]) / fabs(numbers[i]));
 	}
@@ -356,7 +357,8 @@ test_written(void)
 		SaasSketchAdd(&filled.sketch, SaasSketchKey(ends[i]), SAAS_SKETCH_MAX_COUNT);
 		SaasSketchAdd(&filled.sketch, SaasSketchKey(ends[i]), SAAS_SKETCH_MAX_COUNT);
 	}
-	ok(survives(&filled.sketch) && filled.bins[0].count == SAAS_SKETCH_MAX_COUNT, "and of the largest, which counts stop at");
+	ok(survives(&filled.sketch) && filled.bins[0].count == SAAS_SKETCH_MAX_COUNT,
+	   "and of the largest, which counts stop at");
 }
 
 static bool
