@@ -292,7 +292,7 @@ begin
 end
 $$;
 comment on function saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]) is
-'Rolls up these stretches, whole buckets of the level (5m, 1h, 1d), of these connections anew, from the level below, and returns how many rows it wrote, but for buckets with several layouts. A bucket without anything below stays as it is. For saas_service.';
+'Rolls up these stretches, whole buckets of the level (5m, 1h, 1d), of these connections anew, from the level below, and returns how many rows it wrote, but for buckets with several layouts. A bucket without anything below stays as it is. The sketches of hours are made of readings. For saas_service.';
 
 create function saas_private.roll_ranges(org_ids uuid[], connection_ids uuid[], from_times timestamptz[], until_times timestamptz[],
                                          rolled_untils timestamptz[], whole_froms timestamptz[]) returns void

@@ -121,9 +121,8 @@ add_sketch(Item *item, const void *bytes, size_t length, MemoryContext context)
 }
 
 /*
- * A rollup of a series; false when it has no sketch that its samples are in.
- * Rolled up anew at this moment, count, least and greatest may be of other
- * readings than the sketch: such a one is partial too.
+ * A rollup of a series; false when its samples are in no sketch: it has none,
+ * though they are not all the same.
  */
 static bool
 add_rollup(Item *item, double count, double least, double greatest, const void *bytes, size_t length,
