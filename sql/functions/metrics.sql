@@ -3,7 +3,8 @@
 --
 -- Levels are 0 readings, 1 by 5 minutes, 2 by hour, 3 by day.  The coarsest
 -- whose buckets fit into the asked ones serves; the ends of the range, and what
--- is not rolled up yet, come from finer ones, down to readings.
+-- is not rolled up yet, come from finer ones, down to readings.  Percentiles
+-- come from readings, or from the sketches that hours and days have.
 
 -- For the view saas.latest_sample: so many rows are usual.
 create function saas.unfold(series_ids uuid[], "values" double precision[])
@@ -118,6 +119,19 @@ $$;
 comment on function saas_private.metric_bucket(timestamptz, interval, text) is
 'The beginning of the bucket of a time; buckets of whole days in a time zone begin at its midnights. For the functions of saas_owner.';
 
+-- Two days, one of which may have 25 hours.
+create function saas_private.percentile_level(since timestamptz, until timestamptz, level integer) returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when percentile_level.level < 2 then 0
+                when percentile_level.until - percentile_level.since <= interval '49 hours'
+                     and percentile_level.since >= (select k.raw_since from saas_private.retention_of(saas.current_org_id()) k) then 0
+                else percentile_level.level end
+$$;
+comment on function saas_private.percentile_level(timestamptz, timestamptz, integer) is
+'Where percentiles of a range come from, when its buckets allow a level: 0, readings, if all are kept and it is at most 49 hours, or if no level with sketches is allowed; else that level. For the functions of saas_owner.';
+
 -- How a call is answered; kind and step are known to be right.
 create function saas_private.metric_scope(since timestamptz, until timestamptz, bucket interval, kind text, time_zone text,
                                           out step interval, out level integer, out local_zone text)
@@ -146,8 +160,7 @@ begin
             local_zone := zone;
         end if;
     end if;
-    level := case when metric_scope.kind = 'percentile' then 0
-                  when seconds % 86400 = 0 and local_zone is null then 3
+    level := case when seconds % 86400 = 0 and local_zone is null then 3
                   when seconds % 3600 = 0 then 2
                   when seconds % 300 = 0 then 1
                   else 0 end;
@@ -158,6 +171,9 @@ begin
                                 select generate_series(metric_scope.since, metric_scope.until, interval '28 days')) t
                     where extract(minute from (t.at at time zone local_zone) - (t.at at time zone 'UTC')) <> 0) then
         level := 1;
+    end if;
+    if metric_scope.kind = 'percentile' then
+        level := saas_private.percentile_level(metric_scope.since, metric_scope.until, level);
     end if;
 end
 $$;
@@ -339,6 +355,92 @@ $$;
 comment on function saas_private.metric_cells(text, timestamptz, timestamptz, integer, jsonb, uuid[], integer) is
 'Readings and rollups of a metric of these connections between the times, of the level at most; nothing from before the plan''s retention. at is a rollup''s beginning. Errors: 22023 with fields when there are more than most. For the functions of saas_owner.';
 
+-- As metric_cells(), but what is finer than an hour has no sketch, nor has what was rolled up before there were any.
+create function saas_private.metric_sketches(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
+                                             connection_ids uuid[], most integer default 2000000)
+returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, least_value double precision,
+               greatest_value double precision, sketch bytea)
+language plpgsql stable rows 5000
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+    kept record;
+    given bigint;
+begin
+    select * into kept from saas_private.retention_of(org);
+    return query
+    with place as materialized (
+        select m.connection_id, m.layout_id, m.series_id, m.place
+          from saas_private.metric_places(metric_sketches.metric, metric_sketches.labels, metric_sketches.connection_ids) m
+    ), span as materialized (
+        select c.connection_id, v.from_time, v.until_time, v.level = 0 as is_raw, v.level = 2 as is_1h, v.level = 3 as is_1d
+          from (select distinct m.connection_id from place m) c
+          left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
+         cross join lateral (
+               select greatest(metric_sketches.since, coalesce(p.sketched_since, '-infinity')) as begins,
+                      least(metric_sketches.until, coalesce(p.rolled_until, '-infinity')) as ends) w
+         cross join lateral (
+               select date_bin('1 hour', w.begins + interval '59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                      date_bin('1 hour', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) b
+         cross join lateral (
+               select case when b.f < b.u then b.f else metric_sketches.until end as f,
+                      case when b.f < b.u then b.u else metric_sketches.until end as u) hour
+         cross join lateral (
+               select date_bin('1 day', w.begins + interval '23:59:59.999999', timestamptz '2000-01-03 00:00:00+00') as f,
+                      date_bin('1 day', w.ends, timestamptz '2000-01-03 00:00:00+00') as u) d
+         cross join lateral (
+               select case when metric_sketches.level >= 3 and d.f < d.u then d.f else hour.u end as f,
+                      case when metric_sketches.level >= 3 and d.f < d.u then d.u else hour.u end as u) day
+         cross join lateral (
+               values (0, greatest(metric_sketches.since, kept.raw_since), hour.f), (0, greatest(hour.u, kept.raw_since), metric_sketches.until),
+                      (2, greatest(hour.f, kept.hour_since), day.f), (2, greatest(day.u, kept.hour_since), hour.u),
+                      (3, greatest(day.f, kept.day_since), day.u)) as v (level, from_time, until_time)
+         where v.from_time < v.until_time
+    )
+    select r.connection_id, pl.series_id, r.at, 1::double precision, v.value, v.value, ''::bytea
+      from (select sp.connection_id, o.at, o.layout_id, saas_private.unpacked(o."values") as "values"
+              from span sp
+             cross join lateral (select b.at, b.layout_id, b."values" from saas.reading b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_raw offset 0) r
+      join place pl on pl.layout_id = r.layout_id
+     cross join lateral (select r."values"[pl.place] as value) v
+     where v.value is not null
+    union all
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.min[pl.place], r.max[pl.place], saas_private.sketch_at(r.sketch, pl.place)
+      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count,
+                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, o.sketch
+              from span sp
+             cross join lateral (select b.* from saas.reading_1h b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_1h offset 0) r
+      join place pl on pl.layout_id = r.layout_id
+     where r.count[pl.place] > 0
+    union all
+    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.min[pl.place], r.max[pl.place], saas_private.sketch_at(r.sketch, pl.place)
+      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count,
+                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, o.sketch
+              from span sp
+             cross join lateral (select b.* from saas.reading_1d b
+                                  where b.org_id = org and b.connection_id = sp.connection_id
+                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
+             where sp.is_1d offset 0) r
+      join place pl on pl.layout_id = r.layout_id
+     where r.count[pl.place] > 0
+     limit metric_sketches.most + 1;
+    get diagnostics given = row_count;
+    if given > metric_sketches.most then
+        perform saas_private.raise_fields('invalid input', 'since',
+            format('to until has more than %s values to read: take wider buckets, fewer connections or a shorter range', metric_sketches.most));
+    end if;
+end
+$$;
+comment on function saas_private.metric_sketches(text, timestamptz, timestamptz, integer, jsonb, uuid[], integer) is
+'What saas_private.percentile() takes of a metric of these connections between the times: rollups by hour (level 2) or day (3) at most, and readings where there are none with sketches; nothing from before the plan''s retention. Errors: 22023 with fields when there are more than most. For the functions of saas_owner.';
+
 create function saas_private.metric_increases(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
                                               connection_ids uuid[], most integer default 2000000)
 returns table (connection_id uuid, series_id uuid, at timestamptz, increase double precision)
@@ -449,6 +551,26 @@ begin
                                                              when local_zone is null then c.bucket_at + step
                                                              else saas_private.first_time((c.bucket_at at time zone local_zone) + step, local_zone) end)
                                - greatest(metric_rows.since, c.bucket_at))::double precision end)
+          from cell c join member m using (series_id)
+         group by 1, 2
+         order by 1, 2;
+        return;
+    end if;
+    if metric_rows.kind = 'percentile' and metric_rows.level > 0 then
+        return query
+        with cell as materialized (
+            select c.series_id, c.n, c.least_value, c.greatest_value, c.sketch,
+                   case when step is null then metric_rows.since
+                        when local_zone is null then date_bin(step, c.at, timestamptz '2000-01-03 00:00:00+00')
+                        else saas_private.metric_bucket(c.at, step, local_zone) end as bucket_at
+              from saas_private.metric_sketches(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
+                                                metric_rows.labels, metric_rows.connection_ids, metric_rows.most) c
+        ), member as materialized (
+            select g.series_id, g.grp
+              from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
+        )
+        select c.bucket_at, m.grp,
+               saas_private.percentile(metric_rows.fraction, c.n, c.least_value, c.greatest_value, c.sketch)
           from cell c join member m using (series_id)
          group by 1, 2
          order by 1, 2;
@@ -576,7 +698,7 @@ end
 $$;
 alter function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) owner to saas_owner;
 comment on function saas_api.query_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], text[], text, boolean, uuid[], text[], jsonb) is
-'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them, 200000 rows with fill, and 2000000 values that are read: readings, or buckets of rollups, of each series). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, of readings only. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+'Values of a metric in time buckets (bucket chosen by itself when NULL; at most 11000 of them, 200000 rows with fill, and 2000000 values that are read: readings, or buckets of rollups, of each series). fn: avg, sum, min, max, last or count of all samples in bucket and group; increase of counters, over their beginning anew, and rate, which is that per second; percentiles like p95, exact for ranges of up to 49 hours of which the plan keeps all readings and for buckets that are not of whole hours, else within 1 percent. labels: only series that have them all; connection_ids, group_ids, environments, tags: only these connections''. group_by: connection_id, connection, environment, kind, group_id, group, tag:NAME or a label. time_zone: where the days of buckets of whole days begin. fill: a row with NULL for each bucket without a value, in every group that has some. Served by rollups where the bucket allows (explain_metric tells), as far back as the plan keeps them. An unknown metric gives no rows. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 create function saas_api.explain_metric(metric text, since timestamptz default now() - interval '24 hours',
                                         until timestamptz default now(), bucket interval default null,
@@ -590,27 +712,38 @@ declare
     to_time constant timestamptz := coalesce(explain_metric.until, now());
     scope record;
     kept record;
+    rolled record;
+    is_sketch boolean;
+    visible timestamptz;
 begin
     perform saas_private.require_identity();
     perform saas_private.require_field('metric', explain_metric.metric, 255);
     perform saas_private.require_metric_range(from_time, to_time);
-    select s.* into scope
+    select s.*, f.kind into scope
       from saas_private.require_metric_fn(coalesce(explain_metric.fn, 'avg')) f,
            saas_private.metric_scope(from_time, to_time, explain_metric.bucket, f.kind, explain_metric.time_zone) s;
     select * into kept from saas_private.retention_of(saas.current_org_id());
+    select min(coalesce(nullif(p.rolled_until, '-infinity'), to_timestamp(0))) as until, max(p.sketched_since) as sketched_since into rolled
+      from (select distinct s.connection_id from saas.series s
+             where s.org_id = saas.current_org_id() and s.metric = explain_metric.metric) s
+      left join saas_private.rollup_progress p on p.org_id = saas.current_org_id() and p.connection_id = s.connection_id;
+    is_sketch := scope.kind = 'percentile' and scope.level > 0;
+    visible := (array[kept.raw_since, kept.five_since, kept.hour_since, kept.day_since])[scope.level + 1];
+    if is_sketch then
+        visible := least(kept.raw_since, greatest(visible, rolled.sketched_since));
+    end if;
     return jsonb_build_object(
         'level', (array['readings', '5m', '1h', '1d'])[scope.level + 1],
         'bucket_seconds', extract(epoch from scope.step),
-        'visible_since', (select nullif(v, '-infinity') from (values ((array[kept.raw_since, kept.five_since, kept.hour_since, kept.day_since])[scope.level + 1])) k (v)),
-        'rolled_until', (select min(coalesce(nullif(p.rolled_until, '-infinity'), to_timestamp(0)))
-                           from (select distinct s.connection_id from saas.series s
-                                  where s.org_id = saas.current_org_id() and s.metric = explain_metric.metric) s
-                           left join saas_private.rollup_progress p on p.org_id = saas.current_org_id() and p.connection_id = s.connection_id));
+        'method', case when is_sketch then 'sketch' else 'exact' end,
+        'error_percent', case when is_sketch then 1 else 0 end,
+        'visible_since', nullif(visible, '-infinity'),
+        'rolled_until', rolled.until);
 end
 $$;
 alter function saas_api.explain_metric(text, timestamptz, timestamptz, interval, text, text) owner to saas_owner;
 comment on function saas_api.explain_metric(text, timestamptz, timestamptz, interval, text, text) is
-'How query_metric answers: {level, bucket_seconds, visible_since, rolled_until}. level is readings, 5m, 1h or 1d, the coarsest that is read; the ends of the range, and everything after rolled_until, come from finer ones. visible_since: how far back the plan shows the level, NULL without a limit. rolled_until: up to when every connection with the metric is rolled up. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+'How query_metric answers: {level, bucket_seconds, method, error_percent, visible_since, rolled_until}. method: exact, or sketch for percentiles from rollups, which are within error_percent of the exact ones; only those among the lowest samples can be higher where samples in one bucket and group spread over more than 1024 steps of 2 percent. level is readings, 5m, 1h or 1d, the coarsest that is read; the ends of the range, and everything after rolled_until, come from finer ones. visible_since: how far back the plan shows the level, NULL without a limit. rolled_until: up to when every connection with the metric is rolled up. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 -- One value for a range; last is the sum of each series' last.
 create function saas_private.metric_sums(metric text, since timestamptz, until timestamptz, kind text, fraction double precision,
@@ -620,7 +753,8 @@ language plpgsql stable rows 100
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    level constant integer := case when metric_sums.kind = 'percentile' then 0 else 3 end;
+    level constant integer := case when metric_sums.kind = 'percentile' then saas_private.percentile_level(metric_sums.since, metric_sums.until, 3)
+                                   else 3 end;
 begin
     if metric_sums.kind <> 'last' then
         return query

@@ -38,6 +38,63 @@ as 'MODULE_PATHNAME', 'pg_saas_realign';
 comment on function saas_private.realign(double precision[], uuid[], uuid[]) is
 'The values of one layout''s series in the order of another''s; NULL where it has none.';
 
+-- Sketches (src/pure/sketch.h) are made with hours, of readings, and merged into
+-- those of days; rollups by 5 minutes have none.
+create function saas_private.sketch_values(internal, double precision[]) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sketch_values';
+comment on function saas_private.sketch_values(internal, double precision[]) is
+'The step of saas_private.sketch(double precision[]).';
+create function saas_private.sketch_sketches(internal, bytea, double precision[], double precision[], double precision[]) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sketch_sketches';
+comment on function saas_private.sketch_sketches(internal, bytea, double precision[], double precision[], double precision[]) is
+'The step of saas_private.sketch() over sketches. Errors: XX001 for one that cannot be read.';
+create function saas_private.sketched(internal) returns bytea
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sketched';
+comment on function saas_private.sketched(internal) is
+'What saas_private.sketch() answers.';
+
+create aggregate saas_private.sketch(double precision[]) (
+    sfunc = saas_private.sketch_values, stype = internal, finalfunc = saas_private.sketched, parallel = safe
+);
+comment on aggregate saas_private.sketch(double precision[]) is
+'The sketches of arrays position by position, in one bytea; in whatever order they come it is the same. That of a position whose values are all the same is empty. NULL counts nothing.';
+create aggregate saas_private.sketch(bytea, double precision[], double precision[], double precision[]) (
+    sfunc = saas_private.sketch_sketches, stype = internal, finalfunc = saas_private.sketched, parallel = safe
+);
+comment on aggregate saas_private.sketch(bytea, double precision[], double precision[], double precision[]) is
+'The same of rollups: their sketch, count, min and max. NULL when some of their samples are in no sketch.';
+
+create function saas_private.realign_sketches(sketch bytea, from_ids uuid[], to_ids uuid[]) returns bytea
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_realign_sketches';
+comment on function saas_private.realign_sketches(bytea, uuid[], uuid[]) is
+'The sketches of one layout''s series in the order of another''s. Errors: XX001 for what cannot be read.';
+create function saas_private.sketch_at(sketch bytea, place bigint) returns bytea
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sketch_at';
+comment on function saas_private.sketch_at(bytea, bigint) is
+'The sketch of one series of a rollup, by its place in the layout from 1 on. Errors: XX001 for what cannot be read.';
+
+create function saas_private.sketch_cell(internal, double precision, double precision, double precision, double precision, bytea) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sketch_cell';
+comment on function saas_private.sketch_cell(internal, double precision, double precision, double precision, double precision, bytea) is
+'The step of saas_private.percentile().';
+create function saas_private.sketch_percentile(internal) returns double precision
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_sketch_percentile';
+comment on function saas_private.sketch_percentile(internal) is
+'What saas_private.percentile() answers.';
+create aggregate saas_private.percentile(fraction double precision, n double precision, least_value double precision,
+                                         greatest_value double precision, sketch bytea) (
+    sfunc = saas_private.sketch_cell, stype = internal, finalfunc = saas_private.sketch_percentile, parallel = safe
+);
+comment on aggregate saas_private.percentile(double precision, double precision, double precision, double precision, bytea) is
+'The value at a fraction of all samples, as percentile_cont() has it, within 1 percent: of count, min, max and sketch of rollups of one series each; an empty sketch is that of n times the same value. NULL when a rollup has no sketch. Errors: XX001 for one that cannot be read.';
+
 -- PostgreSQL's own raise 22003 where these overflow.
 create function saas_private.add(a double precision, b double precision) returns double precision
 language c immutable strict parallel safe
@@ -149,14 +206,38 @@ declare
     plain text := (select string_agg(format('r.%I', f), ', ' order by n) from unnest(fields) with ordinality u (f, n));
     aligned text := (select string_agg(format('saas_private.realign(r.%I, l.series_ids, $6)', f), ', ' order by n)
                        from unnest(fields) with ordinality u (f, n));
+    -- In the order of the rollup's layout; only few readings are of another.
+    sketch constant text := case level when '1h' then $sketch$ ,
+              (select saas_private.sketch(case when v.layout_id = b.layout_id then v."values"
+                                               else saas_private.realign(v."values",
+                                                      (select f.series_ids from saas.layout f where f.org_id = b.org_id and f.id = v.layout_id),
+                                                      (select f.series_ids from saas.layout f where f.org_id = b.org_id and f.id = b.layout_id)) end)
+                 from saas.reading v
+                where v.org_id = b.org_id and v.connection_id = b.connection_id and v.at >= b.at and v.at < b.at + interval '1 hour') $sketch$
+        when '1d' then $sketch$ ,
+              (select case when bool_and(v.layout_id = b.layout_id) then saas_private.sketch(v.sketch, v.count, v.min, v.max)
+                           else (select saas_private.sketch(saas_private.realign_sketches(h.sketch, f.series_ids, t.series_ids),
+                                                            saas_private.realign(h.count, f.series_ids, t.series_ids),
+                                                            saas_private.realign(h.min, f.series_ids, t.series_ids),
+                                                            saas_private.realign(h.max, f.series_ids, t.series_ids))
+                                   from saas.reading_1h h
+                                   join saas.layout f on f.org_id = h.org_id and f.id = h.layout_id
+                                   join saas.layout t on t.org_id = h.org_id and t.id = b.layout_id
+                                  where h.org_id = b.org_id and h.connection_id = b.connection_id
+                                    and h.at >= b.at and h.at < b.at + interval '1 day') end
+                 from saas.reading_1h v
+                where v.org_id = b.org_id and v.connection_id = b.connection_id and v.at >= b.at and v.at < b.at + interval '1 day') $sketch$
+        else '' end;
     put constant text := format($put$
-        insert into saas.reading_%s as t (org_id, connection_id, at, layout_id, count, sum, min, max, first, last, increase)
+        insert into saas.reading_%s as t (org_id, connection_id, at, layout_id, count, sum, min, max, first, last, increase %s)
         select b.org_id, b.connection_id, b.at, b.layout_id, b.a[1:b.n], b.a[b.n+1:2*b.n], b.a[2*b.n+1:3*b.n],
-               b.a[3*b.n+1:4*b.n], b.a[4*b.n+1:5*b.n], b.a[5*b.n+1:6*b.n], b.a[6*b.n+1:7*b.n] $put$, level);
+               b.a[3*b.n+1:4*b.n], b.a[4*b.n+1:5*b.n], b.a[5*b.n+1:6*b.n], b.a[6*b.n+1:7*b.n] %s $put$,
+        level, case when level <> '5m' then ', sketch' end, sketch);
     conflict constant text := $put$
             on conflict (org_id, connection_id, at) do update
            set layout_id = excluded.layout_id, count = excluded.count, sum = excluded.sum, min = excluded.min, max = excluded.max,
-               first = excluded.first, last = excluded.last, increase = excluded.increase $put$;
+               first = excluded.first, last = excluded.last, increase = excluded.increase $put$
+        || case when level <> '5m' then ', sketch = excluded.sketch' else '' end;
     written bigint;
     mixed record;
     whole record;
@@ -212,7 +293,7 @@ begin
 end
 $$;
 comment on function saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]) is
-'Rolls up these stretches, whole buckets of the level (5m, 1h, 1d), of these connections anew, from the level below, and returns how many rows it wrote, but for buckets with several layouts. A bucket without anything below stays as it is. For saas_service.';
+'Rolls up these stretches, whole buckets of the level (5m, 1h, 1d), of these connections anew, from the level below, and returns how many rows it wrote, but for buckets with several layouts. A bucket without anything below stays as it is. The sketches of hours are made of readings. For saas_service.';
 
 create function saas_private.roll_ranges(org_ids uuid[], connection_ids uuid[], from_times timestamptz[], until_times timestamptz[],
                                          rolled_untils timestamptz[], whole_froms timestamptz[]) returns void

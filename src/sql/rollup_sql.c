@@ -15,6 +15,7 @@
 #include "pure/rollup.h"
 #include "server/raise.h"
 #include "server/run_as.h"
+#include "sql/numbers.h"
 #include "sql/procedure.h"
 #include "store/maintain.h"
 #include "utils/array.h"
@@ -44,38 +45,6 @@ typedef struct RollState
 	int			count;
 	SaasRollup *items;
 } RollState;
-
-/* One dimension of doubles, read from its beginning. */
-typedef struct Numbers
-{
-	int			count;
-	const double *next;
-	const bits8 *nulls;
-} Numbers;
-
-static Numbers
-numbers_of(ArrayType *array)
-{
-	Numbers		numbers = {0};
-
-	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != FLOAT8OID)
-		SaasRaise("22023", "a rollup takes arrays of one dimension", NULL, NULL);
-	numbers.count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-	numbers.next = (const double *) ARR_DATA_PTR(array);
-	numbers.nulls = ARR_NULLBITMAP(array);
-	return numbers;
-}
-
-/* False for NULL, which takes no room in the array. */
-static bool
-next_number(Numbers *numbers, int position, double *value)
-{
-	if (position >= numbers->count ||
-		(numbers->nulls && !(numbers->nulls[position / 8] & (1 << (position % 8)))))
-		return false;
-	*value = *numbers->next++;
-	return true;
-}
 
 static RollState *
 state_of(FunctionCallInfo fcinfo, int count)
@@ -108,17 +77,17 @@ Datum
 pg_saas_roll_values(PG_FUNCTION_ARGS)
 {
 	RollState  *state;
-	Numbers		values;
+	SaasNumbers		values;
 
 	if (PG_ARGISNULL(1))
 		PG_RETURN_POINTER(state_of(fcinfo, 0));
-	values = numbers_of(PG_GETARG_ARRAYTYPE_P(1));
+	values = SaasNumbersOf(PG_GETARG_ARRAYTYPE_P(1));
 	state = state_of(fcinfo, values.count);
 	for (int i = 0; i < values.count; i++)
 	{
 		double		value;
 
-		if (next_number(&values, i, &value))
+		if (SaasNumbersNext(&values, i, &value))
 			SaasRollupAdd(&state->items[i], value);
 	}
 	PG_RETURN_POINTER(state);
@@ -126,7 +95,7 @@ pg_saas_roll_values(PG_FUNCTION_ARGS)
 
 /* The seven blocks of a position; one that lacks any of them is empty. */
 static SaasRollup
-next_rollup(Numbers *blocks, int position)
+next_rollup(SaasNumbers *blocks, int position)
 {
 	SaasRollup	rollup = {0};
 	double		fields[BLOCKS];
@@ -134,7 +103,7 @@ next_rollup(Numbers *blocks, int position)
 
 	for (int i = 0; i < BLOCKS; i++)
 	{
-		if (!next_number(&blocks[i], position, &fields[i]))
+		if (!SaasNumbersNext(&blocks[i], position, &fields[i]))
 			is_whole = false;
 	}
 	if (!is_whole)
@@ -153,13 +122,13 @@ Datum
 pg_saas_roll_rollups(PG_FUNCTION_ARGS)
 {
 	RollState  *state;
-	Numbers		blocks[BLOCKS];
+	SaasNumbers		blocks[BLOCKS];
 
 	for (int i = 0; i < BLOCKS; i++)
 	{
 		if (PG_ARGISNULL(i + 1))
 			PG_RETURN_POINTER(state_of(fcinfo, 0));
-		blocks[i] = numbers_of(PG_GETARG_ARRAYTYPE_P(i + 1));
+		blocks[i] = SaasNumbersOf(PG_GETARG_ARRAYTYPE_P(i + 1));
 	}
 	state = state_of(fcinfo, blocks[0].count);
 	for (int i = 0; i < blocks[0].count; i++)
@@ -197,48 +166,15 @@ pg_saas_rolled(PG_FUNCTION_ARGS)
 											 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-typedef struct Place
-{
-	pg_uuid_t	id;
-	int			position;
-} Place;
-
-static int
-compare_place(const void *a, const void *b)
-{
-	return memcmp(&((const Place *) a)->id, &((const Place *) b)->id, UUID_LEN);
-}
-
-static pg_uuid_t *
-ids_of(ArrayType *array, int *count)
-{
-	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != UUIDOID || ARR_HASNULL(array))
-		SaasRaise("22023", "a layout's series must be an array of one dimension", NULL, NULL);
-	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-	return (pg_uuid_t *) ARR_DATA_PTR(array);
-}
-
-static Place *
-sorted_places(ArrayType *array, int *count)
-{
-	pg_uuid_t  *ids = ids_of(array, count);
-	Place	   *places = palloc(sizeof(Place) * Max(*count, 1));
-
-	for (int i = 0; i < *count; i++)
-		places[i] = (Place) {ids[i], i};
-	qsort(places, *count, sizeof(Place), compare_place);
-	return places;
-}
-
 Datum
 pg_saas_realign(PG_FUNCTION_ARGS)
 {
-	Numbers		values = numbers_of(PG_GETARG_ARRAYTYPE_P(0));
+	SaasNumbers		values = SaasNumbersOf(PG_GETARG_ARRAYTYPE_P(0));
 	int			from_count;
 	int			to_count;
 	int			lower = 1;
-	pg_uuid_t  *from = ids_of(PG_GETARG_ARRAYTYPE_P(1), &from_count);
-	Place	   *to = sorted_places(PG_GETARG_ARRAYTYPE_P(2), &to_count);
+	pg_uuid_t  *from = SaasLayoutIds(PG_GETARG_ARRAYTYPE_P(1), &from_count);
+	SaasPlace  *to = SaasLayoutPlaces(PG_GETARG_ARRAYTYPE_P(2), &to_count);
 	Datum	   *items = palloc0(sizeof(Datum) * Max(to_count, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(to_count, 1));
 
@@ -246,17 +182,15 @@ pg_saas_realign(PG_FUNCTION_ARGS)
 	for (int i = 0; i < values.count; i++)
 	{
 		double		value;
-		Place		wanted;
-		Place	   *place;
+		int			position;
 
-		if (!next_number(&values, i, &value) || i >= from_count)
+		if (!SaasNumbersNext(&values, i, &value) || i >= from_count)
 			continue;
-		wanted.id = from[i];
-		place = bsearch(&wanted, to, to_count, sizeof(Place), compare_place);
-		if (place == NULL)
+		position = SaasLayoutPlace(to, to_count, &from[i]);
+		if (position < 0)
 			continue;
-		items[place->position] = Float8GetDatum(value);
-		nulls[place->position] = false;
+		items[position] = Float8GetDatum(value);
+		nulls[position] = false;
 	}
 	PG_RETURN_ARRAYTYPE_P(construct_md_array(items, nulls, 1, &to_count, &lower, FLOAT8OID, sizeof(float8),
 											 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));

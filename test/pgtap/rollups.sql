@@ -57,7 +57,7 @@ language sql stable as $$
 $$;
 create view rollups.rolled as
 select r.level, r.connection_id, u.series_id, r.at, u.count, u.sum, u.min, u.max, u.first, u.last, u.increase
-  from (select '5m' as level, f.* from saas.reading_5m f union all select '1h', h.* from saas.reading_1h h
+  from (select '5m' as level, f.*, null::bytea from saas.reading_5m f union all select '1h', h.* from saas.reading_1h h
          union all select '1d', d.* from saas.reading_1d d) r
   join saas.layout l on l.org_id = r.org_id and l.id = r.layout_id,
        unnest(l.series_ids, r.count, r.sum, r.min, r.max, r.first, r.last, r.increase)

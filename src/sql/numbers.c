@@ -1,0 +1,68 @@
+/*
+ * numbers.c
+ *	  Arrays of doubles, and of the series whose values they hold.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "server/raise.h"
+#include "sql/numbers.h"
+
+SaasNumbers
+SaasNumbersOf(ArrayType *array)
+{
+	SaasNumbers numbers = {0};
+
+	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != FLOAT8OID)
+		SaasRaise("22023", "a rollup takes arrays of one dimension", NULL, NULL);
+	numbers.count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	numbers.next = (const double *) ARR_DATA_PTR(array);
+	numbers.nulls = ARR_NULLBITMAP(array);
+	return numbers;
+}
+
+bool
+SaasNumbersNext(SaasNumbers *numbers, int position, double *value)
+{
+	if (position >= numbers->count ||
+		(numbers->nulls && !(numbers->nulls[position / 8] & (1 << (position % 8)))))
+		return false;
+	*value = *numbers->next++;
+	return true;
+}
+
+pg_uuid_t *
+SaasLayoutIds(ArrayType *array, int *count)
+{
+	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != UUIDOID || ARR_HASNULL(array))
+		SaasRaise("22023", "a layout's series must be an array of one dimension", NULL, NULL);
+	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	return (pg_uuid_t *) ARR_DATA_PTR(array);
+}
+
+static int
+compare_place(const void *a, const void *b)
+{
+	return memcmp(&((const SaasPlace *) a)->id, &((const SaasPlace *) b)->id, UUID_LEN);
+}
+
+SaasPlace *
+SaasLayoutPlaces(ArrayType *array, int *count)
+{
+	pg_uuid_t  *ids = SaasLayoutIds(array, count);
+	SaasPlace  *places = palloc(sizeof(SaasPlace) * Max(*count, 1));
+
+	for (int i = 0; i < *count; i++)
+		places[i] = (SaasPlace) {ids[i], i};
+	qsort(places, *count, sizeof(SaasPlace), compare_place);
+	return places;
+}
+
+int
+SaasLayoutPlace(const SaasPlace *places, int count, const pg_uuid_t *id)
+{
+	SaasPlace	wanted = {*id, 0};
+	SaasPlace  *place = bsearch(&wanted, places, count, sizeof(SaasPlace), compare_place);
+
+	return place ? place->position : -1;
+}
