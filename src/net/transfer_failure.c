@@ -267,7 +267,8 @@ SaasTransferFail(SaasTransfer *transfer, CURLcode code)
 		transfer->fault = TRANSFER_FAULT_HEADERS;
 
 	/* And when it refuses a line of codings before we see it, which newer versions do. */
-	if (code == CURLE_BAD_CONTENT_ENCODING && transfer->fault == TRANSFER_FAULT_NONE && !transfer->headers_done)
+	if (code == CURLE_BAD_CONTENT_ENCODING && transfer->fault == TRANSFER_FAULT_NONE &&
+		!transfer->headers_done)
 		transfer->fault = TRANSFER_FAULT_ENCODING;
 
 	if (transfer->fault != TRANSFER_FAULT_NONE || code == CURLE_OUT_OF_MEMORY)
