@@ -122,13 +122,6 @@ ok($node->poll_query_until('postgres', "
 	"$many names of one organization hang");
 my $answer = $beta->refresh($late)->[0];
 ok($answer->{ok}, "another's name is looked up") || diag($answer->{error});
-
-# The poller makes another network loop for other settings, and does not wait for the threads of the old one.
-$node->append_conf('postgresql.conf', "saas.poller_max_response = '3MB'");
-$node->reload;
-$before = polls() + 3;
-ok($node->poll_query_until('postgres', "select count(*) >= $before from saas.reading where connection_id = '$healthy'"),
-	'other settings come to hold while names hang');
 names(map { ("hangs$_.test" => 'none') } 1 .. $many);
 start_over();
 
