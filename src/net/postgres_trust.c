@@ -138,6 +138,9 @@ SaasPostgresTrustTakeBack(PostgresSession *session)
 /* The session that is being served: OpenSSL's callbacks have no other way to learn it. */
 static PostgresSession *verifying;
 
+/* What libpq made last for it, and makes its connection of. */
+static SSL_CTX *met_context;
+
 /* Verifies as OpenSSL does without it, and notes what was wrong. */
 static int
 verify(X509_STORE_CTX *context, void *argument)
@@ -158,9 +161,9 @@ verify(X509_STORE_CTX *context, void *argument)
  * system allows stays.
  */
 static void
-drop_dear_ciphers(SSL *ssl)
+drop_dear_ciphers(SSL_CTX *context)
 {
-	STACK_OF(SSL_CIPHER) *ciphers = SSL_get_ciphers(ssl);
+	STACK_OF(SSL_CIPHER) *ciphers = SSL_CTX_get_ciphers(context);
 	char		names[8192] = "";
 	size_t		length = 0;
 
@@ -175,35 +178,55 @@ drop_dear_ciphers(SSL *ssl)
 									SSL_CIPHER_get_name(cipher));
 	}
 	if (length > 0)
-		(void) SSL_set_cipher_list(ssl, names);
+		(void) SSL_CTX_set_cipher_list(context, names);
 }
 
 /*
  * libpq sets TLS up, begins the handshake and, when it fails, forgets all of it
  * in one call, and tells of a refused certificate only that it was: so we meet
- * what it makes as it is made.
+ * what it makes as it is made.  That is before it is whole: of a connection in
+ * the making nothing may be asked (from OpenSSL 3.6 on it has no context yet),
+ * but the context that it is made of is ready, and whatever we set there holds
+ * for the connection.
  */
 static void
-meet_ssl(void *parent, void *value, CRYPTO_EX_DATA *data, int index, long number, void *argument)
+meet_context(void *parent, void *value, CRYPTO_EX_DATA *data, int index, long number, void *argument)
 {
 	(void) value;
 	(void) data;
 	(void) index;
 	(void) number;
 	(void) argument;
-	if (verifying == NULL)
+	if (verifying != NULL)
+		met_context = parent;
+}
+
+static void
+meet_connection(void *parent, void *value, CRYPTO_EX_DATA *data, int index, long number, void *argument)
+{
+	(void) parent;
+	(void) value;
+	(void) data;
+	(void) index;
+	(void) number;
+	(void) argument;
+	if (met_context == NULL)
 		return;
-	SSL_CTX_set_cert_verify_callback(SSL_get_SSL_CTX(parent), verify, NULL);
-	drop_dear_ciphers(parent);
+	SSL_CTX_set_cert_verify_callback(met_context, verify, NULL);
+	drop_dear_ciphers(met_context);
+	met_context = NULL;
 }
 
 void
 SaasPostgresTrustListen(PostgresSession *session)
 {
-	static bool is_met = false;
+	static bool meets_contexts = false;
+	static bool meets_connections = false;
 
-	if (!is_met)
-		is_met = SSL_get_ex_new_index(0, NULL, meet_ssl, NULL, NULL) >= 0;
+	if (!meets_contexts)
+		meets_contexts = SSL_CTX_get_ex_new_index(0, NULL, meet_context, NULL, NULL) >= 0;
+	if (!meets_connections)
+		meets_connections = SSL_get_ex_new_index(0, NULL, meet_connection, NULL, NULL) >= 0;
 	verifying = session;
 	session->verdict = X509_V_OK;
 }
@@ -212,4 +235,5 @@ void
 SaasPostgresTrustStopListening(void)
 {
 	verifying = NULL;
+	met_context = NULL;
 }

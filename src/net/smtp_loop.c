@@ -235,7 +235,8 @@ open_multi(SaasSmtpLoop *loop)
 		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket) == CURLM_OK &&
 		curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, loop) == CURLM_OK &&
 		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_TIMERDATA, loop) == CURLM_OK;
+		curl_multi_setopt(multi, CURLMOPT_TIMERDATA, loop) == CURLM_OK &&
+		SaasTransferSetThreads(multi, loop->max_in_flight);
 }
 
 SaasSmtpLoop *

@@ -64,6 +64,21 @@ set_timer(CURLM *multi, long timeout_ms, void *data)
 	return 0;
 }
 
+static bool
+set_if_known(CURLM *multi, CURLMoption option, long value)
+{
+	CURLMcode	code = curl_multi_setopt(multi, option, value);
+
+	return code == CURLM_OK || code == CURLM_UNKNOWN_OPTION;
+}
+
+bool
+SaasTransferSetThreads(CURLM *multi, int max_lookups)
+{
+	return set_if_known(multi, CURLMOPT_RESOLVE_THREADS_MAX, 2L * max_lookups) &&
+		set_if_known(multi, CURLMOPT_QUICK_EXIT, 1L);
+}
+
 bool
 SaasTransferShardOpen(TransferShard *shard, long max_connections)
 {
@@ -75,7 +90,8 @@ SaasTransferShardOpen(TransferShard *shard, long max_connections)
 		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_timer) == CURLM_OK &&
 		curl_multi_setopt(multi, CURLMOPT_TIMERDATA, shard) == CURLM_OK &&
 		curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, max_connections) == CURLM_OK;
+		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, max_connections) == CURLM_OK &&
+		SaasTransferSetThreads(multi, SAAS_TRANSFER_MAX_LOOKUPS);
 }
 
 /* libcurl is through with a transfer: it ends, or goes where it was sent. */

@@ -270,9 +270,14 @@ SaasTransferFail(SaasTransfer *transfer, CURLcode code)
 	transfer->result.transient = false;
 	transfer->code = code;
 
-	/* What libcurl says when one header line, or a trailer, outgrows its buffer. */
-	if (code == CURLE_OUT_OF_MEMORY && transfer->answering_at != 0)
+	/* What libcurl says when one header line, or a trailer, outgrows its buffer, or all do. */
+	if ((code == CURLE_OUT_OF_MEMORY || code == CURLE_TOO_LARGE) && transfer->answering_at != 0)
 		transfer->fault = TRANSFER_FAULT_HEADERS;
+
+	/* And when it refuses a line of codings before we see it, which newer versions do. */
+	if (code == CURLE_BAD_CONTENT_ENCODING && transfer->fault == TRANSFER_FAULT_NONE &&
+		!transfer->headers_done)
+		transfer->fault = TRANSFER_FAULT_ENCODING;
 
 	if (transfer->fault != TRANSFER_FAULT_NONE || code == CURLE_OUT_OF_MEMORY)
 		fail_fault(transfer);

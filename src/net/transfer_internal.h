@@ -43,6 +43,15 @@
 #error "libcurl 7.87 or newer is needed: CURLOPT_QUICK_EXIT and CURLOPT_PREREQFUNCTION"
 #endif
 
+/* What newer versions know; they may come after we were built. */
+#if LIBCURL_VERSION_NUM < 0x081400
+#define CURLMOPT_RESOLVE_THREADS_MAX	((CURLMoption) (CURLOPTTYPE_LONG + 20))
+#define CURLMOPT_QUICK_EXIT				((CURLMoption) (CURLOPTTYPE_LONG + 21))
+#endif
+#if LIBCURL_VERSION_NUM < 0x080600
+#define CURLE_TOO_LARGE					((CURLcode) 100)
+#endif
+
 #define SAAS_TRANSFER_MAX_SHARDS	16
 #define SAAS_TRANSFER_HOST_BUCKETS	1024
 #define SAAS_TRANSFER_MAX_REDIRECTS 3
@@ -287,6 +296,13 @@ extern void SaasTransferInitLibcurl(void);
 extern void SaasTransferFinish(SaasTransfer *transfer);
 
 /* transfer_event.c */
+
+/*
+ * From 8.20 on libcurl has a pool of threads for look-ups, with two for each:
+ * lets it have as many as we admit look-ups, and leaves those that hang behind
+ * when the handle goes.  Older ones do so anyway.
+ */
+extern bool SaasTransferSetThreads(CURLM *multi, int max_lookups);
 
 /* Makes the shard's multi handle; false when the system gives none. */
 extern bool SaasTransferShardOpen(TransferShard *shard, long max_connections);

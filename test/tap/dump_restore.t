@@ -152,7 +152,10 @@ with ours as (
 	       obj_description(p.oid, 'pg_policy')
 	  from pg_policy p
 	union all
-	select 'constraint', n.conrelid::regclass || '.' || n.conname, pg_get_constraintdef(n.oid),
+	-- "not null" is a constraint from PostgreSQL 18 on.  Nobody names it, and the
+	-- name that it is given depends on the order in which tables are created.
+	select 'constraint', n.conrelid::regclass || '.' || case n.contype when 'n' then 'not null' else n.conname end,
+	       pg_get_constraintdef(n.oid),
 	       concat_ws(' ', n.convalidated, n.conislocal, case when n.contype = 'c' then n.connoinherit end),
 	       obj_description(n.oid, 'pg_constraint')
 	  from pg_constraint n join ours o on o.oid = n.connamespace where n.conrelid <> 0
