@@ -107,30 +107,42 @@ static SaasStatement put_secret = {
 	4, {UUIDOID, UUIDOID, TEXTOID, BYTEAOID}
 };
 
-/*
- * A batch of polls in one statement, the sum of each connection and hour.  Those
- * whose connection is gone meanwhile are lost with it.
- */
+/* Sums of connections and hours, which nearly always have a row already. */
+#define HISTORY \
+	"unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) with ordinality as p" \
+	"       (org_id, connection_id, hour_at, polls, failures, samples, duration_ms, max_duration_ms," \
+	"        late_ms, max_late_ms, last_error_code, number)"
+#define HISTORY_ADDED(added) \
+	"   set polls = h.polls + " added ".polls, failures = h.failures + " added ".failures," \
+	"       samples = h.samples + " added ".samples, duration_ms = h.duration_ms + " added ".duration_ms," \
+	"       max_duration_ms = greatest(h.max_duration_ms, " added ".max_duration_ms)," \
+	"       late_ms = h.late_ms + " added ".late_ms, max_late_ms = greatest(h.max_late_ms, " added ".max_late_ms)," \
+	"       last_error_code = coalesce(" added ".last_error_code, h.last_error_code)"
+#define HISTORY_TYPES \
+	{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, \
+	INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
+
 static SaasStatement add_history = {
+	"update saas.poller_history h"
+	HISTORY_ADDED("p")
+	"  from " HISTORY
+	" where h.org_id = p.org_id and h.connection_id = p.connection_id and h.hour_at = p.hour_at"
+	" returning p.number::integer",
+	11, HISTORY_TYPES
+};
+
+/* Those whose connection is gone meanwhile are lost with it. */
+static SaasStatement begin_history = {
 	"insert into saas.poller_history as h"
 	"       (org_id, connection_id, hour_at, polls, failures, samples, duration_ms, max_duration_ms,"
 	"        late_ms, max_late_ms, last_error_code)"
-	" select p.org_id, p.connection_id, date_trunc('hour', p.polled_at, 'UTC'), count(*),"
-	"        count(p.error_code), sum(p.samples), sum(p.duration_ms), max(p.duration_ms),"
-	"        sum(p.late_ms), max(p.late_ms), max(p.error_code)"
-	"   from unnest($1, $2, $3, $4, $5, $6, $7) as p"
-	"        (org_id, connection_id, polled_at, error_code, samples, duration_ms, late_ms)"
+	" select p.org_id, p.connection_id, p.hour_at, p.polls, p.failures, p.samples, p.duration_ms, p.max_duration_ms,"
+	"        p.late_ms, p.max_late_ms, p.last_error_code"
+	"   from " HISTORY
 	"  where exists (select from saas.connection c where c.org_id = p.org_id and c.id = p.connection_id)"
-	"  group by 1, 2, 3"
-	"  order by 1, 2, 3"
 	"     on conflict (org_id, connection_id, hour_at) do update"
-	"    set polls = h.polls + excluded.polls, failures = h.failures + excluded.failures,"
-	"        samples = h.samples + excluded.samples, duration_ms = h.duration_ms + excluded.duration_ms,"
-	"        max_duration_ms = greatest(h.max_duration_ms, excluded.max_duration_ms),"
-	"        late_ms = h.late_ms + excluded.late_ms, max_late_ms = greatest(h.max_late_ms, excluded.max_late_ms),"
-	"        last_error_code = coalesce(excluded.last_error_code, h.last_error_code)",
-	7, {UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
-	INT8ARRAYOID}
+	HISTORY_ADDED("excluded"),
+	11, HISTORY_TYPES
 };
 
 static TimestampTz
@@ -427,46 +439,158 @@ is_history(const SaasJob *job)
 	return !job->is_test && !job->is_lost && !job->is_closed;
 }
 
-static const Oid history_types[] = {
-	UUIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT4OID, INT8OID
-};
+/* The polls of a connection in an hour. */
+typedef struct Hour
+{
+	pg_uuid_t	org_id;
+	pg_uuid_t	connection_id;
+	TimestampTz at;
+	int			polls;
+	int			failures;
+	int64		samples;
+	int64		duration_ms;
+	int			max_duration_ms;
+	int64		late_ms;
+	int64		max_late_ms;
+	const char *error_code;		/* NULL: all went well */
+} Hour;
 
-static void
-add_poll(Columns *columns, const SaasJob *job)
+static Hour
+hour_of(const SaasJob *job)
 {
 	bool		ok = job->poll.verdict == SAAS_VERDICT_OK;
 	int64		late = (job->polled_at - job->due_at) / 1000;
 
 	if (job->is_asked || TIMESTAMP_NOT_FINITE(job->due_at))
 		late = 0;
-	columns_set(columns, 0, UUIDPGetDatum(&job->org_id));
-	columns_set(columns, 1, UUIDPGetDatum(&job->connection_id));
-	columns_set(columns, 2, TimestampTzGetDatum(job->polled_at));
-	columns_set_or_null(columns, 3, !ok, ok ? (Datum) 0 : CStringGetTextDatum(job->poll.problem.sqlstate));
-	columns_set(columns, 4, Int32GetDatum(ok ? job->stored_samples : 0));
-	columns_set(columns, 5, Int32GetDatum(job->duration_ms));
-	columns_set(columns, 6, Int64GetDatum(Max(late, 0)));
-	columns->rows++;
+	return (Hour) {
+		.org_id = job->org_id,.connection_id = job->connection_id,
+			.at = job->polled_at - job->polled_at % USECS_PER_HOUR,
+			.polls = 1,.failures = ok ? 0 : 1,.samples = ok ? job->stored_samples : 0,
+			.duration_ms = job->duration_ms,.max_duration_ms = job->duration_ms,
+			.late_ms = Max(late, 0),.max_late_ms = Max(late, 0),
+			.error_code = ok ? NULL : job->poll.problem.sqlstate
+	};
+}
+
+static int
+compare_hours(const void *a, const void *b)
+{
+	const Hour *left = a;
+	const Hour *right = b;
+	int			order = memcmp(&left->org_id, &right->org_id, UUID_LEN);
+
+	if (order == 0)
+		order = memcmp(&left->connection_id, &right->connection_id, UUID_LEN);
+	return order ? order : (left->at > right->at) - (left->at < right->at);
+}
+
+static void
+add_hour(Hour *sum, const Hour *hour)
+{
+	sum->polls += hour->polls;
+	sum->failures += hour->failures;
+	sum->samples += hour->samples;
+	sum->duration_ms += hour->duration_ms;
+	sum->max_duration_ms = Max(sum->max_duration_ms, hour->max_duration_ms);
+	sum->late_ms += hour->late_ms;
+	sum->max_late_ms = Max(sum->max_late_ms, hour->max_late_ms);
+	if (hour->error_code)
+		sum->error_code = hour->error_code;
+}
+
+/* Sorted, so that two pollers lock them in one order; each connection's hour once. */
+static int
+gather_hours(SaasJob *jobs, Hour *hours)
+{
+	int			count = 0;
+	int			unique = 0;
+
+	for (SaasJob *job = jobs; job; job = job->next)
+		if (is_history(job))
+			hours[count++] = hour_of(job);
+	qsort(hours, count, sizeof(Hour), compare_hours);
+	for (int i = 0; i < count; i++)
+	{
+		if (unique > 0 && compare_hours(&hours[unique - 1], &hours[i]) == 0)
+			add_hour(&hours[unique - 1], &hours[i]);
+		else
+			hours[unique++] = hours[i];
+	}
+	return unique;
+}
+
+static const Oid history_types[] = {
+	UUIDOID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT4OID, INT8OID, INT8OID, INT4OID, INT8OID, INT8OID, TEXTOID
+};
+
+static uint64
+write_hours(SaasStatement *statement, const Hour *hours, int count)
+{
+	Columns		columns;
+	Datum		values[lengthof(history_types)];
+
+	columns_init(&columns, history_types, lengthof(history_types), count);
+	for (int i = 0; i < count; i++)
+	{
+		const Hour *hour = &hours[i];
+
+		columns_set(&columns, 0, UUIDPGetDatum(&hour->org_id));
+		columns_set(&columns, 1, UUIDPGetDatum(&hour->connection_id));
+		columns_set(&columns, 2, TimestampTzGetDatum(hour->at));
+		columns_set(&columns, 3, Int32GetDatum(hour->polls));
+		columns_set(&columns, 4, Int32GetDatum(hour->failures));
+		columns_set(&columns, 5, Int64GetDatum(hour->samples));
+		columns_set(&columns, 6, Int64GetDatum(hour->duration_ms));
+		columns_set(&columns, 7, Int32GetDatum(hour->max_duration_ms));
+		columns_set(&columns, 8, Int64GetDatum(hour->late_ms));
+		columns_set(&columns, 9, Int64GetDatum(hour->max_late_ms));
+		columns_set_or_null(&columns, 10, hour->error_code != NULL,
+							hour->error_code ? CStringGetTextDatum(hour->error_code) : (Datum) 0);
+		columns.rows++;
+	}
+	columns_arrays(&columns, values);
+	return SaasStatementRun(statement, values, NULL);
+}
+
+/* Those that the last statement's rows do not number. */
+static int
+keep_unwritten(Hour *hours, int count, uint64 rows)
+{
+	bool	   *is_written = palloc0(sizeof(bool) * count);
+	int			kept = 0;
+
+	for (uint64 row = 0; row < rows; row++)
+	{
+		bool		is_null;
+
+		is_written[DatumGetInt32(SaasStatementColumn(row, 1, &is_null)) - 1] = true;
+	}
+	for (int i = 0; i < count; i++)
+		if (!is_written[i])
+			hours[kept++] = hours[i];
+	return kept;
 }
 
 void
 SaasIngestHistory(SaasJob *jobs)
 {
-	Columns		columns;
-	Datum		values[lengthof(history_types)];
+	Hour	   *hours;
+	int			count;
+	uint64		rows;
 	SaasRunAs	state;
 
 	if (saas_poller_history_retention == 0)
 		return;
-	columns_init(&columns, history_types, lengthof(history_types), Max(count_jobs(jobs), 1));
-	for (SaasJob *job = jobs; job; job = job->next)
-		if (is_history(job))
-			add_poll(&columns, job);
-	if (columns.rows == 0)
+	hours = palloc(sizeof(Hour) * Max(count_jobs(jobs), 1));
+	count = gather_hours(jobs, hours);
+	if (count == 0)
 		return;
 	begin_ingest(&state);
-	columns_arrays(&columns, values);
-	(void) SaasStatementRun(&add_history, values, NULL);
+	rows = write_hours(&add_history, hours, count);
+	count = keep_unwritten(hours, count, rows);
+	if (count > 0)
+		(void) write_hours(&begin_history, hours, count);
 	SaasRunAsEnd(&state);
 }
 
