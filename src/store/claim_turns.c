@@ -225,7 +225,8 @@ add(Walk *walk, HeapTuple tuple)
 		walk->items = repalloc(walk->items, sizeof(Candidate) * (walk->size *= 2));
 	item = &walk->items[walk->count++];
 	*item = (Candidate) {
-		*id_column(walk, tuple, walk->org_id), *id_column(walk, tuple, walk->connection_id), due_at(walk, tuple)
+		.org_id = *id_column(walk, tuple, walk->org_id),
+			.connection_id = *id_column(walk, tuple, walk->connection_id),.due_at = due_at(walk, tuple)
 	};
 	item->is_behind = compare_ids(&item->org_id, &walk->terms->last_org) < 0;
 }
@@ -427,7 +428,8 @@ add_turns(Walk *walk, const pg_uuid_t *ids, int id_count, const Organization *or
 		const Organization *org = bsearch(&ids[i], orgs, org_count, sizeof(Organization), compare_by_id);
 
 		if (org)
-			(void) add_oldest_of(walk, &ids[i], Min(org->weight * (2 + limit / weights), room_of(walk, &ids[i])));
+			(void) add_oldest_of(walk, &ids[i],
+								 Min(org->weight * (2 + limit / weights), room_of(walk, &ids[i])));
 	}
 }
 

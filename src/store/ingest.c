@@ -119,8 +119,8 @@ static SaasStatement put_secret = {
 	"       late_ms = h.late_ms + " added ".late_ms, max_late_ms = greatest(h.max_late_ms, " added ".max_late_ms)," \
 	"       last_error_code = coalesce(" added ".last_error_code, h.last_error_code)"
 #define HISTORY_TYPES \
-	{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, \
-	INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
+	{UUIDARRAYOID, UUIDARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, \
+	INT8ARRAYOID, INT4ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID}
 
 static SaasStatement add_history = {
 	"update saas.poller_history h"
