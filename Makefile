@@ -11,7 +11,7 @@ MODULE_big = pg_saas
 FUNCTIONS = schemas errors ids vault identity requests install passwords accounts mail sessions second_factor \
 	recovery logins organizations api_keys account_deletion profile branding organization_settings organization_profile \
 	organization_resolve organization_lifecycle onboarding deal_scoring connections connection_groups connection_tokens \
-	poller retention rollups metrics figures charts dashboards costs exports saved_views readers aws limits token_keys \
+	poller retention rollups metric_cells metrics figures charts dashboards costs exports saved_views readers aws limits token_keys \
 	audit rotation members invitations roles protect_catalog protect unprotect guard isolation_checks harden \
 	proof_actors proof_values proof_rows proof_scene proof_keys proof_attacks proof_functions isolation_proof schedules migrations grants
 FUNCTION_FILES = $(FUNCTIONS:%=sql/functions/%.sql)
