@@ -4,12 +4,16 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "server/plan.h"
 #include "store/statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#define PLAN_KEPT_US	(10 * USECS_PER_SEC)
 
 void
 SaasStatementPlanByIndex(void)
@@ -28,11 +32,30 @@ SaasStatementPlanByIndex(void)
 								 GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * Planned again once in a while: a plan made when a table was empty may take an
+ * index that is no good when it is not, and is otherwise kept until somebody
+ * analyzes the table.
+ */
+static void
+forget_old_plan(SaasStatement *statement)
+{
+	TimestampTz now = GetCurrentTransactionStartTimestamp();
+
+	if (statement->plan && now - statement->planned_at < PLAN_KEPT_US)
+		return;
+	if (statement->plan)
+		SPI_freeplan(statement->plan);
+	statement->plan = NULL;
+	statement->planned_at = now;
+}
+
 static uint64
 run(SaasStatement *statement, const Datum *values, const char *nulls, bool by_active_snapshot)
 {
 	int			result;
 
+	forget_old_plan(statement);
 	SaasPlanKeep(&statement->plan, statement->sql, statement->count, statement->types, 0);
 	result = SPI_execute_plan(statement->plan, (Datum *) values, nulls, by_active_snapshot, 0);
 	if (result < 0)

@@ -7,18 +7,20 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
 #include "utils/uuid.h"
 
 #define SAAS_STATEMENT_MAX_ARGUMENTS	16
 
-/* A statement and, once prepared, its plan; declare it static. */
+/* A statement and, once prepared, its plan, which is made anew after some seconds; declare it static. */
 typedef struct SaasStatement
 {
 	const char *sql;
 	int			count;
 	Oid			types[SAAS_STATEMENT_MAX_ARGUMENTS];
 	SPIPlanPtr	plan;
+	TimestampTz planned_at;
 } SaasStatement;
 
 /*
@@ -31,7 +33,7 @@ extern uint64 SaasStatementRun(SaasStatement *statement, const Datum *values, co
 extern uint64 SaasStatementRead(SaasStatement *statement, const Datum *values, const char *nulls);
 
 /*
- * Until the GUC nest level ends (SaasRunAsEnd): plans are made once and go by
+ * Until the GUC nest level ends (SaasRunAsEnd): plans are generic and go by
  * index.  Claims and flushes take a few rows of tables that may have very many,
  * which the planner does not know of arrays and limits that are parameters.
  */
