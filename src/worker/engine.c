@@ -24,7 +24,7 @@
 
 #define REQUESTS_PER_LEASE	3	/* of full length: token, data, data again */
 #define LEASE_MARGIN_MS		10000
-#define FLUSH_BATCH			100
+#define FLUSH_BATCH			250
 #define FLUSH_DELAY_MS		20	/* while somebody waits for it */
 #define LAZY_FLUSH_DELAY_MS	200
 #define FLUSH_BYTES			((size_t) 32 * 1024 * 1024)	/* large answers do not pile up */
