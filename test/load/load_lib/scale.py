@@ -111,7 +111,9 @@ class Transactions:
 def sweep(session):
     """call saas.poll() of all: polls a second, CPU us of each."""
     count = ORGANIZATIONS * PER_ORGANIZATION
-    session.run("update saas.connection_status s set next_poll_at = now() from public.scale f where f.id = s.connection_id")
+    session.run("update saas.connection_status s set next_poll_at = now() from public.scale f where f.id = s.connection_id",
+                # Two of the three versions of a row are the benchmark's own.
+                "vacuum saas.connection_status")
     cpu, started = cpu_ns(session.pid), time.monotonic()
     session.run("call saas.poll()")
     took, cpu = time.monotonic() - started, cpu_ns(session.pid) - cpu
@@ -138,8 +140,8 @@ def show_sweeps(results):
         table.add(f"{at_once:,}", len(rounds), f"{rate.median:,.0f}", span(rate, lambda v: f"{v:,.0f}"),
                   f"{cpu.median:.0f}", span(cpu, lambda v: f"{v:.0f}"), *own)
     table.show()
-    note("call saas.poll(), CPU of the session that polls. pg_net's published rates are"
-         f" {PG_NET_RATES[0]} to {PG_NET_RATES[1]} a second.")
+    note("call saas.poll(), CPU of the session that polls; the schedule is vacuumed before each round, whose updates are"
+         f" mostly the benchmark's own. pg_net's published rates are {PG_NET_RATES[0]} to {PG_NET_RATES[1]} a second.")
     return verdicts
 
 
