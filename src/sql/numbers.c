@@ -62,7 +62,7 @@ int
 SaasLayoutPlace(const SaasPlace *places, int count, const pg_uuid_t *id)
 {
 	SaasPlace	wanted = {*id, 0};
-	SaasPlace  *place = bsearch(&wanted, places, count, sizeof(SaasPlace), compare_place);
+	const SaasPlace *place = bsearch(&wanted, places, count, sizeof(SaasPlace), compare_place);
 
 	return place ? place->position : -1;
 }
