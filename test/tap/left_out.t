@@ -92,8 +92,9 @@ my $now = time;
 sub at { my ($metric, $seconds) = @_; return sprintf "%s 1 %d000\n", $metric, $now + $seconds; }
 
 my $times = $tenant->connect('prometheus', 'times', { url => $upstream->url . '/metrics?times' }, {});
+$tenant->wait_for($times, "last_polled_at is not null");
 # The poller's own first poll may have brought as many series as the limit allowed.
-$node->safe_psql('postgres', 'alter system reset saas.max_series');
+$node->safe_psql('postgres', 'alter system set saas.max_series = 1000');
 $node->reload;
 ok(eventually(sub { return scrape($times, at('now', -60) . at('ahead', 600)) eq '1 samples'; }), 'a sample from ten minutes ahead');
 is(health($times), 'active degraded 1 of 2 samples left out: more than 5 minutes ahead', 'is told');
