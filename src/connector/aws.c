@@ -4,8 +4,8 @@
  *
  * A poll assumes the account's role, unless the session of an earlier one is
  * still good, and asks all regions at once for their metrics.  All of it goes by
- * lanes, that for the role alone too, because AWS counts requests by account.  Before a role is used at
- * all it must refuse to be assumed without the connection's external id and
+ * lanes, that for the role alone too, because AWS counts requests by account.
+ * Before a role is used at all it must refuse to be assumed without the connection's external id and
  * with a wrong one: otherwise whoever learns its ARN could have this service
  * read that account for them (the confused deputy).  The external id is made
  * from the connection's id, which nobody chooses.

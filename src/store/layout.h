@@ -13,9 +13,9 @@
 /*
  * The id of the layout for the ordered series of the samples, made with its
  * series when the connection has not had it yet.  Samples of series beyond
- * saas.max_series (of those seen within 31 days) are taken out of the array, the others stay in their order;
- * returns how many stay.  Without any there is no layout.  Call with SPI
- * connected as saas_poller.
+ * saas.max_series (of those seen within 31 days) are taken out of the array, the
+ * others stay in their order; returns how many stay.  Without any there is no
+ * layout.  Call with SPI connected as saas_poller.
  */
 extern int	SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
 						   const SaasSample **samples, int count, pg_uuid_t *layout_id);
