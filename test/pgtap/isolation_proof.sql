@@ -187,4 +187,16 @@ select saas.assume_identity(:'ada', :'org');
 select is(saas.current_user_id(), :'ada', 'after a proof the transaction takes an identity');
 select throws_ok(format('select saas.assume_identity(%L, %L)', gen_random_uuid(), gen_random_uuid()), 'PT404', null, 'and no made-up one');
 commit;
+-- What nobody has is read as what the victim has: a mark of letters and digits is
+-- a time zone with an offset.
+create temp table proof_side (side text, mark text, org_id uuid, user_id uuid);
+insert into proof_side values ('victim', 'babcdef1', 'babcdef1-0000-4000-8000-000000000001', 'babcdef1-0000-4000-8000-000000000002');
+create temp table proof_row (relation oid, side text, content jsonb);
+insert into proof_row values ('saas.connection'::regclass, 'victim', '{"name": "pbabcdef12"}');
+select saas_private.prepare_findings() is null as ok \gset
+select results_eq('select distinct existing, absent from pg_temp.proof_finding where what = ''connection.name''',
+                  $$values ('pbabcdef12', 'pedefabc12')$$, 'the like of a name has other letters and the same digits');
+select lives_ok('select now() at time zone f.existing, now() at time zone f.absent from pg_temp.proof_finding f where f.what = ''connection.name''',
+                'so both are time zones or neither is');
+select is_empty('select * from pg_temp.proof_finding where existing = absent', 'nobody has what the other organization has');
 select * from finish();
