@@ -94,8 +94,14 @@ void
 SaasCleanText(char *text)
 {
 	const unsigned char *from = (const unsigned char *) text;
-	const unsigned char *end = from + strlen(text);
-	unsigned char *to = (unsigned char *) text;
+	const unsigned char *end;
+	unsigned char *to;
+
+	/* Most need nothing. */
+	while (*from >= 0x20 && *from < 0x7F)
+		from++;
+	end = from + strlen((const char *) from);
+	to = (unsigned char *) text + (from - (const unsigned char *) text);
 
 	while (from < end)
 	{

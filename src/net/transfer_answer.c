@@ -306,42 +306,36 @@ SaasTransferAnswerAttach(SaasTransfer *transfer)
 		curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK;
 }
 
-/* The header that a line holds, in the arena; NULL when it holds none or memory is out. */
+/* Cuts the header out of a line whose end may be written to; NULL when there is none or memory is out. */
 static SaasHeader *
-read_header(SaasTransfer *transfer, const char *line, size_t length)
+cut_header(SaasTransfer *transfer, char *line, char *end)
 {
-	const char *colon = memchr(line, ':', length);
-	const char *value;
+	char	   *colon = memchr(line, ':', (size_t) (end - line));
+	char	   *value;
 	SaasHeader *header;
-	char	   *name;
-	char	   *text;
 
 	if (colon == NULL || colon == line)
 		return NULL;
 	value = colon + 1;
-	length -= (size_t) (value - line);
-	while (length > 0 && (*value == ' ' || *value == '\t'))
-	{
+	while (value < end && (*value == ' ' || *value == '\t'))
 		value++;
-		length--;
-	}
-	while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
-		length--;
+	while (value < end && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*colon = '\0';
+	*end = '\0';
 
 	header = SaasArenaAlloc(transfer->arena, sizeof(SaasHeader));
-	name = SaasArenaStrndup(transfer->arena, line, (size_t) (colon - line));
-	text = SaasArenaStrndup(transfer->arena, value, length);
-	if (header == NULL || name == NULL || text == NULL)
+	if (header == NULL)
 	{
 		give_up(transfer, TRANSFER_FAULT_MEMORY);
 		return NULL;
 	}
-	for (char *p = name; *p != '\0'; p++)
-		*p = pg_ascii_tolower((unsigned char) *p);
-	SaasCleanText(name);
-	SaasCleanText(text);
-	header->name = name;
-	header->value = text;
+	for (char *p = line; *p != '\0'; p++)
+		*p = (char) pg_ascii_tolower((unsigned char) *p);
+	SaasCleanText(line);
+	SaasCleanText(value);
+	header->name = line;
+	header->value = value;
 	return header;
 }
 
@@ -349,15 +343,22 @@ static bool
 read_headers(SaasTransfer *transfer)
 {
 	SaasHeader **last = &transfer->result.response.headers;
-	const char *line = transfer->headers.data;
-	const char *end = line + transfer->headers.length;
+	size_t		length = transfer->headers.length;
+	char	   *line;
+	const char *end;
 
 	*last = NULL;
+	if (length == 0)
+		return true;
+	line = SaasArenaStrndup(transfer->arena, transfer->headers.data, length);
+	if (line == NULL)
+		return give_up(transfer, TRANSFER_FAULT_MEMORY);
+	end = line + length;
 	while (line < end)
 	{
-		const char *next = memchr(line, '\n', (size_t) (end - line));
+		char	   *next = memchr(line, '\n', (size_t) (end - line));
 
-		*last = read_header(transfer, line, (size_t) (next - line));
+		*last = cut_header(transfer, line, next);
 		if (*last != NULL)
 			last = &(*last)->next;
 		line = next + 1;

@@ -19,32 +19,24 @@ static int
 watch_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *known)
 {
 	TransferShard *shard = data;
-	struct epoll_event event = {0};
 	SaasTransfer *transfer = NULL;
 
-	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+	(void) known;
 	if (what == CURL_POLL_REMOVE)
 	{
-		(void) epoll_ctl(shard->loop->epoll_fd, EPOLL_CTL_DEL, fd, &event);
+		SaasTransferSocketLeave(shard->loop, fd);
 		return 0;
 	}
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
 
 	/* While it connects, a socket is waited for to become writable, no more. */
 	if (transfer != NULL && transfer->connecting_at != 0 && transfer->connected_at == 0 &&
 		(what & CURL_POLL_IN) != 0)
 		transfer->connected_at = SaasTransferNow();
 
-	event.events = (what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-	event.data.u64 = (uint64) shard->index << 32 | (uint32) fd;
-	if (epoll_ctl(shard->loop->epoll_fd, known == NULL ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
-				  fd, &event) == 0)
-	{
-		curl_multi_assign(shard->multi, fd, shard);
-		return 0;
-	}
-
 	/* An error returned here would end every transfer of the shard. */
-	if (transfer != NULL)
+	if (!SaasTransferSocketWatch(shard, fd, (what & CURL_POLL_IN ? EPOLLIN : 0) |
+								 (what & CURL_POLL_OUT ? EPOLLOUT : 0)) && transfer != NULL)
 	{
 		transfer->fault = TRANSFER_FAULT_DESCRIPTOR;
 		transfer->fault_errno = errno;
@@ -161,9 +153,10 @@ serve_sockets(SaasTransferLoop *loop)
 	for (int i = 0; i < ready; i++)
 	{
 		uint32		what = events[i].events;
+		int			fd = (int) (uint32) events[i].data.u64;
 		int			mask = 0;
 
-		if (events[i].data.u64 == SAAS_TRANSFER_COMPANION)
+		if (events[i].data.u64 == SAAS_TRANSFER_COMPANION || !SaasTransferSocketIsWanted(loop, fd))
 			continue;
 		if (what & (EPOLLIN | EPOLLHUP | EPOLLRDHUP))
 			mask |= CURL_CSELECT_IN;
@@ -172,7 +165,7 @@ serve_sockets(SaasTransferLoop *loop)
 		if (what & EPOLLERR)
 			mask |= CURL_CSELECT_ERR;
 		curl_multi_socket_action(loop->shards[events[i].data.u64 >> 32].multi,
-								 (curl_socket_t) (uint32) events[i].data.u64, mask, &running);
+								 fd, mask, &running);
 	}
 }
 

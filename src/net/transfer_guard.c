@@ -69,6 +69,7 @@ open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
 	if (transfer->connecting_at == 0)
 		transfer->connecting_at = SaasTransferNow();
 	transfer->fault = TRANSFER_FAULT_NONE;
+	SaasTransferSocketOpened(transfer->loop, fd);
 	return fd;
 }
 
@@ -106,6 +107,8 @@ SaasTransferGuardAttach(SaasTransfer *transfer)
 
 	return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, SaasTransferSocketClose) == CURLE_OK &&
+		curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->loop) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request) == CURLE_OK &&
 		curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer) == CURLE_OK;
 }

@@ -7,6 +7,7 @@
  *
  *	  transfer_loop.c		 the life of a loop, and the public calls
  *	  transfer_event.c		 a step: libcurl's sockets, timers and messages
+ *	  transfer_socket.c		 which sockets epoll has
  *	  transfer_descriptor.c  how many descriptors the loop may use
  *	  transfer_host.c		 who waits at a host, and whose turn it is
  *	  transfer_queue.c		 which waiting transfer may start
@@ -80,6 +81,15 @@ typedef struct TransferShard
 	uint32		index;
 	int64		timer_at;		/* libcurl wants to run then; -1: no timer */
 } TransferShard;
+
+/* Sockets of the loop, by descriptor. */
+typedef struct TransferSocket TransferSocket;
+
+typedef struct TransferLoopSockets
+{
+	int			count;
+	TransferSocket *items;		/* malloc'd */
+} TransferLoopSockets;
 
 /* Whoever has seats at a host; it lives as long as one of them does. */
 typedef struct TransferParty
@@ -219,6 +229,7 @@ struct SaasTransferLoop
 
 	int			epoll_fd;
 	WaitEventSet *wait_set;
+	TransferLoopSockets sockets;
 	int			reserved_fds;	/* taken from PostgreSQL's share */
 
 	int			idle_count;		/* handles of earlier requests, to be used again */
@@ -309,6 +320,23 @@ extern bool SaasTransferShardOpen(TransferShard *shard, long max_connections);
 
 /* Serves what is ready and due, and ends or starts transfers accordingly. */
 extern void SaasTransferStep(SaasTransferLoop *loop);
+
+/* transfer_socket.c */
+
+/* libcurl waits for these events, some; false with errno when that is not to be had. */
+extern bool SaasTransferSocketWatch(TransferShard *shard, int fd, uint32 events);
+
+/* libcurl waits for nothing more. */
+extern void SaasTransferSocketLeave(SaasTransferLoop *loop, int fd);
+
+/* Whether libcurl waits for the socket that epoll has named; if not, epoll loses it. */
+extern bool SaasTransferSocketIsWanted(SaasTransferLoop *loop, int fd);
+
+/* A socket was opened that is closed by SaasTransferSocketClose, and by nobody else. */
+extern void SaasTransferSocketOpened(SaasTransferLoop *loop, int fd);
+
+/* CURLOPT_CLOSESOCKETFUNCTION; data is the loop. */
+extern int	SaasTransferSocketClose(void *data, curl_socket_t fd);
 
 /* transfer_host.c */
 extern void SaasTransferHostsInit(TransferHosts *hosts, int max_per_host);

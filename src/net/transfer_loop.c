@@ -15,7 +15,7 @@
 #include "utils/memutils.h"
 
 /* Transfers for which another shard pays. */
-#define TRANSFERS_PER_SHARD		1024
+#define TRANSFERS_PER_SHARD		128
 
 /* Network connections that a shard keeps at least. */
 #define CONNECTIONS_PER_SHARD	4
@@ -148,6 +148,7 @@ close_loop(void *data)
 		if (loop->shards[i].multi != NULL)
 			curl_multi_cleanup(loop->shards[i].multi);
 	SaasTransferRestoreSignals(&saved);
+	free(loop->sockets.items);
 
 	if (loop->wait_set != NULL)
 		FreeWaitEventSet(loop->wait_set);

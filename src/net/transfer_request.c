@@ -102,6 +102,12 @@ SaasTransferRequestCheck(const SaasRequest *request, const SaasUrl *url, SaasPro
 }
 
 static bool
+sends_body(const SaasRequest *request)
+{
+	return request->body != NULL || strcmp(request->method, "POST") == 0;
+}
+
+static bool
 has_header(const SaasRequest *request, const char *name)
 {
 	for (const SaasHeader *header = request->headers; header != NULL; header = header->next)
@@ -139,11 +145,12 @@ write_headers(SaasTransfer *transfer)
 			return false;
 	}
 
-	/* "Name:" keeps libcurl from adding its own. */
-	if (!has_header(request, "content-type") && !add_line(transfer, "Content-Type:"))
+	/* "Name:" keeps libcurl from adding its own to what has a body. */
+	if (sends_body(request) &&
+		((!has_header(request, "content-type") && !add_line(transfer, "Content-Type:")) ||
+		 !add_line(transfer, "Expect:")))
 		return false;
-	return add_line(transfer, "Expect:") &&
-		curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->header_lines) == CURLE_OK;
+	return curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->header_lines) == CURLE_OK;
 }
 
 #define SET(option, value) \
@@ -155,15 +162,14 @@ set_method(SaasTransfer *transfer)
 	const SaasRequest *request = transfer->request;
 	CURL	   *easy = transfer->easy;
 	bool		done = true;
-	bool		is_post = strcmp(request->method, "POST") == 0;
 
-	if (request->body != NULL || is_post)
+	if (sends_body(request))
 	{
 		SET(CURLOPT_POST, 1L);
 		SET(CURLOPT_POSTFIELDSIZE_LARGE,
 			(curl_off_t) (request->body == NULL ? 0 : request->body_length));
 		SET(CURLOPT_POSTFIELDS, request->body == NULL ? "" : request->body);
-		if (!is_post)
+		if (strcmp(request->method, "POST") != 0)
 			SET(CURLOPT_CUSTOMREQUEST, request->method);
 	}
 	else if (strcmp(request->method, "HEAD") == 0)
@@ -271,8 +277,7 @@ SaasTransferRequestAim(SaasTransfer *transfer)
 							   now + (int64) transfer->loop->options.connect_timeout_ms * 1000);
 	SET(CURLOPT_URL, transfer->target);
 
-	/* The queue sees to the bounds; libcurl shares them out among addresses. */
-	SET(CURLOPT_TIMEOUT_MS, (long) Max((transfer->deadline - now) / 1000, 1));
+	/* The queue sees to the bounds; libcurl shares this one out among addresses. */
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) Max((transfer->connect_by - now) / 1000, 1));
 	return done;
 }
