@@ -12,7 +12,7 @@
 #include <sys/epoll.h>
 
 /* Sockets that one step serves at most, so that the latch gets its turn. */
-#define EVENTS_PER_STEP			32
+#define EVENTS_PER_STEP			64
 
 /* libcurl: watch this socket for that. */
 static int

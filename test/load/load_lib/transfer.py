@@ -37,7 +37,7 @@ def own_rate(session, web, at_once, count):
 
 
 def measure(work, certificates, quick, core):
-    rounds, count, seconds = (1, 20000, 1) if quick else (5, 60000, 2)
+    rounds, count, seconds = (1, 60000, 2) if quick else (5, 150000, 4)
     results = {}
     with Web(work, certificates, core) as web, Session() as session:
         for at_once in AT_ONCE:
