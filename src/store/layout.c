@@ -119,7 +119,9 @@ static SaasStatement see_series = {
 
 /*
  * Of a connection that has none.  Its status is locked, so nobody else adds any,
- * and a look for conflicts would be a sixth of the work.
+ * and no name comes twice: labels have one spelling (base/sample.h), and
+ * SaasReadingSelect keeps the first.  A look for conflicts would be a sixth of the
+ * work.
  */
 static SaasStatement add_first_series = {
 	ADD_SERIES,
