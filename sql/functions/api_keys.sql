@@ -13,6 +13,12 @@ as 'MODULE_PATHNAME', 'pg_saas_new_api_key';
 comment on function saas_private.new_api_key() is
 'A new API key, what of it is shown later, and its SHA-256, which is all that is kept.';
 
+create function saas_private.current_api_key_hash() returns bytea
+language c stable parallel restricted
+as 'MODULE_PATHNAME', 'pg_saas_current_api_key_hash';
+comment on function saas_private.current_api_key_hash() is
+'SHA-256 of the API key that was presented for the identity, which tells the one of before a rotation from the new one; NULL when the identity does not come from one. For saas_service.';
+
 create function saas_private.identity_source() returns text
 language c stable parallel safe
 as 'MODULE_PATHNAME', 'pg_saas_identity_source';

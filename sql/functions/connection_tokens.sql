@@ -39,6 +39,40 @@ $$;
 comment on function saas_private.token_config(text, jsonb, jsonb, text, text) is
 'The config of a connection that is confirmed with a token: what the token fixes, and from the other side what it leaves open. account_id is aws'' account_id or salesforce''s org_id, region the one of aws'' regions. 22023 with the field for what the kind does not use and for what is fixed otherwise.';
 
+create function saas_private.api_key_is_good(org_id uuid, api_key_id uuid, key_hash bytea) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from saas.api_key k
+                     join saas_private.api_key_hash h on h.org_id = k.org_id and h.api_key_id = k.id
+                    where k.org_id = api_key_is_good.org_id and k.id = api_key_is_good.api_key_id
+                      and h.key_hash = api_key_is_good.key_hash and k.revoked_at is null
+                      and coalesce(k.expires_at > clock_timestamp(), true)
+                      and coalesce(h.valid_until > clock_timestamp(), true));
+end
+$$;
+alter function saas_private.api_key_is_good(uuid, uuid, bytea) owner to saas_service;
+comment on function saas_private.api_key_is_good(uuid, uuid, bytea) is
+'Whether the API key with that SHA-256 is good at this moment: not revoked, nor expired, nor rotated with the overlap over. For saas_service.';
+
+create function saas_private.connection_tokens_without_key() returns setof uuid
+language plpgsql stable security definer rows 10
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query
+        select t.id
+          from saas.connection_token t
+          join saas_private.connection_token_hash h on h.org_id = t.org_id and h.token_id = t.id
+         where t.org_id = saas.org_if('manage_connections') and t.api_key_id is not null
+           and not saas_private.api_key_is_good(t.org_id, t.api_key_id, h.api_key_hash);
+end
+$$;
+alter function saas_private.connection_tokens_without_key() owner to saas_service;
+comment on function saas_private.connection_tokens_without_key() is
+'The current organization''s connection tokens, neither used nor revoked, that were made with an API key that is good no longer. For saas_api.connection_tokens; none without manage_connections.';
+
 create function saas_private.connection_token_json(token_id uuid) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -108,8 +142,8 @@ begin
             create_connection_token.environment, coalesce(create_connection_token.tags, '{}'),
             create_connection_token.poll_interval, saas.current_user_id(), saas.current_api_key_id(),
             now() + interval '10 minutes');
-    insert into saas_private.connection_token_hash (org_id, token_id, token_hash)
-    values (org, new_id, saas_private.token_hash(token));
+    insert into saas_private.connection_token_hash (org_id, token_id, token_hash, api_key_hash)
+    values (org, new_id, saas_private.token_hash(token), saas_private.current_api_key_hash());
     perform saas_private.audit('connection_token.created', 'connection_token', new_id::text, null,
         jsonb_build_object('kind', create_connection_token.kind, 'name', create_connection_token.name,
                            'config', fixed, 'environment', create_connection_token.environment));
@@ -118,7 +152,7 @@ end
 $$;
 alter function saas_api.create_connection_token(text, text, jsonb, text, jsonb, interval) owner to saas_service;
 comment on function saas_api.create_connection_token(text, text, jsonb, text, jsonb, interval) is
-'Makes a token with which somebody without an account connects an upstream account to the current organization, once and within 10 minutes, with confirm_connection_token. What is given here is fixed, what is left out the other side gives; a name that is given is used unless the other side has an alias. Made with an API key it ends with that: when the key is revoked, has expired, or was rotated and the overlap is over. Answers the row of saas_api.connection_tokens with token, which is told only now. Errors: PT401, PT403, 22023 with fields, PT429. For saas_user with manage_connections.';
+'Makes a token with which somebody without an account connects an upstream account to the current organization, once and within 10 minutes, with confirm_connection_token. What is given here is fixed, what is left out the other side gives; a name that is given is used unless the other side has an alias. Made with an API key it ends with that very key: when it is revoked, has expired, or was rotated and the overlap is over. Answers the row of saas_api.connection_tokens with token, which is told only now. Errors: PT401, PT403, 22023 with fields, PT429. For saas_user with manage_connections.';
 
 create function saas_private.find_connection_token(token text, out org_id uuid, out id uuid, out kind text, out name text,
                                                    out config jsonb, out environment text, out tags jsonb,
@@ -137,13 +171,9 @@ begin
       from saas_private.connection_token_hash h
       join saas.connection_token t on t.org_id = h.org_id and t.id = h.token_id
       join saas.organization o on o.id = t.org_id
-      left join saas.api_key k on k.org_id = t.org_id and k.id = t.api_key_id
      where h.token_hash = saas_private.token_hash(coalesce(find_connection_token.token, ''))
        and t.used_at is null and t.revoked_at is null and t.expires_at > clock_timestamp() and o.status = 'active'
-       and (t.api_key_id is null
-            or k.revoked_at is null and coalesce(k.expires_at > clock_timestamp(), true)
-               -- What was made before a rotation was made with the key of before.
-               and (coalesce(k.rotated_at < t.created_at, true) or k.overlap_until > clock_timestamp()))
+       and (t.api_key_id is null or saas_private.api_key_is_good(t.org_id, t.api_key_id, h.api_key_hash))
        for update of t;
     rights := saas_private.member_rights(find_connection_token.org_id, find_connection_token.created_by);
     if not coalesce(rights.is_active and 'manage_connections' = any (rights.permissions), false) then

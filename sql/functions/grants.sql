@@ -366,8 +366,10 @@ grant execute on function
     saas_private.require_poll_interval(text, interval), saas_private.default_poll_interval(text),
     saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
     saas_private.token_config(text, jsonb, jsonb, text, text), saas_private.connection_token_json(uuid),
-    saas_private.require_connection_token(text, text, jsonb)
+    saas_private.require_connection_token(text, text, jsonb), saas_private.current_api_key_hash(),
+    saas_private.api_key_is_good(uuid, uuid, bytea)
     to saas_service;
+grant execute on function saas_private.connection_tokens_without_key() to saas_owner, saas_user;
 
 -- Rollups and retention.
 grant execute on function saas.visible_since(), saas.unfold(uuid[], double precision[])

@@ -115,9 +115,11 @@ bool
 SaasAwsMeter(SaasPoll *poll, SaasLane *lane, const char *service, const char *region, const char *endpoint)
 {
 	const AwsState *state = poll->state;
+	bool		is_operators = strcmp(service, "sts") == 0 && !state->has_own_keys;
 
 	/* What answers elsewhere must not make others wait who ask Amazon for the same account. */
-	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s %s %s", service, state->account_id, region,
+	lane->meter.key = SaasArenaPrintf(poll->arena, "aws %s %s %s %s", service,
+									  is_operators ? state->access_key_id : state->account_id, region,
 									  endpoint != NULL ? endpoint : state->domain);
 	lane->meter.per_second = poll->aws_requests_per_second;
 	return lane->meter.key != NULL;

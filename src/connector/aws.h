@@ -138,7 +138,9 @@ extern SaasStep SaasAwsFail(SaasPoll *poll, const SaasResponse *response, const 
 
 /*
  * aws.c: names what counts the lane's requests: those of the account to that
- * service in that region, or at an endpoint of its own.
+ * service in that region, or at an endpoint of its own.  What goes to STS with
+ * the operator's keys counts for these: AWS counts it for whom they belong to,
+ * whatever the account of the role.
  */
 extern bool SaasAwsMeter(SaasPoll *poll, SaasLane *lane, const char *service, const char *region,
 						 const char *endpoint);

@@ -10,6 +10,8 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
+#include "pure/crypto.h"
+#include "state/api_key_use.h"
 #include "state/identity.h"
 #include "state/registry.h"
 #include "utils/array.h"
@@ -23,6 +25,7 @@ PG_FUNCTION_INFO_V1(pg_saas_current_org_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_role_name);
 PG_FUNCTION_INFO_V1(pg_saas_current_session_id);
 PG_FUNCTION_INFO_V1(pg_saas_current_api_key_id);
+PG_FUNCTION_INFO_V1(pg_saas_current_api_key_hash);
 PG_FUNCTION_INFO_V1(pg_saas_identity_source);
 PG_FUNCTION_INFO_V1(pg_saas_current_permissions);
 PG_FUNCTION_INFO_V1(pg_saas_current_rank);
@@ -79,6 +82,21 @@ pg_saas_current_api_key_id(PG_FUNCTION_ARGS)
 	if (!identity->is_set || identity->source != SAAS_IDENTITY_API_KEY)
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(&identity->api_key_id);
+}
+
+Datum
+pg_saas_current_api_key_hash(PG_FUNCTION_ARGS)
+{
+	const uint8_t *hash = SaasApiKeyPresented(SaasIdentityGet());
+	bytea	   *result;
+
+	(void) fcinfo;
+	if (hash == NULL)
+		PG_RETURN_NULL();
+	result = palloc(VARHDRSZ + SAAS_DIGEST_LENGTH);
+	SET_VARSIZE(result, VARHDRSZ + SAAS_DIGEST_LENGTH);
+	memcpy(VARDATA(result), hash, SAAS_DIGEST_LENGTH);
+	PG_RETURN_BYTEA_P(result);
 }
 
 static const char *

@@ -37,6 +37,26 @@
 /* A use is noted at most so often. */
 #define USED_EVERY_S		60
 
+/*
+ * The key that was looked up last, and whose it is.  A transaction's identity was
+ * verified in it and has one key's id: what is of another id is not told, and
+ * what is of the same, whatever became of it after the look-up, the caller holds.
+ */
+static struct
+{
+	pg_uuid_t	api_key_id;
+	uint8_t		hash[SAAS_DIGEST_LENGTH];
+}			presented;
+
+const uint8_t *
+SaasApiKeyPresented(const SaasIdentity *identity)
+{
+	if (!identity->is_set || identity->source != SAAS_IDENTITY_API_KEY ||
+		memcmp(&identity->api_key_id, &presented.api_key_id, UUID_LEN) != 0)
+		return NULL;
+	return presented.hash;
+}
+
 /* Looks the key up.  A mistyped one costs no look-up. */
 static void
 find(const text *key, SaasIdentity *identity, bool *requires_signature)
@@ -48,6 +68,8 @@ find(const text *key, SaasIdentity *identity, bool *requires_signature)
 	if (!SaasSha256(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), hash))
 		elog(ERROR, "could not hash an API key");
 	SaasLookupApiKey(hash, identity, requires_signature);
+	presented.api_key_id = identity->api_key_id;
+	memcpy(presented.hash, hash, sizeof(hash));
 }
 
 /*

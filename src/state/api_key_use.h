@@ -16,6 +16,13 @@
  */
 extern void SaasApiKeyIdentify(const text *key, SaasIdentity *identity);
 
+/*
+ * SHA-256 of the key that was presented for the identity, which has it as one of
+ * two that are good after a rotation.  NULL where the identity comes from no key,
+ * or in a parallel worker.
+ */
+extern const uint8_t *SaasApiKeyPresented(const SaasIdentity *identity);
+
 /* A request as a gateway has received it; texts in UTF-8 without control characters. */
 typedef struct SaasSignedRequest
 {

@@ -338,7 +338,7 @@ define_aws_settings(void)
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("saas.aws_requests_per_second",
 							"Requests a second, to CloudWatch and as many to STS, of an AWS account in a region, by all pollers of the server together.",
-							"As many may come at once after a pause. CloudWatch allows 50, which the account's owner shares; a request beyond waits. Servers that poll the same accounts divide it among them.",
+							"As many may come at once after a pause. CloudWatch allows 50, which the account's owner shares; a request beyond waits. Calls to STS with the operator's own keys count for these keys, for all organizations together. Servers that poll the same accounts divide it among them.",
 							&saas_aws_requests_per_second, 25, 1, 50,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }

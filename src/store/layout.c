@@ -20,11 +20,13 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "pure/crypto.h"
+#include "server/uuidv7.h"
 #include "state/settings.h"
 #include "store/layout.h"
 #include "store/statement.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -57,11 +59,30 @@ typedef struct LayoutEntry
 static HTAB *remembered = NULL;
 static Oid	layout_table = InvalidOid;	/* while there is something to forget */
 
+/*
+ * Where the planner expects few rows of a connection, or of its organization, an
+ * index that begins with these costs about the same as the one with the whole
+ * key, or less, and may be taken: then each look-up reads all of them, and N
+ * look-ups N x N.  It expects few in empty tables and, as it takes organization,
+ * connection and metric for independent, in large ones.  Hence all that is looked
+ * for here is asked for in the order of the index that is to serve it, "equal" as
+ * a range (of what is equal the order would be no matter), and planned with
+ * sorting off (SaasStatementPlanByOrder).
+ */
 static SaasStatement find_layout = {
 	"select l.id, l.seen_at from saas.layout l"
-	" where l.org_id = $1 and l.connection_id = $2 and l.fingerprint = $3",
+	" where l.org_id = $1 and l.connection_id = $2 and l.fingerprint >= $3 and l.fingerprint <= $3"
+	" order by l.fingerprint limit 1",
 	3, {UUIDOID, UUIDOID, BYTEAOID}
 };
+
+/* The series of one name, n. */
+#define SERIES_OF_NAME(column) \
+	"(select s." column " from saas.series s" \
+	"  where s.org_id = $1 and s.connection_id = $2" \
+	"    and (s.metric, s.labels) >= (n.metric, n.labels::jsonb)" \
+	"    and (s.metric, s.labels) <= (n.metric, n.labels::jsonb)" \
+	"  order by s.metric, s.labels limit 1)"
 
 /* The layout first: who deletes takes series last. */
 static SaasStatement see_layout = {
@@ -76,29 +97,49 @@ static SaasStatement see_layout = {
 	2, {UUIDOID, UUIDOID}
 };
 
+static SaasStatement has_series = {
+	"select from saas.series s where s.org_id = $1 and s.connection_id = $2"
+	" order by s.metric, s.labels limit 1",
+	2, {UUIDOID, UUIDOID}
+};
+
 /* Before more are added: one that is deleted meanwhile is among those then. */
 static SaasStatement see_series = {
 	"update saas.series s set seen_at = now()"
-	"  from unnest($3, $4) as n (metric, labels)"
-	" where s.org_id = $1 and s.connection_id = $2 and s.metric = n.metric and s.labels = n.labels::jsonb"
+	" where s.ctid = any (array(select " SERIES_OF_NAME("ctid") " from unnest($3, $4) as n (metric, labels)))"
 	"   and s." IS_STALE
-	"   and exists (select from saas.series x"
-	"                where x.org_id = $1 and x.connection_id = $2 and x." IS_STALE ")",
+	"   and (select true from saas.series x where x.org_id = $1 and x.connection_id = $2 and x." IS_STALE
+	"         order by x.seen_at limit 1)",
 	4, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
+#define ADD_SERIES \
+	"insert into saas.series (org_id, id, connection_id, metric, labels)" \
+	" select $1, n.id, $2, n.metric, n.labels::jsonb from unnest($3, $4, $5) as n (metric, labels, id)"
+
+/*
+ * Of a connection that has none.  Its status is locked, so nobody else adds any,
+ * and no name comes twice: labels have one spelling (base/sample.h), and
+ * SaasReadingSelect keeps the first.  A look for conflicts would be a sixth of the
+ * work.
+ */
+static SaasStatement add_first_series = {
+	ADD_SERIES,
+	5, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID}
+};
+
 static SaasStatement add_series = {
-	"insert into saas.series (org_id, connection_id, metric, labels)"
-	" select $1, $2, n.metric, n.labels::jsonb from unnest($3, $4) as n (metric, labels)"
-	"     on conflict on constraint series_identity do nothing",
-	4, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID}
+	ADD_SERIES
+	" on conflict on constraint series_identity do nothing",
+	5, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID, UUIDARRAYOID}
 };
 
 /* No more of them than it takes to know that there is no room for so many. */
 static SaasStatement count_series = {
 	"select count(*)::integer"
 	"  from (select from saas.series s where s.org_id = $1 and s.connection_id = $2"
-	"           and s.seen_at >= now() - interval '" CppAsString2(COUNTED_DAYS) " days' limit $3) c",
+	"           and s.seen_at >= now() - interval '" CppAsString2(COUNTED_DAYS) " days'"
+	"          order by s.seen_at limit $3) c",
 	3, {UUIDOID, UUIDOID, INT4OID}
 };
 
@@ -106,8 +147,7 @@ static SaasStatement count_series = {
 static SaasStatement add_some_series = {
 	"insert into saas.series (org_id, connection_id, metric, labels)"
 	" select $1, $2, n.metric, n.labels::jsonb from unnest($3, $4) with ordinality as n (metric, labels, position)"
-	"  where not exists (select from saas.series s where s.org_id = $1 and s.connection_id = $2"
-	"                       and s.metric = n.metric and s.labels = n.labels::jsonb)"
+	"  where " SERIES_OF_NAME("id") " is null"
 	"  order by n.position limit $5"
 	"     on conflict on constraint series_identity do nothing",
 	5, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID, INT4OID}
@@ -115,21 +155,23 @@ static SaasStatement add_some_series = {
 
 static SaasStatement see_known = {
 	"select n.position::integer from unnest($3, $4) with ordinality as n (metric, labels, position)"
-	"  where exists (select from saas.series s where s.org_id = $1 and s.connection_id = $2"
-	"                   and s.metric = n.metric and s.labels = n.labels::jsonb)"
+	"  where " SERIES_OF_NAME("id") " is not null"
 	"  order by n.position",
 	4, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID}
 };
 
+static SaasStatement find_series = {
+	"select array_agg(known.id order by n.position), count(*)::integer"
+	"  from unnest($3, $4) with ordinality as n (metric, labels, position)"
+	" cross join lateral " SERIES_OF_NAME("id") " as known",
+	4, {UUIDOID, UUIDOID, TEXTARRAYOID, TEXTARRAYOID}
+};
+
 static SaasStatement add_layout = {
-	"insert into saas.layout (org_id, connection_id, fingerprint, series_ids)"
-	" select $1, $2, $3, array_agg(s.id order by n.position)"
-	"   from unnest($4, $5) with ordinality as n (metric, labels, position)"
-	"   join saas.series s on s.org_id = $1 and s.connection_id = $2"
-	"    and s.metric = n.metric and s.labels = n.labels::jsonb"
-	"     on conflict on constraint layout_fingerprint do nothing"
-	" returning id, cardinality(series_ids)",
-	5, {UUIDOID, UUIDOID, BYTEAOID, TEXTARRAYOID, TEXTARRAYOID}
+	"insert into saas.layout (org_id, connection_id, fingerprint, series_ids) values ($1, $2, $3, $4)"
+	"    on conflict on constraint layout_fingerprint do nothing"
+	" returning id",
+	4, {UUIDOID, UUIDOID, BYTEAOID, UUIDARRAYOID}
 };
 
 static void
@@ -184,7 +226,7 @@ SaasLayoutForgetEverywhere(void)
 }
 
 static LayoutEntry *
-remember(const LayoutKey *key, bool *found)
+remember(const LayoutKey *key)
 {
 	if (remembered && hash_get_num_entries(remembered) >= MAX_REMEMBERED)
 		forget_all();
@@ -199,7 +241,7 @@ remember(const LayoutKey *key, bool *found)
 		remembered = hash_create("pg_saas layouts", 1024, &control,
 								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	return hash_search(remembered, key, HASH_ENTER, found);
+	return hash_search(remembered, key, HASH_ENTER, NULL);
 }
 
 /* Lengths go in too, so that no two lists of names read alike. */
@@ -266,23 +308,49 @@ layout_is_known(const Datum *values, LayoutEntry *entry)
 	return SaasStatementRun(&see_layout, seen, NULL) == 1;
 }
 
-/* Makes what series there is room for, and takes the samples of others out. */
-static int
-make_series(const pg_uuid_t *org_id, const pg_uuid_t *connection_id, const SaasSample **samples, int count)
+static Datum
+new_ids(int count)
 {
-	Datum		values[5] = {UUIDPGetDatum(org_id), UUIDPGetDatum(connection_id)};
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * count);
+
+	for (int i = 0; i < count; i++)
+		SaasUuidv7(&ids[i]);
+	return SaasUuidArray(ids, count);
+}
+
+/* For how many more series there is room. */
+static int
+room_for_series(const Datum *values)
+{
 	Datum		limit[3] = {values[0], values[1], Int32GetDatum(saas_max_series)};
 	bool		is_null;
+
+	(void) SaasStatementRun(&see_series, values, NULL);
+	(void) SaasStatementRun(&count_series, limit, NULL);
+	return saas_max_series - DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
+}
+
+/*
+ * Makes what series there is room for, and takes the samples of others out.
+ * *ids are those of the series when all of them are new, else not touched.
+ */
+static int
+make_series(const Datum *connection, const SaasSample **samples, int count, Datum *ids)
+{
+	Datum		values[5] = {connection[0], connection[1]};
+	bool		is_null;
+	bool		is_first;
 	int			room;
 	int			kept;
 
 	names_of(samples, count, &values[2], &values[3]);
-	(void) SaasStatementRun(&see_series, values, NULL);
-	(void) SaasStatementRun(&count_series, limit, NULL);
-	room = saas_max_series - DatumGetInt32(SaasStatementColumn(0, 1, &is_null));
+	is_first = SaasStatementRun(&has_series, values, NULL) == 0;
+	room = is_first ? saas_max_series : room_for_series(values);
 	if (count <= room)
 	{
-		(void) SaasStatementRun(&add_series, values, NULL);
+		values[4] = new_ids(count);
+		if (SaasStatementRun(is_first ? &add_first_series : &add_series, values, NULL) == (uint64) count)
+			*ids = values[4];
 		return count;
 	}
 	values[4] = Int32GetDatum(room);
@@ -294,19 +362,30 @@ make_series(const pg_uuid_t *org_id, const pg_uuid_t *connection_id, const SaasS
 	return kept;
 }
 
-/* values are those of find_layout. */
-static void
-make_layout(const Datum *values, const SaasSample *const *samples, int count, LayoutEntry *entry)
+static Datum
+ids_of_series(const Datum *connection, const SaasSample *const *samples, int count)
 {
-	Datum		layout[5] = {values[0], values[1], values[2]};
+	Datum		values[4] = {connection[0], connection[1]};
+	int			found;
 	bool		is_null;
 
-	names_of(samples, count, &layout[3], &layout[4]);
+	names_of(samples, count, &values[2], &values[3]);
+	(void) SaasStatementRun(&find_series, values, NULL);
+	found = DatumGetInt32(SaasStatementColumn(0, 2, &is_null));
+	if (found != count)
+		elog(ERROR, "layout of %d series found %d", count, found);
+	return SaasStatementColumn(0, 1, &is_null);
+}
+
+/* values are those of find_layout. */
+static void
+make_layout(const Datum *values, Datum ids, LayoutEntry *entry)
+{
+	Datum		layout[4] = {values[0], values[1], values[2], ids};
+	bool		is_null;
+
 	if (SaasStatementRun(&add_layout, layout, NULL) == 1)
 	{
-		if (DatumGetInt32(SaasStatementColumn(0, 2, &is_null)) != count)
-			elog(ERROR, "layout of %d series found %d", count,
-				 DatumGetInt32(SaasStatementColumn(0, 2, &is_null)));
 		entry->layout_id = *DatumGetUUIDP(SaasStatementColumn(0, 1, &is_null));
 		entry->seen_at = GetCurrentTransactionStartTimestamp();
 		return;
@@ -316,64 +395,76 @@ make_layout(const Datum *values, const SaasSample *const *samples, int count, La
 		elog(ERROR, "could not read a layout back");
 }
 
-static const LayoutEntry *
-recall(const pg_uuid_t *org_id, const LayoutKey *key)
+static bool
+recall(const pg_uuid_t *org_id, const LayoutKey *key, LayoutEntry *entry)
 {
-	const LayoutEntry *entry = remembered ? hash_search(remembered, key, HASH_FIND, NULL) : NULL;
+	const LayoutEntry *known = remembered ? hash_search(remembered, key, HASH_FIND, NULL) : NULL;
 
-	if (entry == NULL || memcmp(&entry->org_id, org_id, sizeof(*org_id)) != 0 || is_stale(entry->seen_at))
-		return NULL;
-	return entry;
+	if (known == NULL || memcmp(&known->org_id, org_id, sizeof(*org_id)) != 0 || is_stale(known->seen_at))
+		return false;
+	*entry = *known;
+	return true;
 }
 
 /*
  * A layout that is known has series that are, so nothing is counted.  One with
  * samples left out is looked for by those that stay, each time.
  */
+static int
+find_or_make(LayoutKey *key, const SaasSample **samples, int count, LayoutEntry *entry)
+{
+	bytea	   *digest = palloc(VARHDRSZ + SAAS_DIGEST_LENGTH);
+	Datum		values[3] = {
+		UUIDPGetDatum(&entry->org_id), UUIDPGetDatum(&key->connection_id), PointerGetDatum(digest)
+	};
+	bool		is_made = false;
+
+	SET_VARSIZE(digest, VARHDRSZ + SAAS_DIGEST_LENGTH);
+	for (;;)
+	{
+		Datum		ids = (Datum) 0;
+		int			kept;
+
+		memcpy(VARDATA(digest), key->fingerprint, SAAS_DIGEST_LENGTH);
+		if (layout_is_known(values, entry))
+			return count;
+		kept = is_made ? count : make_series(values, samples, count, &ids);
+		if (kept == 0)
+			return 0;
+		if (kept == count)
+		{
+			make_layout(values, ids ? ids : ids_of_series(values, samples, count), entry);
+			return count;
+		}
+		is_made = true;
+		count = kept;
+		fingerprint(samples, count, key->fingerprint);
+		if (recall(&entry->org_id, key, entry))
+			return count;
+	}
+}
+
 int
 SaasLayoutFind(const pg_uuid_t *org_id, const pg_uuid_t *connection_id,
 			   const SaasSample **samples, int count, pg_uuid_t *layout_id)
 {
 	LayoutKey	key;
-	LayoutEntry made = {.org_id = *org_id};
-	LayoutEntry *entry;
-	const LayoutEntry *known;
-	bytea	   *digest = palloc(VARHDRSZ + SAAS_DIGEST_LENGTH);
-	Datum		values[3] = {UUIDPGetDatum(org_id), UUIDPGetDatum(connection_id), PointerGetDatum(digest)};
-	bool		has_series = false;
-	bool		found;
+	LayoutEntry entry = {.org_id = *org_id};
 
 	memset(&key, 0, sizeof(key));
 	key.connection_id = *connection_id;
-	SET_VARSIZE(digest, VARHDRSZ + SAAS_DIGEST_LENGTH);
-	for (;;)
+	fingerprint(samples, count, key.fingerprint);
+	if (!recall(org_id, &key, &entry))
 	{
-		int			kept;
+		int			level = SaasStatementPlanByOrder();
 
-		fingerprint(samples, count, key.fingerprint);
-		known = recall(org_id, &key);
-		if (known)
-		{
-			*layout_id = known->layout_id;
-			return count;
-		}
-		memcpy(VARDATA(digest), key.fingerprint, SAAS_DIGEST_LENGTH);
-		if (layout_is_known(values, &made))
-			break;
-		kept = has_series ? count : make_series(org_id, connection_id, samples, count);
-		if (kept == 0)
+		count = find_or_make(&key, samples, count, &entry);
+		AtEOXact_GUC(false, level);
+		if (count == 0)
 			return 0;
-		if (kept == count)
-		{
-			make_layout(values, samples, count, &made);
-			break;
-		}
-		has_series = true;
-		count = kept;
+		entry.key = key;
+		*remember(&key) = entry;
 	}
-	*layout_id = made.layout_id;
-	entry = remember(&key, &found);
-	made.key = key;
-	*entry = made;
+	*layout_id = entry.layout_id;
 	return count;
 }

@@ -32,6 +32,17 @@ SaasStatementPlanByIndex(void)
 								 GUC_ACTION_SAVE, true, 0, false);
 }
 
+int
+SaasStatementPlanByOrder(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("enable_sort", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_incremental_sort", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+							 0, false);
+	return level;
+}
+
 /*
  * Planned again once in a while: a plan made when a table was empty may take an
  * index that is no good when it is not, and is otherwise kept until somebody

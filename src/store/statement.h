@@ -39,6 +39,12 @@ extern uint64 SaasStatementRead(SaasStatement *statement, const Datum *values, c
  */
 extern void SaasStatementPlanByIndex(void);
 
+/*
+ * Until the GUC nest level that it returns is ended (AtEOXact_GUC): plans do not
+ * sort, so that an "order by" says which index serves a look-up.
+ */
+extern int	SaasStatementPlanByOrder(void);
+
 /* A column of a row of the last result; an error where there is no such row. */
 extern Datum SaasStatementColumn(uint64 row, int column, bool *is_null);
 

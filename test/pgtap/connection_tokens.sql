@@ -180,10 +180,39 @@ select is(tok.call('owner', format('saas_api.revoke_api_key(%L) ->> ''id''', tok
 select is(tok.confirm(tok.token('k1')), :invalid, 'and its token with it');
 update saas.api_key set expires_at = now() where id = tok.id('expired');
 select is(tok.confirm(tok.token('k2')), :invalid, 'that of an expired key');
-select is(tok.call('admin', format('saas_api.rotate_api_key(%L, ''1 hour'') ->> ''id''', tok.id('rotated'))), tok.id('rotated')::text, 'a key is rotated');
+create function tok.rotate(label text, new_label text) returns text
+language plpgsql as $$
+declare
+    answer text := tok.call('admin', format('saas_api.rotate_api_key(%L, ''1 hour'')', tok.id(rotate.label)));
+begin
+    if answer !~ '^\{' then
+        return answer;
+    end if;
+    insert into tok.made values (rotate.new_label, answer::jsonb);
+    return 'rotated';
+end
+$$;
+create function tok.status(label text) returns text language sql as $$
+    select tok.call('owner', format('(select status from saas_api.connection_tokens where id = %L)', tok.id(status.label)))
+$$;
+select is(tok.rotate('rotated', 'rotated anew'), 'rotated', 'a key is rotated');
 select is(tok.confirm(tok.token('k3'))::jsonb ->> 'name', 'k3', 'within the overlap its tokens are good');
+select is(tok.make_with('rotated', 'k8'), 'made', 'the key of before makes one within the overlap');
+select is(tok.make_with('rotated anew', 'k9'), 'made', 'the new key another');
+select is(tok.status('k8') || ' ' || tok.status('k9'), 'pending pending', 'both are listed as good');
 update saas.api_key set overlap_until = now() where id = tok.id('rotated');
+update saas_private.api_key_hash set valid_until = now() where api_key_id = tok.id('rotated') and valid_until is not null;
 select is(tok.confirm(tok.token('k4')), :invalid, 'and not after it');
+select is(tok.confirm(tok.token('k8')), :invalid, 'nor is what the key of before made after the rotation');
+select is(tok.status('k4') || ' ' || tok.status('k8') || ' ' || tok.status('k9'), 'key_ended key_ended pending', 'which the list says');
+select is(tok.rotate('rotated', 'rotated twice'), 'rotated', 'the key is rotated again');
+select is(tok.make_with('rotated anew', 'k10'), 'made', 'its key of before makes one');
+select is(tok.confirm(tok.token('k9'))::jsonb ->> 'name', 'k9', 'that of before is good within the overlap');
+select is(tok.rotate('rotated', 'rotated thrice'), 'rotated', 'and again, within the overlap');
+select is(tok.confirm(tok.token('k10')), :invalid, 'what ends with that takes its tokens along at once');
+select is(tok.status('k1') || ' ' || tok.status('k2'), 'key_ended key_ended', 'the list knows of the others too');
+select is(tok.call('stranger', '(select count(*) from saas_private.connection_tokens_without_key())'),
+    '42501 | permission denied for schema saas_private', 'nobody asks by himself');
 select is(tok.confirm(tok.token('k5'))::jsonb ->> 'name', 'k5', 'that of a key that is good');
 select saas_private.end_api_keys_of((select user_id from tok.person where name = 'admin'));
 select is(tok.confirm(tok.token('k6')), :invalid, 'until it ends with all of its maker''s');

@@ -670,6 +670,14 @@ test_role_meter(void)
 	begin();
 	ok(reply(403, "{\"__type\":\"ExpiredTokenException\"}") == SAAS_STEP_REQUEST &&
 	   strcmp(poll.lanes[0].meter.key, STS_METER) == 0, "a session that is renewed in a poll is counted too");
+	prepare(TWO_REGIONS, NULL);
+	add_secret("operator_access_key_id", "AKIDOPERATOR");
+	add_secret("operator_secret_access_key", "operator-secret");
+	begin();
+	is_text(poll.lanes[0].meter.key, "aws sts AKIDOPERATOR eu-west-1 amazonaws.com",
+			"the operator's keys count for the operator, whatever account the role is of");
+	pass_role();
+	is_text(poll.lanes[0].meter.key, "aws monitoring 123456789012 eu-west-1 amazonaws.com", "and the metrics for the account");
 	endpoints = "https://allowed.example";
 	prepare("{" ROLE ",\"regions\":[\"eu-west-1\"],\"sts_endpoint\":\"https://allowed.example\"}", KEYS);
 	begin();
