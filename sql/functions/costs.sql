@@ -87,6 +87,7 @@ declare
     to_time constant timestamptz := coalesce(nullif(cost_report.until, now()), now() + interval '1 microsecond');
     from_time constant timestamptz := coalesce(cost_report.since, date_trunc('month', coalesce(cost_report.until, now()), 'UTC'));
     kind constant text := coalesce(cost_report.group_by, 'connection');
+    most constant integer := saas_private.most_values();
     ids uuid[];
     times timestamptz[];
     answer jsonb;
@@ -116,10 +117,13 @@ begin
           from saas_private.metric_figures(array(select distinct s.metric from span s where s.fn = 'sum' and s.from_at < s.until_at),
                                            times, '{}', ids) m
     ), gained as (
-        select i.metric, g.connection_id, g.at, g.increase as value
-          from (select s.metric, min(s.from_at) as from_at, max(s.until_at) as until_at from span s
-                 where s.fn = 'increase' and s.from_at < s.until_at group by s.metric) i
-         cross join lateral saas_private.metric_increases(i.metric, i.from_at, i.until_at, 3, '{}', ids) g
+        -- What one query may read, for all metrics together.
+        select r.metric, r.connection_id, r.at, r.value
+          from (select i.metric, g.connection_id, g.at, g.increase as value, count(*) over (rows unbounded preceding) as so_far
+                  from (select s.metric, min(s.from_at) as from_at, max(s.until_at) as until_at from span s
+                         where s.fn = 'increase' and s.from_at < s.until_at group by s.metric) i
+                 cross join lateral saas_private.metric_increases(i.metric, i.from_at, i.until_at, 3, '{}', ids) g) r
+         where case when r.so_far > most then saas_private.refuse_range(most) else true end
     ), used as materialized (
         select s.metric, s.currency, s.price, s.per_units, q.connection_id, saas_private.total(q.value) as quantity
           from (select 'sum' as fn, c.* from counted c union all select 'increase', g.* from gained g) q

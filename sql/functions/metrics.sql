@@ -182,7 +182,7 @@ comment on function saas_private.metric_scope(timestamptz, timestamptz, interval
 
 create function saas_private.metric_rows(metric text, since timestamptz, until timestamptz, step interval, level integer,
                                          local_zone text, kind text, fraction double precision, labels jsonb,
-                                         connection_ids uuid[], keys text[], most integer default 2000000)
+                                         connection_ids uuid[], keys text[], most integer default saas_private.most_values())
 returns table (bucket_at timestamptz, grp jsonb, value double precision)
 language plpgsql stable rows 500
 set search_path = pg_catalog, pg_temp
@@ -273,17 +273,24 @@ begin
           from saas_private.metric_cells(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
                                          metric_rows.labels, metric_rows.connection_ids, metric_rows.most) c
     ), member as materialized (
-        select g.series_id, g.grp from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
+        select g.series_id, g.grp, dense_rank() over (order by g.grp) as n
+          from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
+    ), part as materialized (
+        -- Only one of the two has any rows to sort.
+        select c.bucket_at, m.n, percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value) as value
+          from cell c join member m using (series_id)
+         where metric_rows.kind = 'percentile'
+         group by 1, 2
+        union all
+        select l.bucket_at, l.n, l.last_value
+          from (select distinct on (c.bucket_at, m.n) c.bucket_at, m.n, c.last_value
+                  from cell c join member m using (series_id)
+                 where metric_rows.kind = 'last'
+                 order by c.bucket_at, m.n, c.at desc, c.series_id) l
     )
-    select c.bucket_at, m.grp,
-           case metric_rows.kind
-               when 'percentile' then percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value)
-                                      filter (where metric_rows.kind = 'percentile')
-               else (array_agg(c.last_value order by c.at desc, c.series_id) filter (where metric_rows.kind = 'last'))[1]
-           end
-      from cell c join member m using (series_id)
-     group by 1, 2
-     order by 1, 2;
+    select p.bucket_at, g.grp, p.value
+      from part p join (select distinct on (m.n) m.n, m.grp from member m order by m.n) g using (n)
+     order by p.bucket_at, p.n;
 end
 $$;
 comment on function saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[], integer) is
@@ -462,22 +469,41 @@ begin
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
     end if;
     ids := saas_private.metric_connections(metric_totals.connection_ids, metric_totals.group_ids, metric_totals.environments, metric_totals.tags);
-    select jsonb_agg(jsonb_build_object('connection_id', v.grp -> 'connection_id', 'name', v.grp -> 'connection', 'value', v.value,
-                                        'share_percent', round(saas_private.percent(v.value, v.whole)::numeric, 2))
-                     order by v.value desc nulls last, v.grp),
-           -- The whole of sums is their sum; of anything else it is asked for.
-           max(v.whole)
-      into parts, total
-      from (select s.grp, s.value, saas_private.total(s.value) over () as whole
-              from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
-                                            '{connection_id,connection}') s) v;
-    if chosen.kind not in ('sum', 'count', 'increase', 'rate', 'last') then
-        select s.value into total
-          from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids, '{}') s;
+    if chosen.kind = 'sum' then
+        -- As the overview adds up: both ranges in one pass.
+        with figure as materialized (
+            select f.connection_id, f.slot, f.value
+              from saas_private.metric_figures(array[metric_totals.metric], array[from_time - (to_time - from_time), from_time, to_time],
+                                               wanted, ids) f
+        ), part as (
+            select f.connection_id, c.name, f.value, saas_private.total(f.value) over () as whole
+              from figure f join saas.connection c on c.org_id = saas.current_org_id() and c.id = f.connection_id
+             where f.slot = 2
+        )
+        select jsonb_agg(jsonb_build_object('connection_id', p.connection_id, 'name', p.name, 'value', p.value,
+                                            'share_percent', round(saas_private.percent(p.value, p.whole)::numeric, 2))
+                         order by p.value desc, p.name, p.connection_id),
+               max(p.whole), (select saas_private.total(f.value) from figure f where f.slot = 1)
+          into parts, total, previous
+          from part p;
+    else
+        select jsonb_agg(jsonb_build_object('connection_id', v.grp -> 'connection_id', 'name', v.grp -> 'connection', 'value', v.value,
+                                            'share_percent', round(saas_private.percent(v.value, v.whole)::numeric, 2))
+                         order by v.value desc nulls last, v.grp),
+               -- The whole of sums is their sum; of anything else it is asked for.
+               max(v.whole)
+          into parts, total
+          from (select s.grp, s.value, saas_private.total(s.value) over () as whole
+                  from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
+                                                '{connection_id,connection}') s) v;
+        if chosen.kind not in ('sum', 'count', 'increase', 'rate', 'last') then
+            select s.value into total
+              from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids, '{}') s;
+        end if;
+        select s.value into previous
+          from saas_private.metric_sums(metric_totals.metric, from_time - (to_time - from_time), from_time, chosen.kind, chosen.fraction,
+                                        wanted, ids, '{}') s;
     end if;
-    select s.value into previous
-      from saas_private.metric_sums(metric_totals.metric, from_time - (to_time - from_time), from_time, chosen.kind, chosen.fraction,
-                                    wanted, ids, '{}') s;
     return jsonb_build_object('metric', metric_totals.metric, 'fn', coalesce(metric_totals.fn, 'sum'), 'since', from_time, 'until', to_time,
                               'total', total, 'previous', previous,
                               'change_percent', round(saas_private.change_percent(total, previous)::numeric, 2),
@@ -532,7 +558,7 @@ begin
                                                   compare_metric.time_zone) c
      cross join lateral saas_private.metric_rows(compare_metric.metric, from_time - p.back, to_time - p.back, c.step, c.level, c.local_zone,
                                                  chosen.kind, chosen.fraction, coalesce(compare_metric.labels, '{}'), ids, '{}',
-                                                 2000000 / (cardinality(compare_metric.periods) + 1)) q
+                                                 saas_private.most_values() / (cardinality(compare_metric.periods) + 1)) q
      order by p.n, 1;
 end
 $$;
