@@ -418,6 +418,8 @@ grant execute on function
     saas_private.metric_scope(timestamptz, timestamptz, interval, text, text),
     saas_private.places(uuid[], uuid[]), saas_private.sum_at(double precision[], integer[]),
     saas_private.unpacked(double precision[]), saas_private.most_values(), saas_private.refuse_range(integer),
+    saas_private.limit_cell(internal, bigint, jsonb, jsonb, text, text, double precision), saas_private.limit_rows(internal),
+    saas_private.limit_grid(bigint, jsonb, jsonb, text, text, double precision),
     saas_private.metric_places(text, jsonb, uuid[]),
     saas_private.metric_spans(timestamptz, timestamptz, integer, uuid[]),
     saas_private.add_values(internal, double precision[]), saas_private.added(internal), saas_private.added_up(double precision[]),

@@ -21,7 +21,7 @@ comment on function saas_private.unpacked(double precision[]) is
 'The same array, decompressed once for all that is read of it. For the functions of saas_owner.';
 
 create function saas_private.most_values() returns integer
-language sql stable parallel safe
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 2000000

@@ -651,6 +651,23 @@ alter function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, 
 comment on function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer) is
 'The groups with the most of a metric in a range: place, grp, value and its part of all groups'' sum. fn, filters and group_by as query_metric''s; last is the sum of each series'' last value; count: how many, at most 1000. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
+create function saas_private.limit_cell(internal, place bigint, head jsonb, read_at jsonb, metric text, name text, value double precision)
+returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_limit_cell';
+comment on function saas_private.limit_cell(internal, bigint, jsonb, jsonb, text, text, double precision) is
+'The step of saas_private.limit_grid().';
+create function saas_private.limit_rows(internal) returns jsonb
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_limit_rows';
+comment on function saas_private.limit_rows(internal) is
+'What saas_private.limit_grid() answers.';
+create aggregate saas_private.limit_grid(place bigint, head jsonb, read_at jsonb, metric text, name text, value double precision) (
+    sfunc = saas_private.limit_cell, stype = internal, finalfunc = saas_private.limit_rows, parallel = safe
+);
+comment on aggregate saas_private.limit_grid(bigint, jsonb, jsonb, text, text, double precision) is
+'The grid of limits from all accounts'' newest samples: by place (from 1 to 1000000) the account''s head, with last_updated, limits, percent, level and color; metric and name: the figure of which limit a sample is, others count nothing. Of several samples of a figure the highest. Errors: 22023 without place or head. For the functions of saas_owner.';
+
 create function saas_api.limits_overview(connection_id uuid default null) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -658,46 +675,30 @@ as $$
 begin
     perform saas_private.require_identity();
     -- Each connection by itself, so that it is the same plan for one and for all;
-    -- json, because jsonb is made anew at each level above.
+    -- its head is made once ("offset 0"), and not for every series.
     return (
-        select coalesce(json_agg(json_build_object(
-                   'connection_id', c.id, 'name', c.name, 'environment', c.environment, 'status', c.status,
-                   'health', c.health, 'last_updated', case when p.limits is not null then r.at end,
-                   'limits', coalesce(p.limits, '[]'),
-                   'error', c.last_error, 'environment_color', c.environment_color, 'health_reason', c.health_reason,
-                   'percent', round(p.fullest::numeric, 2), 'level', v.level,
-                   'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
-                                         when 'warning' then 'yellow' when 'critical' then 'red' end)
-                   order by c.name, c.id), '[]')::jsonb
-          from saas_api.connections c
+        select saas_private.limit_grid(c.place, c.head, c.read_at, s.metric, s.label, s.value)
+          from (select row_number() over (order by a.name, a.id) as place, a.org_id, a.id, to_jsonb(r.at) as read_at,
+                       r."values", y.series_ids,
+                       jsonb_build_object(
+                           'connection_id', a.id, 'name', a.name, 'environment', a.environment, 'status', a.status,
+                           'health', a.health, 'error', a.last_error, 'environment_color', a.environment_color,
+                           'health_reason', a.health_reason) as head
+                  from saas_api.connections a
+                  left join lateral (
+                        select n.at, n.layout_id, n."values"
+                          from saas.reading n
+                         where n.org_id = a.org_id and n.connection_id = a.id and n.at >= (select saas.visible_since())
+                         order by n.at desc
+                         limit 1) r on true
+                  left join saas.layout y on y.org_id = a.org_id and y.id = r.layout_id
+                 where a.kind = 'salesforce'
+                   and (limits_overview.connection_id is null or a.id = limits_overview.connection_id)
+                offset 0) c
           left join lateral (
-                select n.at, n.layout_id, n."values"
-                  from saas.reading n
-                 where n.org_id = c.org_id and n.connection_id = c.id and n.at >= (select saas.visible_since())
-                 order by n.at desc
-                 limit 1) r on true
-          left join saas.layout y on y.org_id = c.org_id and y.id = r.layout_id
-         cross join lateral (
-                select json_agg(json_build_object('name', l.label, 'max', l.max, 'remaining', l.remaining,
-                                                  'used', l.used, 'percent', round(l.percent::numeric, 2), 'level', v.level,
-                                                  'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
-                                                                        when 'warning' then 'yellow' when 'critical' then 'red' end)
-                                order by l.percent desc, l.label collate "C") as limits,
-                       max(nullif(l.percent, 'NaN')) as fullest
-                  from (select s.labels ->> 'limit' collate "C" as label,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_max') as max,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_used') as used,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_percent') as percent
-                          from saas.unfold(y.series_ids, r."values") as u
-                          join saas.series s on s.org_id = c.org_id and s.connection_id = c.id and s.id = u.series_id
-                         where s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
-                                            'salesforce_limit_used', 'salesforce_limit_percent')
-                         group by 1) l
-                 cross join lateral (select saas.limit_level(l.percent) as level offset 0) v) p
-         cross join lateral (select saas.limit_level(p.fullest) as level) v
-         where c.kind = 'salesforce'
-           and (limits_overview.connection_id is null or c.id = limits_overview.connection_id));
+                select e.metric, e.labels ->> 'limit' as label, u.value
+                  from saas.unfold(c.series_ids, c."values") as u
+                  join saas.series e on e.org_id = c.org_id and e.connection_id = c.id and e.id = u.series_id) s on true);
 end
 $$;
 alter function saas_api.limits_overview(uuid) owner to saas_owner;

@@ -72,7 +72,7 @@ select tenants.lay_out(:'org', :'narrow', '[{"metric": "aws_ses_send_sum"}]') as
 select count(tenants.read(:'org', :'narrow_layout', h.since + n * interval '1 second', n)) as stored
   from (values (timestamptz '2026-03-03 01:00', 1000), ('2026-03-03 03:00', 1001)) h (since, readings), generate_series(1, h.readings) n \gset
 begin;
-create or replace function saas_private.most_values() returns integer language sql stable parallel safe
+create or replace function saas_private.most_values() returns integer language sql stable
 set search_path = pg_catalog, pg_temp as 'select 1000';
 select saas.assume_identity(:'owner', :'org') \g /dev/null
 select saas_api.set_metric_price('aws_ses_send_sum', 1, valid_from => '2026-01-01') \g /dev/null
