@@ -164,8 +164,10 @@ account_of(Grid *grid, FunctionCallInfo fcinfo, MemoryContext context)
 	{
 		account->head = copy_of(PG_GETARG_JSONB_P(2), context);
 		account->last_updated = PG_ARGISNULL(3) ? NULL : copy_of(PG_GETARG_JSONB_P(3), context);
-		if (!JB_ROOT_IS_OBJECT(account->head) || (account->last_updated && !JB_ROOT_IS_SCALAR(account->last_updated)))
-			SaasRaise("22023", "an account's head must be an object, and when it was read no container", NULL, NULL);
+		if (!JB_ROOT_IS_OBJECT(account->head) ||
+			(account->last_updated && !JB_ROOT_IS_SCALAR(account->last_updated)))
+			SaasRaise("22023", "an account's head must be an object, and when it was read no container", NULL,
+					  NULL);
 	}
 	return account;
 }
@@ -288,20 +290,22 @@ exactly(double value)
 	if (fabs(value) < PLAIN_INTEGERS && value == rint(value))
 		return int64_to_numeric((int64) value);
 	double_to_shortest_decimal_buf(value, digits);
-	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(digits), ObjectIdGetDatum(InvalidOid),
-											   Int32GetDatum(-1)));
+	return DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(digits),
+											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 }
 
 static Numeric
 rounded(double value)
 {
-	return DatumGetNumeric(DirectFunctionCall2(numeric_round, DirectFunctionCall1(float8_numeric, Float8GetDatum(value)),
-											   Int32GetDatum(2)));
+	Datum		whole = DirectFunctionCall1(float8_numeric, Float8GetDatum(value));
+
+	return DatumGetNumeric(DirectFunctionCall2(numeric_round, whole, Int32GetDatum(2)));
 }
 
 /* What JSON has no number for is a text, as to_jsonb() has it. */
 static void
-push_number(JsonbParseState **state, const char *key, bool is_known, double value, Numeric (*numeric_of) (double))
+push_number(JsonbParseState **state, const char *key, bool is_known, double value,
+			Numeric (*numeric_of) (double))
 {
 	JsonbValue	item = {.type = jbvNumeric};
 
