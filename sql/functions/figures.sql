@@ -71,7 +71,7 @@ begin
         select sp.connection_id, sp.slot, o.layout_id, o.sums, o.n
           from span sp
          cross join lateral (
-               select r.layout_id, saas_private.added_up(r.sum) as sums, count(*) as n
+               select r.layout_id, saas_private.added_up(r.sum) as sums, count(*) as n, sum(count(*)) over () as of_all
                  from (select b.layout_id, b.sum
                          from (select 0 as level, x.org_id, x.connection_id, x.at, x.layout_id, x."values" as sum from saas.reading x
                                 union all
@@ -84,6 +84,8 @@ begin
                           and b.at >= sp.from_time and b.at < sp.until_time
                         limit metric_figures.most::bigint + 1) r
                 group by r.layout_id offset 0) o
+         -- There may be more that was not read, of whatever layout.
+         where case when o.of_all > metric_figures.most then saas_private.refuse_range(metric_figures.most) else true end
     )
     select c.connection_id, c.metric, c.slot, saas_private.total(c.total)
       from (select r.connection_id, r.slot, p.metric, saas_private.sum_at(r.sums, p.places) as total,
