@@ -87,6 +87,7 @@ declare
     to_time constant timestamptz := coalesce(nullif(cost_report.until, now()), now() + interval '1 microsecond');
     from_time constant timestamptz := coalesce(cost_report.since, date_trunc('month', coalesce(cost_report.until, now()), 'UTC'));
     kind constant text := coalesce(cost_report.group_by, 'connection');
+    most constant integer := saas_private.most_values();
     ids uuid[];
     times timestamptz[];
     answer jsonb;
@@ -116,10 +117,13 @@ begin
           from saas_private.metric_figures(array(select distinct s.metric from span s where s.fn = 'sum' and s.from_at < s.until_at),
                                            times, '{}', ids) m
     ), gained as (
-        select i.metric, g.connection_id, g.at, g.increase as value
-          from (select s.metric, min(s.from_at) as from_at, max(s.until_at) as until_at from span s
-                 where s.fn = 'increase' and s.from_at < s.until_at group by s.metric) i
-         cross join lateral saas_private.metric_increases(i.metric, i.from_at, i.until_at, 3, '{}', ids) g
+        -- What one query may read, for all metrics together.
+        select r.metric, r.connection_id, r.at, r.value
+          from (select i.metric, g.connection_id, g.at, g.increase as value, count(*) over (rows unbounded preceding) as so_far
+                  from (select s.metric, min(s.from_at) as from_at, max(s.until_at) as until_at from span s
+                         where s.fn = 'increase' and s.from_at < s.until_at group by s.metric) i
+                 cross join lateral saas_private.metric_increases(i.metric, i.from_at, i.until_at, 3, '{}', ids) g) r
+         where case when r.so_far > most then saas_private.refuse_range(most) else true end
     ), used as materialized (
         select s.metric, s.currency, s.price, s.per_units, q.connection_id, saas_private.total(q.value) as quantity
           from (select 'sum' as fn, c.* from counted c union all select 'increase', g.* from gained g) q
@@ -163,4 +167,4 @@ end
 $$;
 alter function saas_api.cost_report(timestamptz, timestamptz, text, uuid[]) owner to saas_owner;
 comment on function saas_api.cost_report(timestamptz, timestamptz, text, uuid[]) is
-'What a range cost by the prices of its days, by connection, group, metric or organization: {since, until, group_by, totals [{currency, cost}], items [{connection_id or group_id or metric or org_id, name, currency, cost, share_percent, is_partial, metrics [{metric, quantity, cost}]}]}, the dearest first; currencies are never added up. since NULL: the month''s beginning in UTC. Each metric of a connection is rounded to 6 digits for each price, and everything else is the sum of that. Connections without a group have group_id NULL; a connection counts for the group that it is in now, and is gone from the report when it is deleted. is_partial: a quantity is not finite, and costs nothing here. As far back as the plan keeps rollups. Errors: PT401, PT403, 22023 with fields. For saas_user with view_reports and view_dashboard.';
+'What a range cost by the prices of its days, by connection, group, metric or organization: {since, until, group_by, totals [{currency, cost}], items [{connection_id or group_id or metric or org_id, name, currency, cost, share_percent, is_partial, metrics [{metric, quantity, cost}]}]}, the dearest first; currencies are never added up. since NULL: the month''s beginning in UTC. Each metric of a connection is rounded to 6 digits for each price, and everything else is the sum of that. Connections without a group have group_id NULL; a connection counts for the group that it is in now, and is gone from the report when it is deleted. is_partial: a quantity is not finite, and costs nothing here. As far back as the plan keeps rollups. Sums, and counters, read as much as query_metric may. Errors: PT401, PT403, 22023 with fields. For saas_user with view_reports and view_dashboard.';

@@ -20,6 +20,28 @@ as 'MODULE_PATHNAME', 'pg_saas_unpacked';
 comment on function saas_private.unpacked(double precision[]) is
 'The same array, decompressed once for all that is read of it. For the functions of saas_owner.';
 
+create function saas_private.most_values() returns integer
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 2000000
+$$;
+comment on function saas_private.most_values() is
+'How many values one query may read: readings, or buckets of rollups, of each series. For the functions of saas_owner.';
+
+create function saas_private.refuse_range(most integer) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform saas_private.raise_fields('invalid input', 'since',
+        format('to until has more than %s values to read: take wider buckets, fewer connections or a shorter range', refuse_range.most));
+    return false;
+end
+$$;
+comment on function saas_private.refuse_range(integer) is
+'Raises 22023: a range has more than so many values to read. For the functions of saas_owner.';
+
 -- Where a metric's series are in the layouts' arrays.  A function, so that the
 -- planner takes them for more than a few, but fewer than the readings that
 -- metric_cells() has of them, and makes the hash of these and not of readings.
@@ -92,11 +114,10 @@ $$;
 comment on function saas_private.metric_spans(timestamptz, timestamptz, integer, uuid[]) is
 'What is read of each of these connections for a range: readings (0) or rollups by 5 minutes (1), hour (2) or day (3) from one time until another. The coarsest up to the level that lie whole in the range and are rolled up; nothing from before the plan''s retention. For the functions of saas_owner.';
 
--- "offset 0" keeps each stretch an index scan of its own, and the places in a
--- hash; flags, and no number of a level, because the planner takes half of the
--- stretches to have one.
+-- "offset 0" keeps each stretch an index scan of its own, of the one table that
+-- its level names, and the places in a hash.
 create function saas_private.metric_cells(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
-                                          connection_ids uuid[], most integer default 2000000)
+                                          connection_ids uuid[], most integer default saas_private.most_values())
 returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, total double precision,
                least_value double precision, greatest_value double precision, first_value double precision,
                last_value double precision, increase double precision)
@@ -112,8 +133,8 @@ begin
         select m.connection_id, m.layout_id, m.series_id, m.place
           from saas_private.metric_places(metric_cells.metric, metric_cells.labels, metric_cells.connection_ids) m
     ), span as materialized (
-        select v.connection_id, v.from_time, v.until_time, v.span_level = 0 as is_raw, v.span_level = 1 as is_5m,
-               v.span_level = 2 as is_1h, v.span_level = 3 as is_1d
+        -- A flag for readings: the planner takes half of the stretches to have it.
+        select v.connection_id, v.from_time, v.until_time, v.span_level, v.span_level = 0 as is_raw
           from saas_private.metric_spans(metric_cells.since, metric_cells.until, metric_cells.level,
                                          array(select distinct p.connection_id from place p)) v
     )
@@ -134,43 +155,24 @@ begin
                    saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, saas_private.unpacked(o.first) as first,
                    saas_private.unpacked(o.last) as last, saas_private.unpacked(o.increase) as increase
               from span sp
-             cross join lateral (select b.* from saas.reading_5m b
-                                  where b.org_id = org and b.connection_id = sp.connection_id
+             cross join lateral (select b.*
+                                   from (select 1 as level, x.org_id, x.connection_id, x.at, x.layout_id, x.count, x.sum, x.min, x.max,
+                                                x.first, x.last, x.increase from saas.reading_5m x
+                                          union all
+                                         select 2, x.org_id, x.connection_id, x.at, x.layout_id, x.count, x.sum, x.min, x.max,
+                                                x.first, x.last, x.increase from saas.reading_1h x
+                                          union all
+                                         select 3, x.org_id, x.connection_id, x.at, x.layout_id, x.count, x.sum, x.min, x.max,
+                                                x.first, x.last, x.increase from saas.reading_1d x) b
+                                  where b.level = sp.span_level and b.org_id = org and b.connection_id = sp.connection_id
                                     and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-             where sp.is_5m offset 0) r
-      join place pl on pl.layout_id = r.layout_id
-     where r.count[pl.place] > 0
-    union all
-    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
-           r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count, saas_private.unpacked(o.sum) as sum,
-                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, saas_private.unpacked(o.first) as first,
-                   saas_private.unpacked(o.last) as last, saas_private.unpacked(o.increase) as increase
-              from span sp
-             cross join lateral (select b.* from saas.reading_1h b
-                                  where b.org_id = org and b.connection_id = sp.connection_id
-                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-             where sp.is_1h offset 0) r
-      join place pl on pl.layout_id = r.layout_id
-     where r.count[pl.place] > 0
-    union all
-    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.sum[pl.place], r.min[pl.place], r.max[pl.place],
-           r.first[pl.place], r.last[pl.place], r.increase[pl.place]
-      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count, saas_private.unpacked(o.sum) as sum,
-                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, saas_private.unpacked(o.first) as first,
-                   saas_private.unpacked(o.last) as last, saas_private.unpacked(o.increase) as increase
-              from span sp
-             cross join lateral (select b.* from saas.reading_1d b
-                                  where b.org_id = org and b.connection_id = sp.connection_id
-                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-             where sp.is_1d offset 0) r
+             where not sp.is_raw offset 0) r
       join place pl on pl.layout_id = r.layout_id
      where r.count[pl.place] > 0
      limit metric_cells.most + 1;
     get diagnostics given = row_count;
     if given > metric_cells.most then
-        perform saas_private.raise_fields('invalid input', 'since',
-            format('to until has more than %s values to read: take wider buckets, fewer connections or a shorter range', metric_cells.most));
+        perform saas_private.refuse_range(metric_cells.most);
     end if;
 end
 $$;
@@ -179,7 +181,7 @@ comment on function saas_private.metric_cells(text, timestamptz, timestamptz, in
 
 -- As metric_cells(), but what is finer than an hour has no sketch, nor has what was rolled up before there were any.
 create function saas_private.metric_sketches(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
-                                             connection_ids uuid[], most integer default 2000000)
+                                             connection_ids uuid[], most integer default saas_private.most_values())
 returns table (connection_id uuid, series_id uuid, at timestamptz, n double precision, least_value double precision,
                greatest_value double precision, sketch bytea)
 language plpgsql stable rows 5000
@@ -196,7 +198,7 @@ begin
         select m.connection_id, m.layout_id, m.series_id, m.place
           from saas_private.metric_places(metric_sketches.metric, metric_sketches.labels, metric_sketches.connection_ids) m
     ), span as materialized (
-        select c.connection_id, v.from_time, v.until_time, v.level = 0 as is_raw, v.level = 2 as is_1h, v.level = 3 as is_1d
+        select c.connection_id, v.from_time, v.until_time, v.level as span_level, v.level = 0 as is_raw
           from (select distinct m.connection_id from place m) c
           left join saas_private.rollup_progress p on p.org_id = org and p.connection_id = c.connection_id
          cross join lateral (
@@ -235,28 +237,21 @@ begin
       from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count,
                    saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, o.sketch
               from span sp
-             cross join lateral (select b.* from saas.reading_1h b
-                                  where b.org_id = org and b.connection_id = sp.connection_id
+             cross join lateral (select b.*
+                                   from (select 2 as level, x.org_id, x.connection_id, x.at, x.layout_id, x.count, x.min, x.max, x.sketch
+                                           from saas.reading_1h x
+                                          union all
+                                         select 3, x.org_id, x.connection_id, x.at, x.layout_id, x.count, x.min, x.max, x.sketch
+                                           from saas.reading_1d x) b
+                                  where b.level = sp.span_level and b.org_id = org and b.connection_id = sp.connection_id
                                     and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-             where sp.is_1h offset 0) r
-      join place pl on pl.layout_id = r.layout_id
-     where r.count[pl.place] > 0
-    union all
-    select r.connection_id, pl.series_id, r.at, r.count[pl.place], r.min[pl.place], r.max[pl.place], saas_private.sketch_at(r.sketch, pl.place)
-      from (select o.connection_id, o.at, o.layout_id, saas_private.unpacked(o.count) as count,
-                   saas_private.unpacked(o.min) as min, saas_private.unpacked(o.max) as max, o.sketch
-              from span sp
-             cross join lateral (select b.* from saas.reading_1d b
-                                  where b.org_id = org and b.connection_id = sp.connection_id
-                                    and b.at >= sp.from_time and b.at < sp.until_time offset 0) o
-             where sp.is_1d offset 0) r
+             where not sp.is_raw offset 0) r
       join place pl on pl.layout_id = r.layout_id
      where r.count[pl.place] > 0
      limit metric_sketches.most + 1;
     get diagnostics given = row_count;
     if given > metric_sketches.most then
-        perform saas_private.raise_fields('invalid input', 'since',
-            format('to until has more than %s values to read: take wider buckets, fewer connections or a shorter range', metric_sketches.most));
+        perform saas_private.refuse_range(metric_sketches.most);
     end if;
 end
 $$;
@@ -264,7 +259,7 @@ comment on function saas_private.metric_sketches(text, timestamptz, timestamptz,
 'What saas_private.percentile() takes of a metric of these connections between the times: rollups by hour (level 2) or day (3) at most, and readings where there are none with sketches; nothing from before the plan''s retention. Errors: 22023 with fields when there are more than most. For the functions of saas_owner.';
 
 create function saas_private.metric_increases(metric text, since timestamptz, until timestamptz, level integer, labels jsonb,
-                                              connection_ids uuid[], most integer default 2000000)
+                                              connection_ids uuid[], most integer default saas_private.most_values())
 returns table (connection_id uuid, series_id uuid, at timestamptz, increase double precision)
 language plpgsql stable rows 5000
 set search_path = pg_catalog, pg_temp

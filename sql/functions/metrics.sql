@@ -182,7 +182,7 @@ comment on function saas_private.metric_scope(timestamptz, timestamptz, interval
 
 create function saas_private.metric_rows(metric text, since timestamptz, until timestamptz, step interval, level integer,
                                          local_zone text, kind text, fraction double precision, labels jsonb,
-                                         connection_ids uuid[], keys text[], most integer default 2000000)
+                                         connection_ids uuid[], keys text[], most integer default saas_private.most_values())
 returns table (bucket_at timestamptz, grp jsonb, value double precision)
 language plpgsql stable rows 500
 set search_path = pg_catalog, pg_temp
@@ -273,17 +273,24 @@ begin
           from saas_private.metric_cells(metric_rows.metric, metric_rows.since, metric_rows.until, metric_rows.level,
                                          metric_rows.labels, metric_rows.connection_ids, metric_rows.most) c
     ), member as materialized (
-        select g.series_id, g.grp from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
+        select g.series_id, g.grp, dense_rank() over (order by g.grp) as n
+          from saas_private.metric_groups(array(select distinct c.series_id from cell c), metric_rows.keys) g
+    ), part as materialized (
+        -- Only one of the two has any rows to sort.
+        select c.bucket_at, m.n, percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value) as value
+          from cell c join member m using (series_id)
+         where metric_rows.kind = 'percentile'
+         group by 1, 2
+        union all
+        select l.bucket_at, l.n, l.last_value
+          from (select distinct on (c.bucket_at, m.n) c.bucket_at, m.n, c.last_value
+                  from cell c join member m using (series_id)
+                 where metric_rows.kind = 'last'
+                 order by c.bucket_at, m.n, c.at desc, c.series_id) l
     )
-    select c.bucket_at, m.grp,
-           case metric_rows.kind
-               when 'percentile' then percentile_cont(coalesce(metric_rows.fraction, 0)) within group (order by c.last_value)
-                                      filter (where metric_rows.kind = 'percentile')
-               else (array_agg(c.last_value order by c.at desc, c.series_id) filter (where metric_rows.kind = 'last'))[1]
-           end
-      from cell c join member m using (series_id)
-     group by 1, 2
-     order by 1, 2;
+    select p.bucket_at, g.grp, p.value
+      from part p join (select distinct on (m.n) m.n, m.grp from member m order by m.n) g using (n)
+     order by p.bucket_at, p.n;
 end
 $$;
 comment on function saas_private.metric_rows(text, timestamptz, timestamptz, interval, integer, text, text, double precision, jsonb, uuid[], text[], integer) is
@@ -462,22 +469,41 @@ begin
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
     end if;
     ids := saas_private.metric_connections(metric_totals.connection_ids, metric_totals.group_ids, metric_totals.environments, metric_totals.tags);
-    select jsonb_agg(jsonb_build_object('connection_id', v.grp -> 'connection_id', 'name', v.grp -> 'connection', 'value', v.value,
-                                        'share_percent', round(saas_private.percent(v.value, v.whole)::numeric, 2))
-                     order by v.value desc nulls last, v.grp),
-           -- The whole of sums is their sum; of anything else it is asked for.
-           max(v.whole)
-      into parts, total
-      from (select s.grp, s.value, saas_private.total(s.value) over () as whole
-              from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
-                                            '{connection_id,connection}') s) v;
-    if chosen.kind not in ('sum', 'count', 'increase', 'rate', 'last') then
-        select s.value into total
-          from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids, '{}') s;
+    if chosen.kind = 'sum' then
+        -- As the overview adds up: both ranges in one pass.
+        with figure as materialized (
+            select f.connection_id, f.slot, f.value
+              from saas_private.metric_figures(array[metric_totals.metric], array[from_time - (to_time - from_time), from_time, to_time],
+                                               wanted, ids) f
+        ), part as (
+            select f.connection_id, c.name, f.value, saas_private.total(f.value) over () as whole
+              from figure f join saas.connection c on c.org_id = saas.current_org_id() and c.id = f.connection_id
+             where f.slot = 2
+        )
+        select jsonb_agg(jsonb_build_object('connection_id', p.connection_id, 'name', p.name, 'value', p.value,
+                                            'share_percent', round(saas_private.percent(p.value, p.whole)::numeric, 2))
+                         order by p.value desc, p.name, p.connection_id),
+               max(p.whole), (select saas_private.total(f.value) from figure f where f.slot = 1)
+          into parts, total, previous
+          from part p;
+    else
+        select jsonb_agg(jsonb_build_object('connection_id', v.grp -> 'connection_id', 'name', v.grp -> 'connection', 'value', v.value,
+                                            'share_percent', round(saas_private.percent(v.value, v.whole)::numeric, 2))
+                         order by v.value desc nulls last, v.grp),
+               -- The whole of sums is their sum; of anything else it is asked for.
+               max(v.whole)
+          into parts, total
+          from (select s.grp, s.value, saas_private.total(s.value) over () as whole
+                  from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids,
+                                                '{connection_id,connection}') s) v;
+        if chosen.kind not in ('sum', 'count', 'increase', 'rate', 'last') then
+            select s.value into total
+              from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids, '{}') s;
+        end if;
+        select s.value into previous
+          from saas_private.metric_sums(metric_totals.metric, from_time - (to_time - from_time), from_time, chosen.kind, chosen.fraction,
+                                        wanted, ids, '{}') s;
     end if;
-    select s.value into previous
-      from saas_private.metric_sums(metric_totals.metric, from_time - (to_time - from_time), from_time, chosen.kind, chosen.fraction,
-                                    wanted, ids, '{}') s;
     return jsonb_build_object('metric', metric_totals.metric, 'fn', coalesce(metric_totals.fn, 'sum'), 'since', from_time, 'until', to_time,
                               'total', total, 'previous', previous,
                               'change_percent', round(saas_private.change_percent(total, previous)::numeric, 2),
@@ -532,7 +558,7 @@ begin
                                                   compare_metric.time_zone) c
      cross join lateral saas_private.metric_rows(compare_metric.metric, from_time - p.back, to_time - p.back, c.step, c.level, c.local_zone,
                                                  chosen.kind, chosen.fraction, coalesce(compare_metric.labels, '{}'), ids, '{}',
-                                                 2000000 / (cardinality(compare_metric.periods) + 1)) q
+                                                 saas_private.most_values() / (cardinality(compare_metric.periods) + 1)) q
      order by p.n, 1;
 end
 $$;
@@ -625,6 +651,23 @@ alter function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, 
 comment on function saas_api.top_metric(text, timestamptz, timestamptz, text, jsonb, uuid[], text[], integer) is
 'The groups with the most of a metric in a range: place, grp, value and its part of all groups'' sum. fn, filters and group_by as query_metric''s; last is the sum of each series'' last value; count: how many, at most 1000. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
+create function saas_private.limit_cell(internal, place bigint, head jsonb, read_at jsonb, metric text, name text, value double precision)
+returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_limit_cell';
+comment on function saas_private.limit_cell(internal, bigint, jsonb, jsonb, text, text, double precision) is
+'The step of saas_private.limit_grid().';
+create function saas_private.limit_rows(internal) returns jsonb
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_limit_rows';
+comment on function saas_private.limit_rows(internal) is
+'What saas_private.limit_grid() answers.';
+create aggregate saas_private.limit_grid(place bigint, head jsonb, read_at jsonb, metric text, name text, value double precision) (
+    sfunc = saas_private.limit_cell, stype = internal, finalfunc = saas_private.limit_rows, parallel = safe
+);
+comment on aggregate saas_private.limit_grid(bigint, jsonb, jsonb, text, text, double precision) is
+'The grid of limits from all accounts'' newest samples: by place (from 1 to 1000000) the account''s head, with last_updated, limits, percent, level and color; metric and name: the figure of which limit a sample is, others count nothing. Of several samples of a figure the highest. Errors: 22023 without place or head. For the functions of saas_owner.';
+
 create function saas_api.limits_overview(connection_id uuid default null) returns jsonb
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
@@ -632,46 +675,30 @@ as $$
 begin
     perform saas_private.require_identity();
     -- Each connection by itself, so that it is the same plan for one and for all;
-    -- json, because jsonb is made anew at each level above.
+    -- its head is made once ("offset 0"), and not for every series.
     return (
-        select coalesce(json_agg(json_build_object(
-                   'connection_id', c.id, 'name', c.name, 'environment', c.environment, 'status', c.status,
-                   'health', c.health, 'last_updated', case when p.limits is not null then r.at end,
-                   'limits', coalesce(p.limits, '[]'),
-                   'error', c.last_error, 'environment_color', c.environment_color, 'health_reason', c.health_reason,
-                   'percent', round(p.fullest::numeric, 2), 'level', v.level,
-                   'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
-                                         when 'warning' then 'yellow' when 'critical' then 'red' end)
-                   order by c.name, c.id), '[]')::jsonb
-          from saas_api.connections c
+        select saas_private.limit_grid(c.place, c.head, c.read_at, s.metric, s.label, s.value)
+          from (select row_number() over (order by a.name, a.id) as place, a.org_id, a.id, to_jsonb(r.at) as read_at,
+                       r."values", y.series_ids,
+                       jsonb_build_object(
+                           'connection_id', a.id, 'name', a.name, 'environment', a.environment, 'status', a.status,
+                           'health', a.health, 'error', a.last_error, 'environment_color', a.environment_color,
+                           'health_reason', a.health_reason) as head
+                  from saas_api.connections a
+                  left join lateral (
+                        select n.at, n.layout_id, n."values"
+                          from saas.reading n
+                         where n.org_id = a.org_id and n.connection_id = a.id and n.at >= (select saas.visible_since())
+                         order by n.at desc
+                         limit 1) r on true
+                  left join saas.layout y on y.org_id = a.org_id and y.id = r.layout_id
+                 where a.kind = 'salesforce'
+                   and (limits_overview.connection_id is null or a.id = limits_overview.connection_id)
+                offset 0) c
           left join lateral (
-                select n.at, n.layout_id, n."values"
-                  from saas.reading n
-                 where n.org_id = c.org_id and n.connection_id = c.id and n.at >= (select saas.visible_since())
-                 order by n.at desc
-                 limit 1) r on true
-          left join saas.layout y on y.org_id = c.org_id and y.id = r.layout_id
-         cross join lateral (
-                select json_agg(json_build_object('name', l.label, 'max', l.max, 'remaining', l.remaining,
-                                                  'used', l.used, 'percent', round(l.percent::numeric, 2), 'level', v.level,
-                                                  'color', case v.level when 'ok' then 'green' when 'info' then 'blue'
-                                                                        when 'warning' then 'yellow' when 'critical' then 'red' end)
-                                order by l.percent desc, l.label collate "C") as limits,
-                       max(nullif(l.percent, 'NaN')) as fullest
-                  from (select s.labels ->> 'limit' collate "C" as label,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_max') as max,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_remaining') as remaining,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_used') as used,
-                               max(u.value) filter (where s.metric = 'salesforce_limit_percent') as percent
-                          from saas.unfold(y.series_ids, r."values") as u
-                          join saas.series s on s.org_id = c.org_id and s.connection_id = c.id and s.id = u.series_id
-                         where s.metric in ('salesforce_limit_max', 'salesforce_limit_remaining',
-                                            'salesforce_limit_used', 'salesforce_limit_percent')
-                         group by 1) l
-                 cross join lateral (select saas.limit_level(l.percent) as level offset 0) v) p
-         cross join lateral (select saas.limit_level(p.fullest) as level) v
-         where c.kind = 'salesforce'
-           and (limits_overview.connection_id is null or c.id = limits_overview.connection_id));
+                select e.metric, e.labels ->> 'limit' as label, u.value
+                  from saas.unfold(c.series_ids, c."values") as u
+                  join saas.series e on e.org_id = c.org_id and e.connection_id = c.id and e.id = u.series_id) s on true);
 end
 $$;
 alter function saas_api.limits_overview(uuid) owner to saas_owner;

@@ -47,6 +47,59 @@ select is(pg_temp.ask($$select count(*) from saas_api.query_metric('hits', '2026
 select is(pg_temp.ask($$select count(*) from saas_api.query_metric('hits', '2026-03-02', '2026-03-02 00:11', '1 minute', 'sum', group_by => '{n}', fill => true)$$),
           '22023 fill: makes more than 200000 rows: take wider buckets or fewer groups', 'and no further');
 commit;
+-- Whoever reads metrics is bound, here by 1000 values instead of 2000000.
+create table pg_temp.caller (name text, query text);
+insert into pg_temp.caller values
+    ('query_metric', 'select count(*) from saas_api.query_metric(%1$L, %2$L, %3$L, ''1 hour'')'),
+    ('query_metric with gaps', 'select count(*) from saas_api.query_metric(%1$L, %2$L, %3$L, ''1 hour'', fill => true)'),
+    ('a percentile', 'select count(*) from saas_api.query_metric(%1$L, %2$L, %3$L, ''1 hour'', ''p95'')'),
+    ('a rate', 'select count(*) from saas_api.query_metric(%1$L, %2$L, %3$L, ''1 hour'', ''rate'')'),
+    ('compare_metric', 'select count(*) from saas_api.compare_metric(%1$L, %2$L, %3$L, ''1 hour'')'),
+    ('metric_ratio', 'select count(*) from saas_api.metric_ratio(%1$L, %1$L, %2$L, %3$L, ''1 hour'')'),
+    ('top_metric', 'select count(*) from saas_api.top_metric(%1$L, %2$L, %3$L)'),
+    ('the last values', 'select count(*) from saas_api.top_metric(%1$L, %2$L, %3$L, ''last'')'),
+    ('metric_totals', 'select saas_api.metric_totals(%1$L, %2$L, %3$L) is not null'),
+    ('metric_totals of the highest', 'select saas_api.metric_totals(%1$L, %2$L, %3$L, ''max'') is not null'),
+    ('metrics_overview', 'select saas_api.metrics_overview(%2$L, %3$L, array[%1$L]) is not null'),
+    ('line_chart', 'select saas_api.line_chart(%1$L, %2$L, %3$L) is not null'),
+    ('bar_chart', 'select saas_api.bar_chart(%1$L, %2$L, %3$L) is not null'),
+    ('sparkline', 'select saas_api.sparkline(%1$L, %2$L, %3$L) is not null'),
+    ('bounce_rate', 'select count(*) from saas_api.bounce_rate(%2$L, %3$L, ''1 hour'')'),
+    ('cost_report', 'select saas_api.cost_report(%2$L, %3$L) is not null');
+-- A metric of one series: 1000 readings in one hour, 1001 in another.
+select tenants.connect(:'org', 'Narrow') as narrow \gset
+select tenants.lay_out(:'org', :'narrow', '[{"metric": "aws_ses_send_sum"}]') as narrow_layout \gset
+select count(tenants.read(:'org', :'narrow_layout', h.since + n * interval '1 second', n)) as stored
+  from (values (timestamptz '2026-03-03 01:00', 1000), ('2026-03-03 03:00', 1001)) h (since, readings), generate_series(1, h.readings) n \gset
+begin;
+create or replace function saas_private.most_values() returns integer language sql stable
+set search_path = pg_catalog, pg_temp as 'select 1000';
+select saas.assume_identity(:'owner', :'org') \g /dev/null
+select saas_api.set_metric_price('aws_ses_send_sum', 1, valid_from => '2026-01-01') \g /dev/null
+create function pg_temp.is_bound(name text, query text) returns setof text
+language sql as $$
+    select is(pg_temp.ask(format(query, 'aws_ses_send_sum', '2026-03-03 03:00', '2026-03-03 04:00')),
+              '22023 since: to until has more than 1000 values to read: take wider buckets, fewer connections or a shorter range', name || ' reads no more than it may')
+    union all
+    select isnt(left(pg_temp.ask(format(query, 'aws_ses_send_sum', '2026-03-03 01:00', '2026-03-03 02:00')), 5), '22023', name || ' reads what it may')
+$$;
+select pg_temp.is_bound(c.name, c.query) from pg_temp.caller c;
+select saas_api.set_metric_price('aws_ses_send_sum', 1, valid_from => '2026-01-01', fn => 'increase') \g /dev/null
+select pg_temp.is_bound(c.name || ' of counters', c.query) from pg_temp.caller c where c.name = 'cost_report';
+-- After what has other metrics.
+select tenants.lay_out(:'org', :'narrow', '[{"metric": "else"}]') as else_layout \gset
+select count(tenants.read(:'org', :'else_layout', timestamptz '2026-03-03 05:00' + n * interval '1 second', n)) as stored from generate_series(1, 1001) n \gset
+select tenants.read(:'org', :'narrow_layout', '2026-03-03 05:30', 1) \g /dev/null
+select is(pg_temp.ask($$select saas_api.metric_totals('aws_ses_send_sum', '2026-03-03 05:00', '2026-03-03 06:00') -> 'total'$$),
+          '22023 since: to until has more than 1000 values to read: take wider buckets, fewer connections or a shorter range', 'nothing is left out of a sum for what comes before it');
+-- Of two counters, each of which has few enough.
+select tenants.connect(:'org', 'Other') as other \gset
+select tenants.lay_out(:'org', :'other', '[{"metric": "other"}]') as other_layout \gset
+select count(tenants.read(:'org', :'other_layout', timestamptz '2026-03-03 01:00' + n * interval '1 second', n)) as stored from generate_series(1, 1) n \gset
+select saas_api.set_metric_price('other', 1, valid_from => '2026-01-01', fn => 'increase') \g /dev/null
+select is(pg_temp.ask($$select saas_api.cost_report('2026-03-03 01:00', '2026-03-03 02:00') is not null$$),
+          '22023 since: to until has more than 1000 values to read: take wider buckets, fewer connections or a shorter range', 'and of all counters together');
+rollback;
 -- Rolled up, the arrays are compressed.
 call saas.maintain();
 begin;

@@ -233,4 +233,34 @@ select is(metrics.overview('viewer', id), '[]', format('%s gives nothing', what)
   from (values ('another organization''s connection', :'foreign_crm'::uuid), ('a connection of another kind', :'alpha'), ('one that never was', gen_random_uuid())) as v (what, id);
 select is(metrics.overview('nothing'), '[]', 'nor is there anything without view_dashboard');
 
+-- What makes the grid, from samples of any order
+create table metrics.cell (n integer, place bigint, head jsonb, read_at jsonb, metric text, name text, value float8);
+insert into metrics.cell values
+    (1, 3, '{"name": "c", "tags": {"deep": [1, {"x": null}]}}', '"2026-04-06"', 'salesforce_limit_percent', 'Beta', 12.345),
+    (2, 3, '{}', null, 'salesforce_limit_percent', 'Alpha', 12.345), (3, 3, '{}', null, 'salesforce_limit_max', 'Beta', 1e15),
+    (4, 3, '{}', null, 'salesforce_limit_used', 'Beta', 'Infinity'), (5, 3, '{}', null, 'salesforce_limit_remaining', 'Beta', '-Infinity'),
+    (6, 3, '{}', null, 'salesforce_limit_used', 'Alpha', 0.1), (7, 3, '{}', null, 'salesforce_limit_used', 'Alpha', 0.2), (8, 3, '{}', null, 'salesforce_limit_used', 'Alpha', 0.15),
+    (9, 3, '{}', null, 'salesforce_limit_max', null, -0.0), (10, 3, '{}', null, 'salesforce_limit_percent', 'Not known', null),
+    (11, 3, '{}', null, 'salesforce_limit_percent', 'No number', 'NaN'), (12, 3, '{}', null, 'salesforce_limit_percents', 'Other', 1),
+    (13, 1, '{"name": "a"}', '"2026-04-06"', 'salesforce_limit', 'Other', 1), (14, 100, '{"name": "z"}', null, null, null, null);
+select is((select saas_private.limit_grid(c.place, c.head, c.read_at, c.metric, c.name, c.value order by c.n) from metrics.cell c),
+          $$[{"name": "a", "color": null, "level": null, "limits": [], "percent": null, "last_updated": null},
+             {"name": "c", "tags": {"deep": [1, {"x": null}]}, "color": "green", "level": "ok", "percent": 12.35, "last_updated": "2026-04-06", "limits": [
+               {"max": null, "name": "Not known", "used": null, "color": null, "level": null, "percent": null, "remaining": null},
+               {"max": 0, "name": null, "used": null, "color": null, "level": null, "percent": null, "remaining": null},
+               {"max": null, "name": "No number", "used": null, "color": null, "level": null, "percent": "NaN", "remaining": null},
+               {"max": null, "name": "Alpha", "used": 0.2, "color": "green", "level": "ok", "percent": 12.35, "remaining": null},
+               {"max": 1000000000000000, "name": "Beta", "used": "Infinity", "color": "green", "level": "ok", "percent": 12.35, "remaining": "-Infinity"}]},
+             {"name": "z", "color": null, "level": null, "limits": [], "percent": null, "last_updated": null}]$$, 'accounts by their place, the highest of several samples, what is not known first');
+select is((select saas_private.limit_grid(c.place, '{}', null, c.metric, c.name, c.value order by c.n desc) #> '{1,limits}' from metrics.cell c),
+          (select saas_private.limit_grid(c.place, '{}', null, c.metric, c.name, c.value order by c.n) #> '{1,limits}' from metrics.cell c), 'in whatever order they come');
+select is((select saas_private.limit_grid(1, '{}', null, 'salesforce_limit_used', 'l' || n % 500, n) #> '{0,limits}' from generate_series(1, 2000) n),
+          (select jsonb_agg(jsonb_build_object('max', null, 'name', 'l' || n, 'used', case when n = 0 then 2000 else 1500 + n end, 'color', null, 'level', null, 'percent', null, 'remaining', null)
+                            order by ('l' || n) collate "C") from generate_series(0, 499) n), 'of many limits too');
+select is((select saas_private.limit_grid(n, jsonb_build_object('n', n), null, null, null, null) from generate_series(200, 1, -1) n) #> '{199,n}', '200', 'and of many accounts');
+select is((select saas_private.limit_grid(1, '{}', null, null, null, null) where false), '[]', 'nothing of nothing');
+select throws_ok(format('select saas_private.limit_grid(%s, %L, %L, null, null, null)', v.place, v.head, v.read_at), '22023', null, v.what)
+  from (values ('0', '{}', null, 'no place'), ('null', '{}', null, 'a place that is NULL'), ('1000001', '{}', null, 'too far a place'), ('1', null, null, 'no head'),
+               ('1', '[]', null, 'a head that is no object'), ('1', '{}', '{}', 'a time that is an object')) v (place, head, read_at, what);
+
 select * from finish();
