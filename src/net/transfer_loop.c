@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Transfers for which another shard pays. */
+/* Transfers for which another shard pays: at the end of each libcurl looks at all connections of its handle. */
 #define TRANSFERS_PER_SHARD		128
 
 /* Network connections that a shard keeps at least. */
