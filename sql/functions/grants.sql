@@ -374,6 +374,7 @@ grant execute on function saas.visible_since(), saas.unfold(uuid[], double preci
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user;
 grant execute on function saas_private.retention_of(uuid) to saas_owner, saas_service;
 grant execute on function saas_private.window_since(integer) to saas_user;
+grant execute on function saas_private.deletes_readings() to saas_owner, saas_service;
 grant execute on function
     saas_private.roll_values(internal, double precision[]),
     saas_private.roll_rollups(internal, double precision[], double precision[], double precision[], double precision[],

@@ -131,7 +131,13 @@ create function saas_private.closed_until(wait_ms integer) returns timestamptz
 language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_closed_until';
 comment on function saas_private.closed_until(integer) is
-'The beginning of the 5 minutes up to which every reading is visible from the next statement on, or will be noted in saas_private.late_window. Waits for transactions that have written readings, wait_ms at most, else NULL. For saas_service.';
+'The beginning of the 5 minutes up to which every reading is visible from the next statement on, or will be noted in saas_private.late_window. Waits for transactions that have written readings, wait_ms at most, else NULL; not for those that called saas_private.deletes_readings(). For saas_service.';
+
+create function saas_private.deletes_readings() returns void
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_deletes_readings';
+comment on function saas_private.deletes_readings() is
+'To be called before a transaction deletes readings together with their connection: rollups do not wait for its end, however long its session stays open. What it stores itself afterwards may be missing in rollups. For saas_owner and saas_service.';
 
 create procedure saas.maintain()
 language c
