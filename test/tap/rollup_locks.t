@@ -82,15 +82,35 @@ my $time = (int(time / 300) - 20) * 300 + 100;
 
 sub rolled_up
 {
-	my ($id) = @_;
+	my ($id, $at) = @_;
+	$at //= $time;
 	return sql(qq{
 		select string_agg(format('%s %s', r.count[u.place], r.sum[u.place]), ', ' order by r.at)
 		  from saas.reading_5m r join saas.layout l on l.org_id = r.org_id and l.id = r.layout_id,
 		       unnest(l.series_ids) with ordinality u (id, place) join saas.series s on s.id = u.id and s.metric = 'a'
-		 where r.connection_id = '$id' and r.at between to_timestamp($time) - interval '5 minutes' and to_timestamp($time)});
+		 where r.connection_id = '$id' and r.at between to_timestamp($at) - interval '5 minutes' and to_timestamp($at)});
+}
+
+# Count and sum of the buckets around a time, before the day of the first poll.
+sub by_level
+{
+	my ($id, $level, $at) = @_;
+	return sql(qq{
+		select string_agg(format('%s %s', r.count[u.place], r.sum[u.place]), ', ' order by r.at)
+		  from saas.reading_$level r join saas.layout l on l.org_id = r.org_id and l.id = r.layout_id,
+		       unnest(l.series_ids) with ordinality u (id, place) join saas.series s on s.id = u.id and s.metric = 'a'
+		 where r.connection_id = '$id' and r.at >= to_timestamp($at) - interval '1 day' and r.at < to_timestamp($at) + interval '1 day'});
 }
 
 sub readings_of { return sql("select count(*) from saas.reading where connection_id = '$_[0]'"); }
+
+sub rows_of
+{
+	my ($id) = @_;
+	return sql('select ' . join ' + ', map { "(select count(*) from $_ where connection_id = '$id')" }
+		  qw(saas.reading saas.reading_5m saas.reading_1h saas.reading_1d saas.series saas.layout
+			 saas_private.rollup_progress saas_private.late_window));
+}
 
 sub left_of
 {
@@ -113,6 +133,17 @@ end_session($idle, 'rollback');
 is(scrape($beta, $going, "a 5 ${time}000\n"), '1 samples', 'when it is rolled back the connection is polled');
 sql('call saas.maintain()');
 is(rolled_up($going), '1 5', 'and rolled up');
+
+# What comes late on both sides of a midnight, meanwhile.
+my $night    = connect_to($acme, 'night');
+my $midnight = int(time / 86400) * 86400 - 86400;
+my @around   = ($midnight - 400, $midnight - 10, $midnight, $midnight + 10, $midnight + 400);
+$idle = linger($beta, "select saas_api.delete_connection('$going', 'going')");
+is(scrape($acme, $night, join '', map { "a $_ $around[$_]000\n" } 0 .. $#around), '5 samples', 'five samples around midnight come late');
+sql('call saas.maintain()');
+is(by_level($night, $_->[0], $midnight), $_->[1], "are rolled up by $_->[0]")
+  foreach [ '5m', '1 0, 1 1, 2 5, 1 4' ], [ '1h', '2 1, 3 9' ], [ '1d', '2 1, 3 9' ];
+end_session($idle, 'rollback');
 
 # A savepoint takes back what the transaction said of itself, with the deletion.
 $idle = linger($beta, 'savepoint before; select 1 from saas_api.delete_connection(' . "'$going', 'going'); rollback to before");
@@ -149,6 +180,78 @@ is(is_closing(), 'f', 'while others delete, too');
 end_session($idle, 'rollback');
 end_session($writer, 'rollback');
 is(is_closing(), 't', 'until it ends');
+
+#
+# A poll whose connection is deleted before its answer comes
+#
+my $flight = connect_to($acme, 'flight');
+$upstream->control(DELETE => 'faults');
+$upstream->control(POST => 'faults', { path => '/metrics', fault => 'held' });
+$acme->make_due($flight);
+ok($node->poll_query_until('postgres', 'select in_flight = 1 from saas.poller_status() where database = current_database()'), 'a poll waits for its answer');
+is($acme->sql("select saas_api.delete_connection('$flight', 'flight') ->> 'name'"), 'flight', 'its connection is deleted');
+$upstream->control(DELETE => 'faults');
+ok($node->poll_query_until('postgres', 'select in_flight = 0 from saas.poller_status() where database = current_database()'), 'the answer comes');
+is(scrape($acme, $kept, "a 7\n"), '1 samples', 'the poller goes on');
+sql('call saas.maintain()');
+is(rows_of($flight), '0', 'of the connection nothing came after');
+
+#
+# Backfills by SQL
+#
+my $filled = $time - 7200;
+$idle = linger($beta, "select saas_api.delete_connection('$going', 'going')");
+$writer = open_session($node);
+say_to($writer, 'begin;');
+is(say_to($writer, qq{
+	insert into saas.reading (org_id, connection_id, at, layout_id, "values")
+	select r.org_id, r.connection_id, to_timestamp($filled + n), r.layout_id, array[n]
+	  from saas.reading r, generate_series(1, 3) n where r.connection_id = '$kept' and r.at = to_timestamp($time);
+	insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+	values ('} . $acme->org_id . qq{', '$kept', to_timestamp($filled) - interval '5 minutes', to_timestamp($filled) + interval '5 minutes');}), '',
+	'a backfill notes what it fills');
+is(is_closing(), 'f', 'and holds back time until it ends');
+sql("do \$\$ begin perform saas_private.roll_late(10); end \$\$");
+end_session($writer, 'commit');
+is(is_closing(), 't', 'which the deletion does not');
+sql('call saas.maintain()');
+is(rolled_up($kept, $filled), '3 6', 'it is rolled up');
+end_session($idle, 'rollback');
+
+#
+# Several pollers
+#
+$node->append_conf('postgresql.conf', 'saas.poller_workers = 2');
+$node->reload;
+ok($node->poll_query_until('postgres', 'select count(*) = 2 from saas.poller_status() where pid is not null'), 'two pollers run');
+my @many = map { connect_to($acme, "many$_") } 1 .. 6;
+$idle = linger($beta, "select saas_api.delete_connection('$going', 'going')");
+serve("a 3 ${time}000\n");
+my $since = sql('select now()');
+$acme->make_due($_) foreach @many;
+ok($acme->wait_for($_, "last_polled_at > '$since' and lease_id is null"), 'a connection is polled') foreach @many;
+sql('call saas.maintain()');
+is(rolled_up($_), '1 3', 'and rolled up') foreach @many;
+is(sql('select count(*) from saas_private.late_window'), '0', 'no note is left');
+
+#
+# A writer that is killed
+#
+my $before = rolled_up($kept);
+$writer = open_session($node);
+say_to($writer, 'begin;');
+my $pid = say_to($writer, "select pg_backend_pid();");
+say_to($writer, qq{update saas.reading set "values" = '{99}' where connection_id = '$kept'; select saas_private.deletes_readings();});
+kill KILL => $pid;
+$writer->{run}->kill_kill;
+$idle->{run}->kill_kill;
+# A server that has not begun anew yet still counts it among those that run.
+ok($node->poll_query_until('postgres', "select not exists (select from pg_stat_activity where pid = $pid)"), 'the server begins anew');
+is(is_closing(), 't', 'nobody holds back time after that');
+sql("insert into saas_private.late_window (org_id, connection_id, from_at, until_at) select org_id, id, to_timestamp($time) - interval '1 hour', to_timestamp($time) + interval '1 hour' from saas.connection where id = '$kept'");
+sql('call saas.maintain()');
+is(rolled_up($kept), $before, 'and what it wrote is nowhere');
+is(readings_of($going) > 0, 1, 'nor is anything deleted');
 
 #
 # What tenants can lock
