@@ -389,6 +389,7 @@ grant execute on function
     saas_private.sketch(bytea, double precision[], double precision[], double precision[]),
     saas_private.realign_sketches(bytea, uuid[], uuid[]),
     saas_private.ensure_rollup_partition(text, timestamptz), saas_private.union_layout(uuid, uuid, uuid[]),
+    saas_private.has_rollup_partitions(text, timestamptz, timestamptz), saas_private.make_rollup_partitions(timestamptz[]),
     saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]),
     saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[], timestamptz[]),
     saas_private.drop_partition(text, timestamptz),

@@ -164,6 +164,40 @@ is(left_of($gamma), '0', 'and of the organization nothing is left');
 sql('call saas.maintain()');
 is(left_of($gamma), '0', 'nor comes again');
 
+# Partitions of rollups need a lock on the connections' table: what is of a
+# month that has none waits, and nothing else does.
+my $long_ago = int(time / 300) * 300 - 100 * 86400 + 100;
+my $history  = connect_to($acme, 'history');
+$idle = linger($beta, "select saas_api.delete_connection('$going', 'going')");
+sql('call saas.maintain()');
+sql(qq{
+	do \$\$ begin perform saas_private.ensure_reading_partition(to_timestamp($long_ago)); end \$\$;
+	insert into saas.reading (org_id, connection_id, at, layout_id, "values")
+	select l.org_id, l.connection_id, to_timestamp($long_ago), l.id, '{8}' from saas.layout l where l.connection_id = '$history' limit 1;
+	insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+	select c.org_id, c.id, to_timestamp($long_ago) - interval '1 minute', to_timestamp($long_ago) + interval '1 minute' from saas.connection c where c.id = '$history'});
+is(scrape($acme, $kept, "a 9 ${time}000\n"), '1 samples', 'and one of today');
+sql('call saas.maintain()');
+is(rolled_up($kept), '1 9', 'today\'s is rolled up while somebody keeps the partition from being made');
+is(sql("select count(*) from saas_private.late_window where connection_id = '$history'"), '1', 'the other waits');
+# So does what a connection begins with.
+my $new = connect_to($acme, 'new');
+sql("delete from saas_private.rollup_progress where connection_id = '$new'; delete from saas.reading where connection_id = '$new'");
+sql(qq{
+	do \$\$ begin perform saas_private.ensure_reading_partition(to_timestamp($long_ago) - interval '100 days'); end \$\$;
+	insert into saas.reading (org_id, connection_id, at, layout_id, "values")
+	select l.org_id, l.connection_id, to_timestamp($long_ago) - interval '100 days', l.id, '{1}'
+	  from saas.layout l where l.connection_id = '$new' limit 1});
+is(scrape($acme, $kept, "a 2 ${time}000\n"), '1 samples', 'another correction');
+sql('call saas.maintain()');
+is(rolled_up($kept), '1 2', 'is rolled up behind a connection that waits');
+is(sql("select rolled_until from saas_private.rollup_progress where connection_id = '$new'"), '-infinity', 'which has not begun');
+end_session($idle, 'rollback');
+sql('call saas.maintain()');
+is(rolled_up($history, $long_ago), '1 8', 'and goes on when that ends');
+is(sql("select sum(count[1]) from saas.reading_5m where connection_id = '$new'"), '1', 'as what the new one begins with');
+is(sql('select count(*) from saas_private.late_window'), '0', 'no note is left');
+
 #
 # Who writes and does not end
 #
