@@ -489,11 +489,12 @@ begin
     end if;
     -- Each day of a connection once, however many notes touch it: what two
     -- stretches share would be counted twice.  Nothing from before the readings
-    -- that are still there.
+    -- that are still there.  Whole buckets, whatever somebody has noted by SQL.
     with stretch as (
         select w.org_id, w.connection_id, p.rolled_until,
-               greatest(min(greatest(w.from_at, d.day)), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
-               least(max(least(w.until_at, d.day + interval '24 hours')), p.rolled_until) as until_time
+               greatest(min(greatest(date_bin('5 minutes', w.from_at, timestamptz '2000-01-03 00:00:00+00'), d.day)), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
+               least(max(least(date_bin('5 minutes', w.until_at + interval '5 minutes' - interval '1 microsecond', timestamptz '2000-01-03 00:00:00+00'),
+                              d.day + interval '24 hours')), p.rolled_until) as until_time
           from saas_private.late_window w
           join saas_private.rollup_progress p on p.org_id = w.org_id and p.connection_id = w.connection_id
          cross join lateral saas_private.retention_of(w.org_id) v
