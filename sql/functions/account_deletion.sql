@@ -38,6 +38,7 @@ begin
     delete from saas.membership m where m.org_id = remove_organization.org_id;
     delete from saas.organization o where o.id = remove_organization.org_id;
     was_there := found;
+    perform saas_private.deletes_readings();
     delete from saas.reading r where r.org_id = remove_organization.org_id;
     perform saas_private.destroy_data_keys(remove_organization.org_id);
     -- Not again when the worker has removed the rows that the account left behind.

@@ -723,6 +723,7 @@ begin
     end if;
     -- The readings last: until its status is gone a poll may still add some.
     delete from saas.connection c where c.org_id = target.org_id and c.id = target.id;
+    perform saas_private.deletes_readings();
     delete from saas.reading r where r.org_id = target.org_id and r.connection_id = target.id;
     perform saas_private.audit('connection.deleted', 'connection', target.id::text, jsonb_build_object('name', target.name));
     return jsonb_build_object('id', target.id, 'name', target.name);

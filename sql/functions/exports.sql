@@ -19,11 +19,13 @@ create function saas_private.csv_cell(value text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select '"' || replace(case when value ~ '^[\s\u0001-\u001f\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]' then '''' || value else coalesce(value, '') end,
+    select '"' || replace(regexp_replace(case when v.text ~ '^[\s\u0001-\u001f\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]' then '''' || v.text else v.text end,
+                                         '([;\t\r\n])(?=[\s\u0001-\u001f\ufeff"'']*[=+\-@\uff1d\uff0b\uff0d\uff20])', '\1''', 'g'),
                           '"', '""') || '"'
+      from (select coalesce(csv_cell.value, '')) v (text)
 $$;
 comment on function saas_private.csv_cell(text) is
-'A text as a cell of CSV. What a spreadsheet would take for a formula gets an apostrophe before it. For the functions of saas_owner.';
+'A text as a cell of CSV. What a spreadsheet would take for a formula gets an apostrophe before it, after a semicolon, tab or line break too: where these separate cells the quotes do not hold, because the line does not begin with one. For the functions of saas_owner.';
 
 create function saas_private.exposition_text(value text) returns text
 language sql immutable
@@ -121,7 +123,7 @@ end
 $$;
 alter function saas_api.export_csv(timestamptz, timestamptz, text[], jsonb, uuid[]) owner to saas_owner;
 comment on function saas_api.export_csv(timestamptz, timestamptz, text[], jsonb, uuid[]) is
-'The samples of a range as CSV (RFC 4180, UTF-8): time (UTC), connection_id, connection, environment, metric, labels (JSON), value; by time. metrics: only these, at most 100; labels: only series that have them all. At most 100000 samples; those of readings, as far back as the plan keeps them: rollups are asked for with query_metric. A name that a spreadsheet would take for a formula (it begins with = + - @) has an apostrophe before it. With POST only, since every export is an event of the audit. Errors: PT401, PT403, 22023 with fields. For saas_user with export_data and view_dashboard.';
+'The samples of a range as CSV (RFC 4180, UTF-8): time (UTC), connection_id, connection, environment, metric, labels (JSON), value; by time. metrics: only these, at most 100; labels: only series that have them all. At most 100000 samples; those of readings, as far back as the plan keeps them: rollups are asked for with query_metric. What a spreadsheet would take for a formula has an apostrophe before it: = + - @ at the beginning of a name, and after a semicolon, tab or line break in names and labels. With POST only, since every export is an event of the audit. Errors: PT401, PT403, 22023 with fields. For saas_user with export_data and view_dashboard.';
 
 create function saas_api.export_openmetrics(since timestamptz default now() - interval '24 hours', until timestamptz default now(),
                                             metrics text[] default null, labels jsonb default '{}', connection_ids uuid[] default null)

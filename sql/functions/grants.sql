@@ -376,6 +376,7 @@ grant execute on function saas.visible_since(), saas.unfold(uuid[], double preci
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user;
 grant execute on function saas_private.retention_of(uuid) to saas_owner, saas_service;
 grant execute on function saas_private.window_since(integer) to saas_user;
+grant execute on function saas_private.deletes_readings() to saas_owner, saas_service;
 grant execute on function
     saas_private.roll_values(internal, double precision[]),
     saas_private.roll_rollups(internal, double precision[], double precision[], double precision[], double precision[],
@@ -390,6 +391,7 @@ grant execute on function
     saas_private.sketch(bytea, double precision[], double precision[], double precision[]),
     saas_private.realign_sketches(bytea, uuid[], uuid[]),
     saas_private.ensure_rollup_partition(text, timestamptz), saas_private.union_layout(uuid, uuid, uuid[]),
+    saas_private.has_rollup_partitions(text, timestamptz, timestamptz), saas_private.make_rollup_partitions(timestamptz[]),
     saas_private.roll_level(text, uuid[], uuid[], timestamptz[], timestamptz[]),
     saas_private.roll_ranges(uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[], timestamptz[]),
     saas_private.drop_partition(text, timestamptz),

@@ -230,6 +230,7 @@ begin
         perform saas_private.postpone_purge(org, of_application.problem);
         return 1;
     end if;
+    perform saas_private.deletes_readings();
     -- Of one partition and by their addresses (src/store/purge.c says why).
     with leaf as materialized (select l.tableoid as id from saas.reading l where l.org_id = org limit 1)
     delete from saas.reading r

@@ -131,7 +131,13 @@ create function saas_private.closed_until(wait_ms integer) returns timestamptz
 language c volatile strict parallel unsafe
 as 'MODULE_PATHNAME', 'pg_saas_closed_until';
 comment on function saas_private.closed_until(integer) is
-'The beginning of the 5 minutes up to which every reading is visible from the next statement on, or will be noted in saas_private.late_window. Waits for transactions that have written readings, wait_ms at most, else NULL. For saas_service.';
+'The beginning of the 5 minutes up to which every reading is visible from the next statement on, or will be noted in saas_private.late_window. Waits for transactions that have written readings, wait_ms at most, else NULL; not for those that called saas_private.deletes_readings(). For saas_service.';
+
+create function saas_private.deletes_readings() returns void
+language c volatile parallel unsafe
+as 'MODULE_PATHNAME', 'pg_saas_deletes_readings';
+comment on function saas_private.deletes_readings() is
+'To be called before a transaction deletes readings together with their connection: rollups do not wait for its end, however long its session stays open. What it stores itself afterwards may be missing in rollups. For saas_owner and saas_service.';
 
 create procedure saas.maintain()
 language c
@@ -168,6 +174,45 @@ $$;
 alter function saas_private.ensure_rollup_partition(text, timestamptz) owner to saas_owner;
 comment on function saas_private.ensure_rollup_partition(text, timestamptz) is
 'Makes the partition of saas.reading_5m, _1h or _1d (level 5m, 1h, 1d) that holds the time, if it is missing. For saas_service.';
+
+create function saas_private.has_rollup_partitions(level text, from_time timestamptz, until_time timestamptz) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+begin
+    return not exists (
+        select from (select generate_series(from_time, until_time - interval '1 microsecond', interval '28 days') as at
+                      union all select until_time - interval '1 microsecond' where from_time < until_time) t
+         where to_regclass(format('saas.reading_%s_%s', level,
+                                  to_char(date_trunc(case level when '5m' then 'month' when '1h' then 'quarter' else 'year' end, t.at),
+                                          case level when '5m' then 'YYYY_MM' when '1h' then 'YYYY_"q"Q' else 'YYYY' end))) is null);
+end
+$$;
+comment on function saas_private.has_rollup_partitions(text, timestamptz, timestamptz) is
+'Whether all partitions of a level (5m, 1h, 1d) are there that a stretch of time needs, as none does that is empty. For saas_service.';
+
+-- A partition needs a lock on saas.connection, which its foreign key refers to:
+-- whoever has changed a connection and does not end keeps it from being made.
+create function saas_private.make_rollup_partitions(times timestamptz[]) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wait_before constant text := current_setting('lock_timeout');
+begin
+    -- Who changes connections waits behind this for no longer.
+    perform set_config('lock_timeout', '50ms', true);
+    perform saas_private.ensure_rollup_partition(l.level, t.at)
+       from unnest(array['5m', '1h', '1d']) as l (level), unnest(times) as t (at) where t.at is not null;
+    perform set_config('lock_timeout', wait_before, true);
+    return true;
+exception when lock_not_available then
+    return false;
+end
+$$;
+comment on function saas_private.make_rollup_partitions(timestamptz[]) is
+'Makes the partitions of rollups that hold these times and that are missing; false, and none of them, when somebody''s lock keeps it from that for 50 ms. For saas_service.';
 
 create function saas_private.union_layout(org_id uuid, connection_id uuid, layout_ids uuid[]) returns uuid
 language plpgsql volatile
@@ -243,11 +288,10 @@ declare
     whole record;
     union_id uuid;
 begin
+    -- Of a stretch that is longer than a day only what is at its ends has anything below.
     perform saas_private.ensure_rollup_partition(level, p.at)
-       from (select distinct date_trunc(case level when '5m' then 'month' when '1h' then 'quarter' else 'year' end, g.at, 'UTC') as at
-               from unnest(from_times, until_times) as s (from_time, until_time),
-                    generate_series(s.from_time, s.until_time, interval '28 days') as g (at)
-              where s.from_time < s.until_time
+       from (select date_trunc(case level when '5m' then 'month' when '1h' then 'quarter' else 'year' end, s.from_time, 'UTC') as at
+               from unnest(from_times, until_times) as s (from_time, until_time) where s.from_time < s.until_time
              union
              select date_trunc(case level when '5m' then 'month' when '1h' then 'quarter' else 'year' end, s.until_time - interval '1 second', 'UTC')
                from unnest(from_times, until_times) as s (from_time, until_time) where s.from_time < s.until_time) as p;
@@ -326,6 +370,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     batch record;
+    skipped integer := 0;
 begin
     loop
         -- A connection that somebody deletes or holds is left for the next time: it
@@ -337,10 +382,10 @@ begin
               join saas.connection c on c.org_id = p.org_id and c.id = p.connection_id
              where p.rolled_until < roll_due.closed_until
              order by p.rolled_until
-             limit max_connections
+             limit max_connections offset skipped
                for no key update of p skip locked
                for key share of c skip locked
-        ), stretch as (
+        ), found as materialized (
             select d.org_id, d.connection_id, n.from_time, coalesce(nullif(d.rolled_until, '-infinity'), n.from_time) as whole_from,
                    coalesce(least(roll_due.closed_until, date_bin(longest, n.from_time, timestamptz '2000-01-03 00:00:00+00') + longest), roll_due.closed_until) as until_time
               from due d
@@ -349,13 +394,22 @@ begin
                                   where r.org_id = d.org_id and r.connection_id = d.connection_id
                                     and r.at >= d.rolled_until and r.at < roll_due.closed_until
                                   order by r.at limit 1) n on true
+        ), stretch as materialized (
+            select f.*,
+                   saas_private.has_rollup_partitions('5m', f.from_time, f.until_time) is not false
+                   and not exists (select from unnest(array['1h', '1d']) as l (level)
+                                    where not saas_private.has_rollup_partitions(l.level, f.whole_from, f.whole_from + interval '1 second')
+                                       or not saas_private.has_rollup_partitions(l.level, coalesce(f.from_time, f.until_time - interval '1 second'), f.until_time)) as is_ready
+              from found f
         ), moved as (
             update saas_private.rollup_progress p set rolled_until = s.until_time
-              from stretch s where p.org_id = s.org_id and p.connection_id = s.connection_id
+              from stretch s where s.is_ready and p.org_id = s.org_id and p.connection_id = s.connection_id
             returning 1
         )
         -- Without a reading too, where an hour or a day is over that had some.
-        select (select count(*) from moved) as connections,
+        select (select count(*) from moved) as connections, (select count(*) from stretch) as looked_at,
+               (select array[u.whole_from, coalesce(u.from_time, u.until_time - interval '1 second'), u.until_time - interval '1 microsecond']
+                  from stretch u where not u.is_ready order by u.whole_from limit 1) as missing,
                array_agg(s.org_id order by s.org_id, s.connection_id) as org_ids,
                array_agg(s.connection_id order by s.org_id, s.connection_id) as connection_ids,
                array_agg(coalesce(s.from_time, s.until_time) order by s.org_id, s.connection_id) as from_times,
@@ -363,8 +417,15 @@ begin
                array_agg(s.whole_from order by s.org_id, s.connection_id) as whole_froms
           into batch
           from stretch s
-         where s.from_time is not null or date_trunc('hour', s.whole_from, 'UTC') < date_trunc('hour', s.until_time, 'UTC');
+         where s.is_ready and (s.from_time is not null or date_trunc('hour', s.whole_from, 'UTC') < date_trunc('hour', s.until_time, 'UTC'));
         exit when batch.connections > 0;
+        if batch.looked_at > 0 then
+            if not saas_private.make_rollup_partitions(batch.missing) then
+                skipped := skipped + max_connections;
+            end if;
+            continue;
+        end if;
+        skipped := 0;
         -- At the end of the others only: to find what is new means to look at all of them.
         insert into saas_private.rollup_progress (org_id, connection_id)
         select c.org_id, c.id from saas.connection c
@@ -389,22 +450,51 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     noted uuid[];
+    looked_at bigint;
+    missing timestamptz[];
+    skipped integer := 0;
     batch record;
 begin
-    -- These are committed, so their readings are seen from here on.
-    noted := array(select w.id
-                     from saas_private.late_window w
-                     join saas.connection c on c.org_id = w.org_id and c.id = w.connection_id
-                    order by w.id
-                    limit max_windows
-                      for key share of c skip locked);
+    loop
+        -- These are committed, so their readings are seen from here on.
+        with pick as materialized (
+            select w.id, w.org_id, w.connection_id, w.from_at, w.until_at
+              from saas_private.late_window w
+              join saas.connection c on c.org_id = w.org_id and c.id = w.connection_id
+             order by w.id
+             limit max_windows offset skipped
+               for key share of c skip locked
+        ), note as materialized (
+            select k.id, greatest(k.from_at, date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_at, k.until_at
+              from pick k
+              left join saas_private.rollup_progress p on p.org_id = k.org_id and p.connection_id = k.connection_id
+             cross join lateral saas_private.retention_of(k.org_id) v
+        ), ready as materialized (
+            select n.*, not exists (select from unnest(array['5m', '1h', '1d']) as l (level)
+                                     where not saas_private.has_rollup_partitions(l.level, n.from_at, n.until_at)) as is_ready
+              from note n
+        )
+        select array_agg(r.id) filter (where r.is_ready), count(*),
+               (select array(select generate_series(u.from_at, u.until_at, interval '28 days')) || (u.until_at - interval '1 microsecond')
+                  from ready u where not u.is_ready order by u.id limit 1)
+          into noted, looked_at, missing
+          from ready r;
+        exit when looked_at = 0 or noted is not null;
+        if not saas_private.make_rollup_partitions(missing) then
+            skipped := skipped + max_windows;
+        end if;
+    end loop;
+    if noted is null then
+        return 0;
+    end if;
     -- Each day of a connection once, however many notes touch it: what two
     -- stretches share would be counted twice.  Nothing from before the readings
-    -- that are still there.
+    -- that are still there.  Whole buckets, whatever somebody has noted by SQL.
     with stretch as (
         select w.org_id, w.connection_id, p.rolled_until,
-               greatest(min(greatest(w.from_at, d.day)), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
-               least(max(least(w.until_at, d.day + interval '24 hours')), p.rolled_until) as until_time
+               greatest(min(greatest(date_bin('5 minutes', w.from_at, timestamptz '2000-01-03 00:00:00+00'), d.day)), date_trunc('day', v.raw_since, 'UTC'), p.kept_since) as from_time,
+               least(max(least(date_bin('5 minutes', w.until_at + interval '5 minutes' - interval '1 microsecond', timestamptz '2000-01-03 00:00:00+00'),
+                              d.day + interval '24 hours')), p.rolled_until) as until_time
           from saas_private.late_window w
           join saas_private.rollup_progress p on p.org_id = w.org_id and p.connection_id = w.connection_id
          cross join lateral saas_private.retention_of(w.org_id) v
@@ -442,7 +532,7 @@ begin
     perform from saas_private.maintenance m for no key update;
     -- Ahead of time, so that nothing waits for it then.
     begin
-        perform saas_private.ensure_rollup_partition(l.level, now() + interval '1 day') from unnest(array['5m', '1h', '1d']) as l (level);
+        perform saas_private.ensure_rollup_partition(l.level, now() + a.head) from unnest(array['5m', '1h', '1d']) as l (level), unnest('{1 day,28 days}'::interval[]) as a (head);
     exception when lock_not_available then
         null;
     end;

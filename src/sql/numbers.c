@@ -8,14 +8,22 @@
 #include "server/raise.h"
 #include "sql/numbers.h"
 
+int
+SaasArrayCount(ArrayType *array, Oid type, bool has_nulls, const char *what)
+{
+	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != type || (!has_nulls && ARR_HASNULL(array)))
+		SaasRaise("22023",
+				  psprintf("%s must be an array of one dimension%s", what, has_nulls ? "" : " without NULL"),
+				  NULL, NULL);
+	return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+}
+
 SaasNumbers
 SaasNumbersOf(ArrayType *array)
 {
 	SaasNumbers numbers = {0};
 
-	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != FLOAT8OID)
-		SaasRaise("22023", "a rollup takes arrays of one dimension", NULL, NULL);
-	numbers.count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	numbers.count = SaasArrayCount(array, FLOAT8OID, true, "values");
 	numbers.next = (const double *) ARR_DATA_PTR(array);
 	numbers.nulls = ARR_NULLBITMAP(array);
 	return numbers;
@@ -34,9 +42,7 @@ SaasNumbersNext(SaasNumbers *numbers, int position, double *value)
 pg_uuid_t *
 SaasLayoutIds(ArrayType *array, int *count)
 {
-	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != UUIDOID || ARR_HASNULL(array))
-		SaasRaise("22023", "a layout's series must be an array of one dimension", NULL, NULL);
-	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	*count = SaasArrayCount(array, UUIDOID, false, "series");
 	return (pg_uuid_t *) ARR_DATA_PTR(array);
 }
 

@@ -25,6 +25,12 @@ typedef struct SaasPlace
 	int			position;
 } SaasPlace;
 
+/*
+ * How many items an array has; 22023 for another type, several dimensions, and
+ * for NULL among them unless it may have some.  what: the argument's name.
+ */
+extern int	SaasArrayCount(ArrayType *array, Oid type, bool has_nulls, const char *what);
+
 /* Raises 22023 for anything but one dimension of doubles. */
 extern SaasNumbers SaasNumbersOf(ArrayType *array);
 

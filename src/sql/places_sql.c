@@ -9,7 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "server/raise.h"
+#include "sql/numbers.h"
 #include "utils/array.h"
 #include "utils/uuid.h"
 
@@ -23,22 +23,13 @@ compare_ids(const void *a, const void *b)
 	return memcmp(a, b, UUID_LEN);
 }
 
-/* The number of items of an array without NULL; 0 of the empty one. */
-static int
-count_of(ArrayType *array, Oid type)
-{
-	if (ARR_NDIM(array) > 1 || ARR_ELEMTYPE(array) != type || ARR_HASNULL(array))
-		SaasRaise("22023", "series and places must be arrays of one dimension without NULL", NULL, NULL);
-	return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-}
-
 Datum
 pg_saas_places(PG_FUNCTION_ARGS)
 {
 	ArrayType  *layout = PG_GETARG_ARRAYTYPE_P(0);
 	ArrayType  *wanted = PG_GETARG_ARRAYTYPE_P(1);
-	int			count = count_of(layout, UUIDOID);
-	int			wanted_count = count_of(wanted, UUIDOID);
+	int			count = SaasArrayCount(layout, UUIDOID, false, "series");
+	int			wanted_count = SaasArrayCount(wanted, UUIDOID, false, "series");
 	const pg_uuid_t *ids = (const pg_uuid_t *) ARR_DATA_PTR(layout);
 	const pg_uuid_t *first = (const pg_uuid_t *) ARR_DATA_PTR(wanted);
 	Datum	   *places = palloc(sizeof(Datum) * Max(count, 1));
@@ -68,8 +59,8 @@ pg_saas_sum_at(PG_FUNCTION_ARGS)
 {
 	ArrayType  *numbers = PG_GETARG_ARRAYTYPE_P(0);
 	ArrayType  *places = PG_GETARG_ARRAYTYPE_P(1);
-	int			known = ArrayGetNItems(ARR_NDIM(numbers), ARR_DIMS(numbers));
-	int			count = count_of(places, INT4OID);
+	int			known = SaasArrayCount(numbers, FLOAT8OID, true, "values");
+	int			count = SaasArrayCount(places, INT4OID, false, "places");
 	const int32 *place = (const int32 *) ARR_DATA_PTR(places);
 	const double *values = (const double *) ARR_DATA_PTR(numbers);
 	const bits8 *present = ARR_NULLBITMAP(numbers);
@@ -78,8 +69,6 @@ pg_saas_sum_at(PG_FUNCTION_ARGS)
 	bool		is_any = false;
 	double		sum = 0;
 
-	if (ARR_NDIM(numbers) > 1 || ARR_ELEMTYPE(numbers) != FLOAT8OID)
-		SaasRaise("22023", "values must be an array of one dimension", NULL, NULL);
 	for (int i = 0; i < count; i++)
 	{
 		int			at;

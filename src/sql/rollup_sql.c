@@ -38,6 +38,7 @@ PG_FUNCTION_INFO_V1(pg_saas_percent);
 PG_FUNCTION_INFO_V1(pg_saas_change_percent);
 PG_FUNCTION_INFO_V1(pg_saas_gained);
 PG_FUNCTION_INFO_V1(pg_saas_closed_until);
+PG_FUNCTION_INFO_V1(pg_saas_deletes_readings);
 PG_FUNCTION_INFO_V1(pg_saas_maintain);
 
 typedef struct RollState
@@ -260,6 +261,13 @@ pg_saas_closed_until(PG_FUNCTION_ARGS)
 	if (!SaasMaintainClose(PG_GETARG_INT32(0), &closed_until))
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(closed_until);
+}
+
+Datum
+pg_saas_deletes_readings(PG_FUNCTION_ARGS)
+{
+	SaasMaintainDeletes();
+	PG_RETURN_VOID();
 }
 
 Datum

@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "server/raise.h"
+#include "sql/numbers.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
 
@@ -58,9 +59,9 @@ pg_saas_add_values(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		PG_RETURN_POINTER(state);
 	numbers = PG_GETARG_ARRAYTYPE_P(1);
-	count = ArrayGetNItems(ARR_NDIM(numbers), ARR_DIMS(numbers));
-	if (ARR_NDIM(numbers) > 1 || ARR_ELEMTYPE(numbers) != FLOAT8OID || count > MAX_PLACES)
-		SaasRaise("22023", "values must be an array of one dimension, not too long", NULL, NULL);
+	count = SaasArrayCount(numbers, FLOAT8OID, true, "values");
+	if (count > MAX_PLACES)
+		SaasRaise("22023", "the array of values is too long", NULL, NULL);
 	if (count > state->count)
 		grow(state, count, context);
 	next = (const double *) ARR_DATA_PTR(numbers);

@@ -10,7 +10,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "server/raise.h"
+#include "sql/numbers.h"
 #include "utils/array.h"
 #include "utils/uuid.h"
 
@@ -22,15 +22,12 @@ pg_saas_unfold(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	ArrayType  *ids = PG_GETARG_ARRAYTYPE_P(0);
 	ArrayType  *numbers = PG_GETARG_ARRAYTYPE_P(1);
-	int			count = ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids));
-	int			known = ArrayGetNItems(ARR_NDIM(numbers), ARR_DIMS(numbers));
+	int			count = SaasArrayCount(ids, UUIDOID, false, "series");
+	int			known = SaasArrayCount(numbers, FLOAT8OID, true, "values");
 	const pg_uuid_t *id = (const pg_uuid_t *) ARR_DATA_PTR(ids);
 	const double *next = (const double *) ARR_DATA_PTR(numbers);
 	const bits8 *present = ARR_NULLBITMAP(numbers);
 
-	if (ARR_NDIM(ids) > 1 || ARR_NDIM(numbers) > 1 || ARR_HASNULL(ids))
-		SaasRaise("22023", "series and values must be arrays of one dimension, the series without NULL", NULL,
-				  NULL);
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < count; i++)
 	{

@@ -20,6 +20,9 @@
 #define CLOSING_LAG		(INT64CONST(5) * USECS_PER_SEC)
 #define LOOK_US			2000L
 
+/* Of an advisory lock: those of SQL are 1 and 2, so that nobody takes this one. */
+#define DELETER_CLASS	0x5341
+
 /* Further apart two late readings are noted apart: one old sample must not redo a month. */
 #define LONGEST_GAP		(INT64CONST(3600) * USECS_PER_SEC)
 
@@ -79,20 +82,59 @@ SaasMaintainNote(const SaasLateness *lateness, const pg_uuid_t *org_id, const pg
 		(void) SaasStatementRun(&note_late, values, NULL);
 }
 
-/* Those who write later have seen a later time when they are done. */
+static Oid
+reading_oid(void)
+{
+	return get_relname_relid("reading", get_namespace_oid("saas", false));
+}
+
+static void
+set_deleter_tag(LOCKTAG *tag)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, reading_oid(), 0, DELETER_CLASS);
+}
+
+void
+SaasMaintainDeletes(void)
+{
+	LOCKTAG		tag;
+
+	set_deleter_tag(&tag);
+	(void) LockAcquire(&tag, ShareLock, false, false);
+}
+
+static bool
+is_among(const VirtualTransactionId *transactions, VirtualTransactionId one)
+{
+	for (int i = 0; VirtualTransactionIdIsValid(transactions[i]); i++)
+	{
+		if (VirtualTransactionIdEquals(transactions[i], one))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Those who write later have seen a later time when they are done.  Those who
+ * only delete are looked up after the writers: they said so before they wrote.
+ */
 bool
 SaasMaintainClose(int wait_ms, TimestampTz *closed_until)
 {
-	Oid			reading = get_relname_relid("reading", get_namespace_oid("saas", false));
 	TimestampTz now = GetCurrentTimestamp();
 	LOCKTAG		tag;
 	VirtualTransactionId *writers;
+	VirtualTransactionId *deleters;
 
 	*closed_until = bucket_of(now - CLOSING_LAG);
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, reading);
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, reading_oid());
 	writers = GetLockConflicts(&tag, ShareLock, NULL);
+	set_deleter_tag(&tag);
+	deleters = GetLockConflicts(&tag, ExclusiveLock, NULL);
 	for (int i = 0; VirtualTransactionIdIsValid(writers[i]); i++)
 	{
+		if (is_among(deleters, writers[i]))
+			continue;
 		while (!VirtualXactLock(writers[i], false))
 		{
 			if (TimestampDifferenceExceeds(now, GetCurrentTimestamp(), wait_ms))

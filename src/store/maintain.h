@@ -7,6 +7,12 @@
  * it has the lock on saas.reading; closing a time waits for whoever holds that
  * lock.  So a reading is either seen by the rollup of its time or noted, and
  * what is noted is rolled up anew.
+ *
+ * Who deletes readings holds that lock too, and may be a tenant whose session
+ * does not end.  So they say before that they only delete, by a lock of their
+ * own that no SQL reaches, and are not waited for: what is rolled up meanwhile
+ * of readings that are going goes with their connection.  Who does not say it
+ * is waited for.
  */
 #ifndef SAAS_MAINTAIN_H
 #define SAAS_MAINTAIN_H
@@ -39,10 +45,13 @@ extern void SaasMaintainWrote(SaasLateness *lateness, const pg_uuid_t *org_id,
 extern void SaasMaintainNote(const SaasLateness *lateness, const pg_uuid_t *org_id,
 							 const pg_uuid_t *connection_id);
 
+/* The transaction writes no reading from here on but deletes some, with their connection. */
+extern void SaasMaintainDeletes(void);
+
 /*
  * Up to when every reading is visible to the next snapshot or will be noted.
  * Waits for the transactions that are writing readings, wait_ms at most: false
- * when one was still at it.
+ * when one was still at it.  Not for those that only delete.
  */
 extern bool SaasMaintainClose(int wait_ms, TimestampTz *closed_until);
 

@@ -164,7 +164,7 @@ select is((select count(*) from saas.reading_5m where connection_id = :'alpha'),
 select is((select saas_private.roll(v order by n) from (values (1, array[1, null]::float8[]), (2, '{2,5,7}'), (3, null), (4, '{}')) as s (n, v)),
           '{2,1,1,3,5,7,1,5,7,2,5,7,1,5,7,2,5,7,1,0,0}'::float8[], 'arrays of any length, by position');
 select is((select saas_private.roll(v) from (select null::float8[] as v where false) s), '{}'::float8[], 'of nothing it is empty');
-select throws_ok($$select saas_private.roll('{{1,2},{3,4}}'::float8[])$$, '22023', 'a rollup takes arrays of one dimension', 'a matrix is refused');
+select throws_ok($$select saas_private.roll('{{1,2},{3,4}}'::float8[])$$, '22023', 'values must be an array of one dimension', 'a matrix is refused');
 select is(saas_private.realign('{1,null,3}', array[:'alpha', :'beta', :'gamma']::uuid[], array[:'gamma', :'idle', :'alpha', :'beta']::uuid[]),
           '{3,null,1,null}'::float8[], 'values go where their series is');
 
