@@ -49,6 +49,16 @@ read_line(const char *name, char words[MAX_LINE])
 	return found;
 }
 
+/*
+ * Whoever asks for one family gets no address of the other, as of name servers.
+ * The C library would turn ::ffff:10.0.0.1 into 10.0.0.1 for it.
+ */
+static int
+is_asked_for(const char *address, int family)
+{
+	return family == AF_UNSPEC || (family == AF_INET6) == (strchr(address, ':') != NULL);
+}
+
 static int
 resolve(getaddrinfo_function real, char *addresses, const char *service,
 		const struct addrinfo *hints, struct addrinfo **result)
@@ -62,8 +72,11 @@ resolve(getaddrinfo_function real, char *addresses, const char *service,
 	for (char *address = strtok_r(addresses, " ", &rest); address != NULL;
 		 address = strtok_r(NULL, " ", &rest))
 	{
-		int			code = real(address, service, &numeric, next);
+		int			code;
 
+		if (!is_asked_for(address, hints->ai_family))
+			continue;
+		code = real(address, service, &numeric, next);
 		if (code != 0)
 			return code;
 		/* One list, as the C library would free it. */
