@@ -15,7 +15,7 @@
 #include "utils/memutils.h"
 
 /* Transfers for which another shard pays: at the end of each libcurl looks at all connections of its handle. */
-#define TRANSFERS_PER_SHARD		128
+#define TRANSFERS_PER_SHARD		256
 
 /* Network connections that a shard keeps at least. */
 #define CONNECTIONS_PER_SHARD	4
