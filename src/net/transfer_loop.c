@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Transfers for which another shard pays: at the end of each libcurl goes through its handle's connections. */
+/* Transfers for which another shard pays: libcurl goes through all connections of a handle when one ends. */
 #define TRANSFERS_PER_SHARD		256
 
 /* Network connections that a shard keeps at least. */
