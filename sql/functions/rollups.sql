@@ -371,6 +371,7 @@ as $$
 declare
     batch record;
     skipped integer := 0;
+    is_blocked boolean := false;
 begin
     loop
         -- A connection that somebody deletes or holds is left for the next time: it
@@ -420,7 +421,9 @@ begin
          where s.is_ready and (s.from_time is not null or date_trunc('hour', s.whole_from, 'UTC') < date_trunc('hour', s.until_time, 'UTC'));
         exit when batch.connections > 0;
         if batch.looked_at > 0 then
-            if not saas_private.make_rollup_partitions(batch.missing) then
+            -- The lock is the same for all of them.
+            is_blocked := is_blocked or not saas_private.make_rollup_partitions(batch.missing);
+            if is_blocked then
                 skipped := skipped + max_connections;
             end if;
             continue;
@@ -453,6 +456,7 @@ declare
     looked_at bigint;
     missing timestamptz[];
     skipped integer := 0;
+    is_blocked boolean := false;
     batch record;
 begin
     loop
@@ -480,7 +484,8 @@ begin
           into noted, looked_at, missing
           from ready r;
         exit when looked_at = 0 or noted is not null;
-        if not saas_private.make_rollup_partitions(missing) then
+        is_blocked := is_blocked or not saas_private.make_rollup_partitions(missing);
+        if is_blocked then
             skipped := skipped + max_windows;
         end if;
     end loop;
