@@ -306,6 +306,13 @@ QUESTIONS = (
 )
 
 
+class Asked(NamedTuple):
+    """Milliseconds: the first time, from wherever the data are, and the second, from memory."""
+    took: float
+    again: float
+    cpu: float
+
+
 class Asker:
     """One question in one session, prepared, as a tenant of our store or of the twin by hand."""
 
@@ -330,18 +337,23 @@ class Asker:
         else:
             self.session.run("begin")
 
+    def timed(self, side, org, rest):
+        parameters = as_array(rest if side == "own" else [org] + rest)
+        self.begin(side, org)
+        before = cpu_ns(self.session.pid)
+        began = time.perf_counter()
+        self.session.prepared(side.encode(), parameters)
+        took = time.perf_counter() - began
+        spent = cpu_ns(self.session.pid) - before
+        self.session.run("rollback")
+        return took * 1000, spent / 1e6
+
     def call(self, side, orgs):
         def once(number):
             org, rest = self.ask(number, orgs)
-            parameters = as_array(rest if side == "own" else [org] + rest)
-            self.begin(side, org)
-            before = cpu_ns(self.session.pid)
-            began = time.perf_counter()
-            self.session.prepared(side.encode(), parameters)
-            took = time.perf_counter() - began
-            spent = cpu_ns(self.session.pid) - before
-            self.session.run("rollback")
-            return took * 1000, spent / 1e6
+            took, _ = self.timed(side, org, rest)
+            again, spent = self.timed(side, org, rest)
+            return Asked(took, again, spent)
         return once
 
     def answers(self, side, orgs):
@@ -388,27 +400,33 @@ def ask_all(store, stage):
     return results
 
 
+def verdict(took, again, aim):
+    return "held" if took < aim else "held from memory" if again < aim else "not held"
+
+
 def show_questions(stages):
     heading(f"Questions of tenants: a metric over {CONNECTIONS} connections, 200 calls each on prepared statements")
-    table = Table("", "days loaded", "p50 ms", "p95 ms", "CPU ms", "twin: p50 ms", "p95 ms", "time/twin",
-                  "p10..p90", "aim: p95 under", "")
+    table = Table("", "days loaded", "p50 ms", "p95 ms", "again p50", "p95", "CPU ms", "twin: p50 ms", "p95 ms", "again p50",
+                  "p95", "again/twin", "p10..p90", "aim: p95 under", "")
     verdicts = []
     last = max(stages)
     for question in QUESTIONS:
         for stage, results in stages.items():
             times = results[question.title]
-            walls = {side: [wall for wall, _ in times[side]] for side in times}
-            p95 = quantile(walls["all"], 0.95)
-            to_twin = ratio(walls["own"], walls["twin"])
+            took = {side: [asked.took for asked in times[side]] for side in times}
+            again = {side: [asked.again for asked in times[side]] for side in times}
+            to_twin = ratio(again["own"], again["twin"])
             judged = ("", "")
             if stage == last:
-                verdicts.append("held" if p95 < question.aim_ms else "not held")
+                verdicts.append(verdict(quantile(took["all"], 0.95), quantile(again["all"], 0.95), question.aim_ms))
                 judged = (question.aim_ms, verdicts[-1])
-            table.add(question.title, stage, f"{quantile(walls['all'], 0.5):.1f}", f"{p95:.1f}",
-                      f"{Spread([cpu for _, cpu in times['all']]).median:.1f}", f"{quantile(walls['twin'], 0.5):.1f}",
-                      f"{quantile(walls['twin'], 0.95):.1f}", f"{to_twin.median:.2f}", span(to_twin, "{:.2f}".format), *judged)
+            cells = {side: [f"{quantile(walls[side], share):.1f}" for walls in (took, again) for share in (0.5, 0.95)]
+                     for side in ("all", "twin")}
+            table.add(question.title, stage, *cells["all"], f"{Spread([asked.cpu for asked in times['all']]).median:.1f}",
+                      *cells["twin"], f"{to_twin.median:.2f}", span(to_twin, "{:.2f}".format), *judged)
     table.show()
-    note("Time on the clock of the statement, as saas_user with an identity, of random organizations, metrics and times.")
+    note("Time on the clock of the statement, as saas_user with an identity, of random organizations, metrics and times;")
+    note("again: the same question at once once more, when all that it reads is in memory.  CPU and ratio are of that.")
     note("Twin: the same question to one row per sample, without row-level security, index-only where PostgreSQL can;"
          f" of {metrics_store.TWIN_ORGANIZATIONS} organizations")
     note("from the second day on. The aims are those of 30 days.")
