@@ -70,6 +70,13 @@ open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
 		transfer->connecting_at = SaasTransferNow();
 	transfer->fault = TRANSFER_FAULT_NONE;
 	SaasTransferSocketOpened(transfer->loop, fd);
+
+	/*
+	 * libcurl would close the connection that idles longest.  Who polls its
+	 * hosts in turn needs just that one next: the others stay instead.
+	 */
+	if (SaasTransferSocketsCrowd(transfer->loop))
+		(void) curl_easy_setopt(transfer->easy, CURLOPT_FORBID_REUSE, 1L);
 	return fd;
 }
 

@@ -80,6 +80,7 @@ typedef struct TransferShard
 	CURLM	   *multi;
 	uint32		index;
 	int64		timer_at;		/* libcurl wants to run then; -1: no timer */
+	int64		forgot_at;		/* a transfer began that forgets old addresses */
 } TransferShard;
 
 /* Sockets of the loop, by descriptor. */
@@ -87,6 +88,7 @@ typedef struct TransferSocket TransferSocket;
 
 typedef struct TransferLoopSockets
 {
+	int			open;			/* those that we opened, whether a transfer uses them or none */
 	int			count;
 	TransferSocket *items;		/* malloc'd */
 } TransferLoopSockets;
@@ -197,6 +199,7 @@ typedef struct SaasTransfer
 
 	/* recorded by callbacks */
 	bool		holds_lookup;	/* counted in loop->lookups */
+	bool		forgets;		/* when it ends, libcurl looks for addresses that are too old */
 	uint64		lookup_owner;	/* on whose share */
 	int64		connecting_at;	/* a socket was opened, so a look-up is over; 0: not yet */
 	int64		connected_at;	/* TLS has begun, or the answer is awaited */
@@ -234,6 +237,7 @@ struct SaasTransferLoop
 
 	int			idle_count;		/* handles of earlier requests, to be used again */
 	CURL	   *idle[SAAS_TRANSFER_MAX_IDLE];
+	CURLSH	   *no_connections; /* an empty cache of them; NULL where none is needed */
 	int			shard_count;
 	TransferShard shards[SAAS_TRANSFER_MAX_SHARDS];
 
@@ -335,6 +339,9 @@ extern bool SaasTransferSocketIsWanted(SaasTransferLoop *loop, int fd);
 /* A socket was opened that is closed by SaasTransferSocketClose, and by nobody else. */
 extern void SaasTransferSocketOpened(SaasTransferLoop *loop, int fd);
 
+/* Whether more connections wait for another request than transfers may run. */
+extern bool SaasTransferSocketsCrowd(const SaasTransferLoop *loop);
+
 /* CURLOPT_CLOSESOCKETFUNCTION; data is the loop. */
 extern int	SaasTransferSocketClose(void *data, curl_socket_t fd);
 
@@ -397,6 +404,9 @@ extern bool SaasTransferRequestOpen(SaasTransfer *transfer);
 
 /* Gives the handle its URL and the time that is left. */
 extern bool SaasTransferRequestAim(SaasTransfer *transfer);
+
+/* The look-up is over: what libcurl knows of other hosts is left alone. */
+extern void SaasTransferRequestLookedUp(SaasTransfer *transfer);
 extern void SaasTransferRequestClose(SaasTransfer *transfer);
 
 /* Frees the handles that wait for their next request. */

@@ -14,8 +14,8 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Transfers for which another shard pays: libcurl goes through all connections of a handle when one ends. */
-#define TRANSFERS_PER_SHARD		256
+/* Transfers for which another shard pays: libcurl's tables of connections and addresses have a hundred chains. */
+#define TRANSFERS_PER_SHARD		1024
 
 /* Network connections that a shard keeps at least. */
 #define CONNECTIONS_PER_SHARD	4
@@ -51,6 +51,14 @@ compare_due(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 	return first < second ? 1 : first > second ? -1 : 0;
 }
 
+static bool
+open_empty_cache(SaasTransferLoop *loop)
+{
+	loop->no_connections = curl_share_init();
+	return loop->no_connections != NULL &&
+		curl_share_setopt(loop->no_connections, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK;
+}
+
 static void
 open_shards(SaasTransferLoop *loop)
 {
@@ -69,6 +77,8 @@ open_shards(SaasTransferLoop *loop)
 		shard->timer_at = -1;
 		done = SaasTransferShardOpen(shard, max_connections);
 	}
+	if (done && curl_version_info(CURLVERSION_NOW)->version_num < 0x080A00)
+		done = open_empty_cache(loop);
 	SaasTransferRestoreSignals(&saved);
 	if (!done)
 		ereport(ERROR,
@@ -92,13 +102,40 @@ open_wait_set(SaasTransferLoop *loop)
 		AddWaitEventToSet(loop->wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 }
 
+/*
+ * An easy handle knows its last connection, for which libcurl before 8.10 goes
+ * through all connections of the multi handle that it leaves.  Asked for that
+ * connection's socket while it shares another cache, an empty one, libcurl
+ * finds nothing and forgets the connection.
+ */
+static void
+forget_connection(SaasTransfer *transfer)
+{
+	CURLSH	   *nothing = transfer->loop->no_connections;
+	curl_socket_t fd;
+
+	if (nothing == NULL || curl_easy_setopt(transfer->easy, CURLOPT_SHARE, nothing) != CURLE_OK)
+		return;
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_ACTIVESOCKET, &fd);
+	(void) curl_easy_setopt(transfer->easy, CURLOPT_SHARE, NULL);
+}
+
+static void
+leave_libcurl(SaasTransfer *transfer)
+{
+	CURLM	   *multi = SaasTransferHostShard(transfer->loop, transfer->seat.host)->multi;
+
+	if (transfer->result.ok)
+		forget_connection(transfer);
+	curl_multi_remove_handle(multi, transfer->easy);
+}
+
 /* Takes a transfer away from libcurl and frees all but its result. */
 static void
 detach(SaasTransfer *transfer)
 {
 	if (transfer->state == TRANSFER_ACTIVE && transfer->easy != NULL)
-		curl_multi_remove_handle(SaasTransferHostShard(transfer->loop, transfer->seat.host)->multi,
-								 transfer->easy);
+		leave_libcurl(transfer);
 	SaasTransferQueueLeave(transfer);
 	SaasTransferRequestClose(transfer);
 	SaasTransferAnswerReset(transfer);
@@ -147,6 +184,8 @@ close_loop(void *data)
 	for (int i = 0; i < loop->shard_count; i++)
 		if (loop->shards[i].multi != NULL)
 			curl_multi_cleanup(loop->shards[i].multi);
+	if (loop->no_connections != NULL)
+		curl_share_cleanup(loop->no_connections);
 	SaasTransferRestoreSignals(&saved);
 	free(loop->sockets.items);
 

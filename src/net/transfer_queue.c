@@ -16,6 +16,9 @@
 /* How long libcurl's cache is trusted to know an address; it keeps it for 60 s. */
 #define RESOLVED_FOR_US			INT64CONST(50000000)
 
+/* How often it forgets the older ones. */
+#define FORGET_EVERY_US			INT64CONST(10000000)
+
 /*
  * A look-up that was given up stays in its thread until the resolver gives up
  * too: 5 s, twice, for three servers, with resolv.conf's defaults.
@@ -146,6 +149,7 @@ start(SaasTransfer *transfer, int64 now)
 {
 	SaasTransferLoop *loop = transfer->loop;
 	TransferHost *host = transfer->seat.host;
+	TransferShard *shard = SaasTransferHostShard(loop, host);
 	const TransferParty *payer = needs_lookup(host, now) ? payer_of(loop, host) : NULL;
 
 	SaasTransferSeatGive(&loop->hosts, &transfer->seat);
@@ -160,8 +164,12 @@ start(SaasTransfer *transfer, int64 now)
 		loop->lookup_owners[loop->lookups++] = transfer->lookup_owner;
 	}
 
+	transfer->forgets = now - shard->forgot_at >= FORGET_EVERY_US;
+	if (transfer->forgets)
+		shard->forgot_at = now;
+
 	if (!SaasTransferRequestOpen(transfer) || !SaasTransferRequestAim(transfer) ||
-		curl_multi_add_handle(SaasTransferHostShard(loop, host)->multi, transfer->easy) != CURLM_OK)
+		curl_multi_add_handle(shard->multi, transfer->easy) != CURLM_OK)
 	{
 		/* No thread was started for it. */
 		if (transfer->holds_lookup)
@@ -206,6 +214,7 @@ SaasTransferQueueLookupDone(SaasTransfer *transfer)
 	if (!transfer->holds_lookup)
 		return;
 	end_lookup(transfer);
+	SaasTransferRequestLookedUp(transfer);
 	transfer->seat.host->resolved_until = SaasTransferNow() + RESOLVED_FOR_US;
 }
 

@@ -22,6 +22,14 @@
  */
 #define MAX_CONNECTION_AGE_S	300L
 
+/*
+ * How old an address may be that is asked for, and that is kept.  For the
+ * latter libcurl goes through all addresses whenever a transfer with such a
+ * bound ends, so that most have none.
+ */
+#define MAX_ADDRESS_AGE_S	60L
+#define ANY_AGE				(-1L)
+
 #define MAX_METHOD_LENGTH	16
 
 /*
@@ -276,10 +284,20 @@ SaasTransferRequestAim(SaasTransfer *transfer)
 	transfer->connect_by = Min(transfer->deadline,
 							   now + (int64) transfer->loop->options.connect_timeout_ms * 1000);
 	SET(CURLOPT_URL, transfer->target);
+	SET(CURLOPT_FORBID_REUSE, 0L);
+	SET(CURLOPT_DNS_CACHE_TIMEOUT, transfer->holds_lookup || transfer->forgets || transfer->redirects > 0 ?
+		MAX_ADDRESS_AGE_S : ANY_AGE);
 
 	/* The queue sees to the bounds; libcurl shares this one out among addresses. */
 	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) Max((transfer->connect_by - now) / 1000, 1));
 	return done;
+}
+
+void
+SaasTransferRequestLookedUp(SaasTransfer *transfer)
+{
+	if (transfer->easy != NULL && !transfer->forgets)
+		(void) curl_easy_setopt(transfer->easy, CURLOPT_DNS_CACHE_TIMEOUT, ANY_AGE);
 }
 
 /* After a failure nobody knows what a handle still remembers. */

@@ -97,8 +97,16 @@ SaasTransferSocketOpened(SaasTransferLoop *loop, int fd)
 {
 	TransferSocket *socket = find_socket(&loop->sockets, fd);
 
-	if (socket != NULL)
-		*socket = (TransferSocket) {.stays = true};
+	if (socket == NULL)
+		return;
+	*socket = (TransferSocket) {.stays = true};
+	loop->sockets.open++;
+}
+
+bool
+SaasTransferSocketsCrowd(const SaasTransferLoop *loop)
+{
+	return loop->sockets.open - loop->active > loop->max_active;
 }
 
 int
@@ -107,6 +115,9 @@ SaasTransferSocketClose(void *data, curl_socket_t fd)
 	SaasTransferLoop *loop = data;
 
 	if (fd < loop->sockets.count)
+	{
+		loop->sockets.open -= loop->sockets.items[fd].stays;
 		loop->sockets.items[fd] = (TransferSocket) {0};
+	}
 	return close(fd);
 }

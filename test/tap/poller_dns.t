@@ -28,6 +28,17 @@ sub names
 	return;
 }
 
+# How many seconds the clocks of the libraries are ahead.
+sub clock_ahead
+{
+	# Written over: the server has it mapped.
+	open my $file, -e "$dir/clock" ? '+<' : '>', "$dir/clock" or die "clock: $!";
+	syswrite $file, pack 'q', $_[0];
+	close $file or die "clock: $!";
+	return;
+}
+clock_ahead(0);
+
 names(
 	'good.test'   => '127.0.0.1',
 	'none.test'   => 'none',
@@ -51,6 +62,7 @@ my $node = SaasCluster->create('main', settings => {
 sub start_over
 {
 	local $ENV{SAAS_TEST_HOSTS} = "$dir/hosts";
+	local $ENV{SAAS_TEST_CLOCK} = "$dir/clock";
 	local $ENV{LD_PRELOAD}      = $library;
 	$node->restart;
 	return unless $node->safe_psql('postgres', "select exists (select from pg_extension where extname = 'pg_saas')") eq 't';
@@ -161,6 +173,15 @@ is(outcome($id{'turns.test'}), "http://turns.test:$port redirects to http://insi
 	'nor is a redirect to such a name followed');
 $upstream->control(DELETE => 'faults');
 is(outcome($id{'turns.test'}), 'ok', 'and when all is well again it is polled');
+
+#
+# The same while the poller runs: a connection is used for five minutes, an address for one
+#
+names('turns.test' => '10.1.2.3');
+is(outcome($id{'turns.test'}), 'ok', 'its connection is used for a while');
+clock_ahead(301);
+is(outcome($id{'turns.test'}), 'the host turns.test leads to an address that is not allowed',
+	'and then its new address is');
 $node->stop;
 
 done_testing();

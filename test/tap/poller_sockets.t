@@ -13,7 +13,7 @@ use Test::More;
 plan skip_all => 'needs /proc' unless -d '/proc/self/fdinfo';
 
 my $node = SaasCluster->create('main', settings => {
-		'saas.allowed_networks' => '127.0.0.1',
+		'saas.allowed_networks' => '127.0.0.0/8',
 		'saas.allow_plain_http' => 'on',
 		'saas.refresh_cooldown' => '0' });
 $node->start;
@@ -21,14 +21,14 @@ $node->install('postgres');
 my $tenant = SaasTenant->create($node, 'postgres', 'Acme');
 
 # A server that keeps its connections, told to end them by SIGUSR1.
-my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64) || die "listen: $!";
+my $listener = IO::Socket::INET->new(LocalAddr => '0.0.0.0', Listen => 64) || die "listen: $!";
 my $port     = $listener->sockport;
 my $made     = PostgreSQL::Test::Utils::tempdir() . '/made';
 
 sub append_made
 {
 	open my $file, '>>', $made or die "$made: $!";
-	print $file "one\n";
+	print $file "$_[0]\n";
 	close $file;
 	return;
 }
@@ -50,8 +50,9 @@ sub serve
 		{
 			if ($ready == $listener)
 			{
-				$select->add(scalar $listener->accept);
-				append_made();
+				my $peer = $listener->accept;
+				$select->add($peer);
+				append_made($peer->sockhost);
 			}
 			elsif (sysread $ready, my $request, 65536)
 			{
@@ -75,9 +76,10 @@ if (!$server)
 }
 close $listener;
 
+# The addresses that the server was connected to.
 sub connections_made
 {
-	return -e $made ? scalar(split /\n/, slurp_file($made)) : 0;
+	return -e $made ? split /\n/, slurp_file($made) : ();
 }
 
 my $worker = $node->safe_psql('postgres', q{select pid from pg_stat_activity where backend_type = 'pg_saas poller'});
@@ -111,7 +113,7 @@ sub outcome
 }
 
 is(outcome(), 'ok', 'a poll') foreach 1 .. 4;
-is(connections_made(), 1, 'several polls use one connection');
+is(scalar(connections_made()), 1, 'several polls use one connection');
 is_deeply([ sockets() ], [ 1, 1 ], 'whose socket stays in epoll while nobody waits for it');
 
 kill 'USR1', $server;
@@ -124,7 +126,7 @@ foreach (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 }
 is($watched, 0, 'and leaves it when the peer has ended it');
 is(outcome(), 'ok', 'the next poll gets through');
-is(connections_made(), 2, 'by a new connection');
+is(scalar(connections_made()), 2, 'by a new connection');
 is_deeply([ sockets() ], [ 1, 1 ], 'the only one, in epoll too');
 
 # Of many at once some are ended before they are used again.
@@ -135,6 +137,30 @@ foreach my $round (1 .. 5)
 	is(scalar(grep { $_->{ok} } @$answers), 20, "round $round of many");
 	kill 'USR1', $server if $round % 2;
 }
+
+# Of more hosts than connections may wait, polled in turn, the first keep theirs.
+my $most = 3;
+$node->append_conf('postgresql.conf', "saas.poller_max_in_flight = $most");
+$node->restart;
+ok($node->poll_query_until('postgres', 'select exists (select from saas.poller_status() where pid is not null)'),
+	'the poller runs with few places');
+my @turns = map { $tenant->connect('prometheus', "turn $_", { url => "http://127.0.1.$_:$port/metrics" }, {}, '1 day') } 1 .. 9;
+$tenant->wait_for($_, "status = 'active'") foreach @turns;
+my $before = connections_made();
+my @rounds;
+foreach my $round (1 .. 3)
+{
+	foreach my $turn (@turns)
+	{
+		$id = $turn;
+		is(outcome(), 'ok', "round $round in turn");
+	}
+	my @made = connections_made();
+	push @rounds, [ sort @made[ $before .. $#made ] ];
+	$before = @made;
+}
+is(scalar(@{ $rounds[2] }), @turns - $most - 1, 'as many connections wait as there are places, and that of the poll');
+is_deeply($rounds[2], $rounds[1], 'always the same');
 
 kill 'TERM', $server;
 waitpid $server, 0;
