@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* Transfers for which another shard pays: libcurl's tables of connections and addresses have a hundred chains. */
+/* Transfers for which another shard pays: libcurl's tables have a hundred chains. */
 #define TRANSFERS_PER_SHARD		1024
 
 /* Network connections that a shard keeps at least. */
