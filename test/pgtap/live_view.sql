@@ -86,12 +86,25 @@ select is(live.as_owner('select string_agg(distinct s.at::text, '' '') from saas
 select is(live.as_owner($$select count(*) from (select from saas_api.latest_samples s group by s.connection_id
                           having count(distinct s.value - (s.labels ->> 'k')::double precision) = 1 and count(*) = 60) g$$), '40',
           'with the values at their series');
-select live.plan_of(format('select * from saas_api.latest_samples s where s.connection_id = %L',
-                           (select y.connection_id from live.layout l join live.org o on o.org_id = l.org_id and o.name = 'owner'
-                              join saas.layout y on y.org_id = l.org_id and y.id = l.layout_id where l.n = 5))) as plan \gset
+select format('select * from saas_api.latest_samples s where s.connection_id = %L',
+              (select y.connection_id from live.layout l join live.org o on o.org_id = l.org_id and o.name = 'owner'
+                              join saas.layout y on y.org_id = l.org_id and y.id = l.layout_id where l.n = 5)) as of_one \gset
+select live.plan_of(:'of_one') as plan \gset
 select is(:'plan'::jsonb -> 'Actual Rows', '60', 'those of one connection');
 select cmp_ok((:'plan'::jsonb ->> 'Shared Hit Blocks')::integer + (:'plan'::jsonb ->> 'Shared Read Blocks')::integer, '<', 300,
               'do not take those of others');
+
+-- Series that ended long ago
+insert into saas.series (org_id, connection_id, metric, labels, seen_at)
+select y.org_id, y.connection_id, 'ended', jsonb_build_object('k', k), '2026-01-05'
+  from live.layout l join live.org o on o.org_id = l.org_id and o.name = 'owner' join saas.layout y on y.org_id = l.org_id and y.id = l.layout_id,
+       generate_series(1, 1000) k
+ where l.n <= 5;
+analyze saas.series;
+select live.plan_of(:'of_one') as plan \gset
+select is(:'plan'::jsonb -> 'Actual Rows', '60', 'are not shown');
+select cmp_ok((select sum(((n ->> 'Actual Rows')::numeric + coalesce((n ->> 'Rows Removed by Filter')::numeric, 0)) * (n ->> 'Actual Loops')::numeric)
+                 from jsonb_path_query(:'plan'::jsonb, 'strict $.**') n where n ->> 'Relation Name' = 'series'), '<', 200::numeric, 'and not gone through');
 
 -- The function below it
 
