@@ -372,7 +372,8 @@ grant execute on function
 grant execute on function saas_private.connection_tokens_without_key() to saas_owner, saas_user;
 
 -- Rollups and retention.
-grant execute on function saas.visible_since(), saas.unfold(uuid[], double precision[])
+grant execute on function saas.visible_since(), saas.unfold(uuid[], double precision[]),
+    saas.open_reading(uuid[], double precision[]), saas.opened_has(bytea, uuid), saas.opened_value(bytea, uuid)
     to saas_owner, saas_service, saas_poller, saas_operator, saas_user;
 grant execute on function saas_private.retention_of(uuid) to saas_owner, saas_service;
 grant execute on function saas_private.window_since(integer) to saas_user;

@@ -6,13 +6,32 @@
 -- is not rolled up yet, come from finer ones, down to readings.  Percentiles
 -- come from readings, or from the sketches that hours and days have.
 
--- For the view saas.latest_sample: so many rows are usual.
+-- So many rows are usual.
 create function saas.unfold(series_ids uuid[], "values" double precision[])
 returns table (series_id uuid, value double precision)
 language c immutable strict parallel safe rows 50
 as 'MODULE_PATHNAME', 'pg_saas_unfold';
 comment on function saas.unfold(uuid[], double precision[]) is
 'The series of a layout with the values of a reading of it, a row each in their order; NULL for a series without a value. Errors: 22023 for arrays of several dimensions and series that are NULL. For everyone.';
+
+-- For the view saas.latest_sample, which opens each connection's newest reading.
+create function saas.open_reading(series_ids uuid[], "values" double precision[]) returns bytea
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_open_reading';
+comment on function saas.open_reading(uuid[], double precision[]) is
+'A reading with its layout''s series, for saas.opened_has() and saas.opened_value(). Of a series that comes twice one counts. Errors: 22023 for arrays of several dimensions and series that are NULL. For everyone.';
+
+create function saas.opened_has(opened bytea, series_id uuid) returns boolean
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_opened_has';
+comment on function saas.opened_has(bytea, uuid) is
+'Whether a reading from saas.open_reading() is of a layout with the series. For everyone.';
+
+create function saas.opened_value(opened bytea, series_id uuid) returns double precision
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'pg_saas_opened_value';
+comment on function saas.opened_value(bytea, uuid) is
+'The value of a series in a reading from saas.open_reading(); NULL when it has none. For everyone.';
 
 create function saas_private.nice_bucket(since timestamptz, until timestamptz) returns interval
 language sql immutable
