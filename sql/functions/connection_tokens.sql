@@ -133,7 +133,7 @@ begin
     perform saas_private.require_connection_token(create_connection_token.kind, create_connection_token.name, fixed);
     perform saas_private.require_connection_fields(create_connection_token.environment, create_connection_token.tags);
     if create_connection_token.poll_interval is not null then
-        perform saas_private.require_poll_interval(create_connection_token.kind, create_connection_token.poll_interval);
+        perform saas_private.require_poll_interval(org, create_connection_token.kind, create_connection_token.poll_interval);
     end if;
     delete from saas.connection_token t where t.org_id = org and t.expires_at < now() - interval '30 days';
     insert into saas.connection_token (org_id, id, kind, name, config, environment, tags, poll_interval, created_by,

@@ -310,7 +310,7 @@ begin
     elsif saas_private.json_is_longer(add_connection.secrets, 65536) then
         perform saas_private.raise_fields('invalid input', 'secrets', 'must have at most 64 kB');
     end if;
-    every := saas_private.require_poll_interval(add_connection.kind, add_connection.poll_interval);
+    every := saas_private.require_poll_interval(add_connection.org_id, add_connection.kind, add_connection.poll_interval);
     switches := saas_private.require_features(add_connection.kind, add_connection.features);
     -- The defaults are those of the identity's organization, which a token's need not be.
     if add_connection.org_id = saas.org_if('manage_connections') then
@@ -391,12 +391,66 @@ as 'MODULE_PATHNAME', 'pg_saas_reveal_secret';
 comment on function saas.reveal_secret(uuid, text) is
 'A connection''s secret in the clear, for the rare case in which an operator must see it. Every call is written to the server log and to the organization''s audit (secret.revealed), whatever becomes of the transaction. Errors: PT403 without an open ticket for the organization that an earlier transaction committed, or when saas.reveal_secrets_enabled is off; PT404 without such a connection or secret, 22023 for NULL and when it does not open. For saas_operator; a superuser needs a ticket too.';
 
-create function saas_private.require_poll_interval(kind text, given interval) returns interval
+create function saas_private.least_poll_interval(org_id uuid) returns interval
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select greatest(current_setting('saas.min_poll_interval')::interval,
+                    (select p.min_poll_interval
+                       from saas.organization o
+                       join saas.plan p on p.name = o.plan
+                      where o.id = least_poll_interval.org_id))
+$$;
+alter function saas_private.least_poll_interval(uuid) owner to saas_service;
+comment on function saas_private.least_poll_interval(uuid) is
+'How often an organization''s connections may be polled: what operator and plan allow. For functions that have checked who asks.';
+
+create function saas_private.plan_poll_interval() returns interval
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    org constant uuid := saas.current_org_id();
+begin
+    return (select p.min_poll_interval
+              from saas.organization o
+              join saas.plan p on p.name = o.plan
+             where o.id = org);
+end
+$$;
+alter function saas_private.plan_poll_interval() owner to saas_service;
+comment on function saas_private.plan_poll_interval() is
+'How often the plan of the current organization lets its connections be polled; NULL without an organization, or when the plan says nothing. For saas_api.connections.';
+
+create function saas.set_plan_poll_interval(plan text, min_poll_interval interval) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wanted text := saas_private.require_plan(set_plan_poll_interval.plan);
+    old interval;
+begin
+    if set_plan_poll_interval.min_poll_interval not between interval '1 second' and interval '31 days' then
+        perform saas_private.raise_fields('invalid input', 'min_poll_interval', 'must be between 1 second and 31 days, or NULL');
+    end if;
+    select p.min_poll_interval into old from saas.plan p where p.name = wanted for no key update;
+    update saas.plan p set min_poll_interval = set_plan_poll_interval.min_poll_interval where p.name = wanted;
+    perform saas_private.audit('plan.poll_interval_changed', 'plan', wanted,
+        jsonb_build_object('min_poll_interval', old),
+        jsonb_build_object('min_poll_interval', set_plan_poll_interval.min_poll_interval),
+        '00000000-0000-0000-0000-000000000000');
+end
+$$;
+alter function saas.set_plan_poll_interval(text, interval) owner to saas_service;
+comment on function saas.set_plan_poll_interval(text, interval) is
+'Sets how often connections of organizations on a plan are polled at most, 1 second to 31 days; NULL: as often as saas.min_poll_interval allows. What has a shorter interval keeps it and is polled that often, from its next poll on. Errors: 22023 with the field plan or min_poll_interval. For saas_operator.';
+
+create function saas_private.require_poll_interval(org_id uuid, kind text, given interval) returns interval
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    least_interval interval := current_setting('saas.min_poll_interval')::interval;
+    least_interval interval := saas_private.least_poll_interval(require_poll_interval.org_id);
     every interval;
 begin
     -- As time from now: '-10000 months 300000 days 1 minute' equals a minute,
@@ -417,8 +471,8 @@ begin
     return every;
 end
 $$;
-comment on function saas_private.require_poll_interval(text, interval) is
-'The interval to poll at, or 22023 when it is outside what the operator allows.';
+comment on function saas_private.require_poll_interval(uuid, text, interval) is
+'The interval to poll at, or 22023 when it is outside what operator and plan allow.';
 
 create function saas_api.set_connection_secrets(connection_id uuid, secrets jsonb) returns jsonb
 language plpgsql volatile security definer
@@ -512,7 +566,7 @@ begin
                                   else c.environment end,
                tags = case when given ? 'tags' then coalesce(nullif(given -> 'tags', 'null'), '{}') else c.tags end,
                poll_interval = case when given ? 'poll_interval'
-                                    then saas_private.require_poll_interval(c.kind, (given ->> 'poll_interval')::interval)
+                                    then saas_private.require_poll_interval(c.org_id, c.kind, (given ->> 'poll_interval')::interval)
                                     else c.poll_interval end,
                group_id = case when given ? 'group_id' then new_group else c.group_id end,
                features = case when given ? 'features' then
@@ -585,7 +639,8 @@ begin
     -- Off and on again is no way around the interval, nor around the pause after
     -- failures or that an upstream has asked for.
     update saas.connection_status s
-       set next_poll_at = least(s.next_poll_at, greatest(now(), s.last_polled_at + target.poll_interval))
+       set next_poll_at = least(s.next_poll_at, greatest(now(), s.last_polled_at
+               + greatest(target.poll_interval, saas_private.least_poll_interval(target.org_id))))
      where s.org_id = target.org_id and s.connection_id = target.id
        and set_connection_active.active and s.consecutive_failures = 0 and s.status <> 'reauth_required';
     perform saas_private.wake_poller();

@@ -65,7 +65,7 @@ grant execute on function
     saas_private.nice_bucket(timestamptz, timestamptz),
     saas_private.check_connection(text, jsonb, jsonb), saas_private.seal_secrets(uuid, uuid, text, jsonb),
     saas_private.poll_now(uuid, uuid[], boolean, integer), saas_private.wake_poller(),
-    saas_private.connection_json(uuid), saas_private.require_poll_interval(text, interval),
+    saas_private.connection_json(uuid), saas_private.require_poll_interval(uuid, text, interval),
     saas_private.require_connection_fields(text, jsonb), saas_private.poll_anew(uuid, uuid),
     saas_private.replace_secrets(uuid, uuid, text, jsonb),
     saas_private.default_poll_interval(text), saas_private.require_timeout(integer)
@@ -351,6 +351,9 @@ grant execute on function
     saas_api.revoke_connection_token(uuid), saas_api.connection_limit()
     to saas_user;
 grant execute on function saas.set_plan_limit(text, text, bigint), saas.check_address(text) to saas_operator;
+grant execute on function saas.set_plan_poll_interval(text, interval) to saas_operator;
+grant execute on function saas_private.least_poll_interval(uuid) to saas_owner, saas_service;
+grant execute on function saas_private.plan_poll_interval() to saas_user, saas_owner;
 grant execute on function
     saas_private.add_connection(uuid, text, text, jsonb, jsonb, text, jsonb, interval, jsonb, uuid, uuid, uuid),
     saas_private.require_features(text, jsonb), saas_private.require_connection_room(uuid)
@@ -363,7 +366,7 @@ grant execute on function
 grant execute on function
     saas_private.check_connection(text, jsonb, jsonb), saas_private.seal_secrets(uuid, uuid, text, jsonb),
     saas_private.connection_kinds(), saas_private.require_connection_fields(text, jsonb),
-    saas_private.require_poll_interval(text, interval), saas_private.default_poll_interval(text),
+    saas_private.require_poll_interval(uuid, text, interval), saas_private.default_poll_interval(text),
     saas_private.with_salesforce_defaults(text, jsonb, jsonb), saas_private.require_login_origin(text, text),
     saas_private.token_config(text, jsonb, jsonb, text, text), saas_private.connection_token_json(uuid),
     saas_private.require_connection_token(text, text, jsonb), saas_private.current_api_key_hash(),

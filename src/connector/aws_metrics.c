@@ -143,7 +143,9 @@ add_points(SaasPoll *poll, const AwsRegion *region, const AwsMetric *metric, con
 			.has_time = true
 		};
 
-		if (!(time_s >= (double) call->start_s && time_s < (double) call->end_s))
+		/* What is no number, "NaN" for instance, is no value: least of all 0. */
+		if (!json_is_number(json_array_get(numbers, i)) ||
+			!(time_s >= (double) call->start_s && time_s < (double) call->end_s))
 			continue;
 		sample.time_ms = (int64_t) time_s * 1000;
 		if (!SaasSampleListAdd(&poll->samples, poll->arena, &sample, poll->max_samples))

@@ -29,10 +29,10 @@
 
 #define JOB_ARENA_SIZE	(64 * 1024 * 1024)
 
-/* Columns of both claims, in this order. */
+/* Columns of both claims, in this order.  A plan may let poll less often than a connection wants. */
 #define CLAIMED \
 	"select s.org_id, s.connection_id, c.kind, c.config::text, c.origin," \
-	"       s.consecutive_failures, extract(epoch from c.poll_interval)::float8," \
+	"       s.consecutive_failures, greatest(extract(epoch from c.poll_interval), h.min_interval_s)::float8," \
 	"       s.next_poll_at, s.token_expires_at, "
 
 /* What somebody has locked is theirs: a peer's, or of a transaction that may stay open for long. */
@@ -50,22 +50,23 @@
  */
 static SaasStatement lock_chosen = {
 	CLAIMED "h.retention_days, h.weight, h.place"
-	"  from unnest($1, $2, $3, $4, $5) with ordinality as h"
-	"       (org_id, connection_id, weight, place, retention_days, number)"
+	"  from unnest($1, $2, $3, $4, $5, $6) with ordinality as h"
+	"       (org_id, connection_id, weight, place, retention_days, min_interval_s, number)"
 	LOCKED(" and case when k.is_active and k.is_open then k.next_poll_at <= now() end")
 	" where c.is_active"
 	" order by h.number",
-	5, {UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
+	6, {UUIDARRAYOID, UUIDARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}
 };
 
 static SaasStatement lock_given = {
 	CLAIMED "o.retention_days, o.weight, 0"
 	"  from (select o.id, coalesce(o.poll_weight, p.poll_weight) as weight,"
-	"               coalesce(p.retention_days, 0) as retention_days"
+	"               coalesce(p.retention_days, 0) as retention_days,"
+	"               coalesce(extract(epoch from p.min_poll_interval), 0)::integer as min_interval_s"
 	"          from saas.organization o"
 	"          join saas.plan p on p.name = o.plan"
 	"         where o.id = $1 and o.status = 'active') as o"
-	" cross join lateral (select o.id as org_id, u.id as connection_id from unnest($2) as u (id)) as h"
+	" cross join lateral (select o.id as org_id, u.id as connection_id, o.min_interval_s from unnest($2) as u (id)) as h"
 	LOCKED(""),
 	2, {UUIDOID, UUIDARRAYOID}
 };
@@ -502,10 +503,11 @@ SaasClaimDue(MemoryContext context, const pg_uuid_t *lease_id, int lease_ms, int
 	terms->was_long = turns.was_long;
 	if (turns.count > 0)
 	{
-		Datum		values[5] = {
+		Datum		values[6] = {
 			SaasUuidArray(turns.orgs, turns.count), SaasUuidArray(turns.connections, turns.count),
 			SaasIntegerArray(turns.weights, turns.count), SaasIntegerArray(turns.places, turns.count),
-			SaasIntegerArray(turns.retention_days, turns.count)
+			SaasIntegerArray(turns.retention_days, turns.count),
+			SaasIntegerArray(turns.min_intervals_s, turns.count)
 		};
 
 		jobs = take(context, &lock_chosen, values, lease_id, lease_ms);

@@ -42,7 +42,8 @@
 
 /* Of the organizations asked for, those that may be polled. */
 static SaasStatement read_organizations = {
-	"select o.id, coalesce(o.poll_weight, p.poll_weight), coalesce(p.retention_days, 0)"
+	"select o.id, coalesce(o.poll_weight, p.poll_weight), coalesce(p.retention_days, 0),"
+	"       coalesce(extract(epoch from p.min_poll_interval), 0)::integer"
 	"  from unnest($1) as k (id)"
 	"  join saas.organization o on o.id = k.id"
 	"  join saas.plan p on p.name = o.plan"
@@ -55,6 +56,7 @@ typedef struct Organization
 	pg_uuid_t	id;
 	int			weight;
 	int			retention_days;
+	int			min_interval_s;
 } Organization;
 
 /* Polls under way of an organization; -1: it has no place left. */
@@ -342,6 +344,7 @@ read_terms_of(const pg_uuid_t *ids, int id_count, int *count)
 		orgs[i].id = *DatumGetUUIDP(SaasStatementColumn(i, 1, &is_null));
 		orgs[i].weight = DatumGetInt32(SaasStatementColumn(i, 2, &is_null));
 		orgs[i].retention_days = DatumGetInt32(SaasStatementColumn(i, 3, &is_null));
+		orgs[i].min_interval_s = DatumGetInt32(SaasStatementColumn(i, 4, &is_null));
 	}
 	qsort(orgs, *count, sizeof(Organization), compare_by_id);
 	return orgs;
@@ -439,7 +442,7 @@ turns_init(SaasTurns *turns, int size)
 	*turns = (SaasTurns) {
 		.orgs = palloc(sizeof(pg_uuid_t) * size),.connections = palloc(sizeof(pg_uuid_t) * size),
 			.weights = palloc(sizeof(int) * size),.places = palloc(sizeof(int) * size),
-			.retention_days = palloc(sizeof(int) * size)
+			.retention_days = palloc(sizeof(int) * size),.min_intervals_s = palloc(sizeof(int) * size)
 	};
 }
 
@@ -459,7 +462,8 @@ choose(const Walk *walk, int limit, SaasTurns *turns)
 		turns->connections[turns->count] = item->connection_id;
 		turns->weights[turns->count] = item->org->weight;
 		turns->places[turns->count] = item->place;
-		turns->retention_days[turns->count++] = item->org->retention_days;
+		turns->retention_days[turns->count] = item->org->retention_days;
+		turns->min_intervals_s[turns->count++] = item->org->min_interval_s;
 	}
 }
 

@@ -18,6 +18,7 @@ typedef struct SaasTurns
 	int		   *weights;		/* of the organization */
 	int		   *places;			/* among the organization's, its last turn's included, from 1 */
 	int		   *retention_days; /* of the organization's plan; 0: for ever */
+	int		   *min_intervals_s;	/* of the plan: no more often, whatever the connection's is */
 	bool		is_all;			/* the same terms would give no others */
 	bool		was_long;		/* for the terms of the next claim */
 } SaasTurns;

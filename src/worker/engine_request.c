@@ -219,7 +219,11 @@ answer_fresh(PendingRequest *pending, OutcomeIndex *index)
 	}
 }
 
-/* One poll serves all who ask for it while it is under way. */
+/*
+ * One poll serves all who ask for it while it is under way, but for who wants a
+ * test: that goes over connections of its own and asks for more, and so it
+ * comes after a poll.
+ */
 static void
 join_open_jobs(SaasEngine *engine, PendingRequest *pending, OutcomeIndex *index)
 {
@@ -233,7 +237,7 @@ join_open_jobs(SaasEngine *engine, PendingRequest *pending, OutcomeIndex *index)
 		if (memcmp(&job->org_id, &index->request->org_id, sizeof(pg_uuid_t)) != 0)
 			continue;
 		number = find_open(index, &job->connection_id);
-		if (number < 0)
+		if (number < 0 || (index->request->is_test && !job->poll.is_test))
 			continue;
 		/* A test that someone wants the samples of becomes a poll. */
 		job->is_test = job->is_test && index->request->is_test;

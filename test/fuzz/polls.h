@@ -114,6 +114,20 @@ start(const SaasConnector *connector, SaasPoll *poll, SaasArena *arena, const ch
 	return connector->start(poll);
 }
 
+/* What holds of a poll that has ended. */
+static inline void
+check_end(const SaasPoll *poll)
+{
+	if (poll->verdict != SAAS_VERDICT_OK)
+	{
+		check_problem(&poll->problem);
+		must(poll->samples.count == 0);
+		must(strstr(poll->problem.message, SECRET) == NULL && strstr(poll->problem.detail, SECRET) == NULL);
+	}
+	check_samples(&poll->samples, MAX_SAMPLES);
+	must(poll->details == NULL || SaasUtf8IsValid(poll->details, strlen(poll->details)));
+}
+
 /* Hands it an answer, and checks what it makes of it. */
 static inline SaasStep
 answer(const SaasConnector *connector, SaasPoll *poll, int status, const char *body, size_t length)
@@ -137,16 +151,8 @@ answer(const SaasConnector *connector, SaasPoll *poll, int status, const char *b
 		check_request(&poll->request);
 		return step;
 	}
-	if (poll->verdict == SAAS_VERDICT_OK)
-		must(poll->samples.count > 0);
-	else
-	{
-		check_problem(&poll->problem);
-		must(poll->samples.count == 0);
-		must(strstr(poll->problem.message, SECRET) == NULL && strstr(poll->problem.detail, SECRET) == NULL);
-	}
-	check_samples(&poll->samples, MAX_SAMPLES);
-	must(poll->details == NULL || SaasUtf8IsValid(poll->details, strlen(poll->details)));
+	must(poll->verdict != SAAS_VERDICT_OK || poll->samples.count > 0);
+	check_end(poll);
 	return step;
 }
 

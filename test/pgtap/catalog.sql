@@ -343,7 +343,7 @@ select is_empty(
                             'saas_private.my_mail_templates()', 'saas_private.my_members()',
                             'saas_private.known_permissions()', 'saas_private.my_activity()',
                             'saas_private.my_saved_views()', 'saas_private.window_since(integer)',
-                            'saas_private.connection_tokens_without_key()')$$,
+                            'saas_private.connection_tokens_without_key()', 'saas_private.plan_poll_interval()')$$,
     'functions in saas_private are for service roles, but for those of the type, behind views and in policies');
 select set_eq(
     $$select f.name from catalog.function f, aclexplode(f.proacl) g

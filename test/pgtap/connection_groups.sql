@@ -148,4 +148,33 @@ select throws_ok(format('select saas.set_plan_limit(%L, %L, %s)', p, n, v), '220
 select is(left(grp.call('owner', $$saas.set_plan_limit('free', 'connections', 9)$$), 5), '42501', 'a tenant does not');
 select is((select jsonb_agg(after) from (select after from saas.audit_event where action = 'plan.limit_changed' order by id) e), '[{"connections": 4}, {"connections": null}]', 'it is audited');
 
+-- How often a plan lets poll
+
+select is((select string_agg(name || coalesce(' ' || min_poll_interval, ''), ', ' order by name) from saas.plan), 'enterprise, free 00:01:00, pro 00:01:00, starter 00:01:00', 'what plans begin with');
+set role saas_operator;
+select saas.set_plan_poll_interval('professional', '10 minutes');
+reset role;
+create function grp.interval_of(name text) returns text language sql as $$
+    select c.poll_interval::text from saas.connection c where c.name = interval_of.name
+$$;
+select is(grp.call('owner', grp.connect('slow', $$, poll_interval => '9 minutes'$$)), '22023 poll_interval: must be between 00:10:00 and 31 days', 'more often than the plan allows is refused');
+select is(grp.call('owner', grp.connect('slow', $$, poll_interval => '10 minutes'$$)), 'slow', 'as often is not');
+select is(grp.call('owner', grp.connect('default')), 'default', 'who gives none');
+select is(grp.interval_of('default'), '00:10:00', 'has the plan''s');
+select is(grp.call('owner', format('saas_api.update_connection(%L, %L)', grp.id('slow'), '{"poll_interval": "2 minutes"}')), '22023 poll_interval: must be between 00:10:00 and 31 days', 'nor is it changed to that');
+select is(grp.call('owner', $$saas_api.create_connection_token('prometheus', poll_interval => '2 minutes')$$), '22023 poll_interval: must be between 00:10:00 and 31 days', 'nor by a token');
+select is(grp.call('stranger', grp.connect('often', $$, poll_interval => '1 minute'$$)), 'often', 'another organization has its own plan');
+select is(grp.interval_of('one'), '00:01:00', 'what is there keeps its interval');
+update saas.connection_status set status = 'active', last_polled_at = now(), last_success_at = now() - interval '12 minutes', next_poll_at = 'infinity' where connection_id = grp.id('one');
+select is(grp.call('owner', format('(select health from saas_api.connections where id = %L)', grp.id('one'))), 'ok', 'and is well when it is polled as the plan says');
+select is(grp.call('owner', format('saas_api.set_connection_active(%L, %L)->>''is_active''', grp.id('one'), on_off)), on_off, 'turned ' || on_off) from unnest(array['false', 'true']) as on_off;
+select is(next_poll_at - last_polled_at, interval '10 minutes', 'off and on again is no way around it') from saas.connection_status where connection_id = grp.id('one');
+select saas.set_plan_poll_interval('pro', null);
+select is(grp.call('owner', format('(select health || '': '' || health_reason from saas_api.connections where id = %L)', grp.id('one'))), 'degraded: no poll for a while', 'without a floor of the plan''s it is late');
+select is(grp.call('owner', format('saas_api.update_connection(%L, %L)->>''poll_interval''', grp.id('slow'), '{"poll_interval": "2 minutes"}')), '00:02:00', 'and what was refused is not');
+select throws_ok(format('select saas.set_plan_poll_interval(%L, %L)', p, i), '22023', null, format('no floor: %s %s', p, i))
+  from (values ('gold', '1 minute'), (null, '1 minute'), ('pro', '0'), ('pro', '-1 minute'), ('pro', '32 days')) as t (p, i);
+select is(left(grp.call('owner', $$saas.set_plan_poll_interval('free', '1 second')$$), 5), '42501', 'a tenant sets none');
+select is((select string_agg(coalesce(after ->> 'min_poll_interval', 'none'), ' ' order by id) from saas.audit_event where action = 'plan.poll_interval_changed'), '00:10:00 none', 'it is audited, too');
+
 select * from finish();

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use JSON::PP;
 use PostgreSQL::Test::Utils;
 use SaasCluster;
 use SaasTenant;
@@ -174,6 +175,23 @@ order();
 sql('call saas.poll(40)');
 $seen = order();
 is(($seen =~ tr/c//) . ':' . ($seen =~ tr/d//), '30:10', 'a plan\'s weight counts where the organization has none of its own');
+due_at($_, q{'infinity'}) foreach 'c', 'd';
+
+# How often a plan lets poll counts for what has a shorter interval, whoever asks.
+sub next_of
+{
+	my ($name) = @_;
+	return count_of($name, "next_poll_at > last_polled_at + interval '20 hours' and next_poll_at < 'infinity'") . ' of ' . count_of($name, "next_poll_at < 'infinity'");
+}
+sql("set role saas_operator; select saas.set_plan_poll_interval('pro', '4 days')");
+due_at($_, q{case when c.name like '% 1' then now() else 'infinity' end}) foreach 'c', 'd';
+sql('call saas.poll()');
+is(next_of('c') . ', ' . next_of('d'), '1 of 1, 0 of 1', 'a connection is polled no more often than its plan allows');
+my $asked = sql(q{select id from saas.connection where name = 'c 1'});
+due_at('c', q{'infinity'});
+is($large[0]->refresh($asked)->[0]{ok}, JSON::PP::true, 'a poll on demand');
+is(next_of('c'), '1 of 1', 'changes nothing about that');
+sql("set role saas_operator; select saas.set_plan_poll_interval('pro', null)");
 due_at($_, q{'infinity'}) foreach 'c', 'd';
 
 # However heavy: saas.poller_max_per_org is a bound.

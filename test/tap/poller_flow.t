@@ -443,6 +443,18 @@ is(summary(decode_json($_->())), 'page 1 ok -', 'and each has its answer') forea
 no_fault();
 is(scrapes('page1'), $scrapes + 1, 'of one poll');
 
+# A test is one, with connections of its own, also where a poll is under way.
+$scrapes = scrapes('page1');
+fault(path => '/metrics', fault => 'held');
+$acme->make_due($page[0]);
+wait_for_hits(1);
+$answer = $acme->start_sql("select saas_api.test_connection('$page[0]', 30000)");
+ok(wait_for_askers(1), 'somebody tests a connection while it is polled');
+no_fault();
+$test = decode_json($answer->());
+is(join(' ', map { $_->{step} } @{ $test->{steps} }), 'resolve connect authenticate authorize read parse', 'and sees each step of the test');
+is(scrapes('page1'), $scrapes + 2, 'which comes after that poll');
+
 #
 # Who waits for whom
 #

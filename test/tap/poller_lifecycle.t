@@ -264,9 +264,13 @@ $small->safe_psql('postgres', 'drop extension pg_saas');
 # Signals and crashes, each in the middle of the only connection's poll
 #
 stall();
+isnt($node->safe_psql('one', q{with old as (update saas.poller_history set hour_at = hour_at - interval '8 days' returning 1)
+		select count(*) from old}), 0, 'there is history');
 $pid = poller_pid($node, 'one');
 kill 'TERM', $pid;
 wait_for_successor($node, 'one', $pid, 'the launcher starts a terminated poller again');
+ok( $node->poll_query_until('one', q{select count(*) = 0 from saas.poller_history where hour_at < now() - interval '8 days'}),
+	'which deletes old history');
 end_stall();
 end_leases();
 wait_for_readings(2, 'and the schedule goes on');

@@ -475,6 +475,21 @@ test_values(void)
 	ok(strstr(poll.details, "\"messages\":1") != NULL, "%s", poll.details);
 }
 
+/* They are left out; as 0 they would be values. */
+static void
+test_no_numbers(void)
+{
+	char		body[512];
+	long long	at = END_S - 300;
+
+	prepare(CONFIG, KEYS);
+	pass_role();
+	snprintf(body, sizeof(body), "{\"MetricDataResults\":[{\"Id\":\"m0\",\"Timestamps\":[%lld,%lld,%lld,%lld,\"%lld\"],"
+			 "\"Values\":[\"NaN\",null,7,\"1\",8]}]}", at, at - 300, at - 600, at - 900, at - 1200);
+	ok(reply(200, body) == SAAS_STEP_DONE && poll.verdict == SAAS_VERDICT_OK && poll.samples.count == 1 &&
+	   poll.samples.items[0].value == 7, "of values that are no numbers none is stored");
+}
+
 /* Partial data with a page behind them are only the first part. */
 static void
 test_parts(void)
@@ -947,6 +962,7 @@ main(void)
 	test_sessions();
 	test_windows();
 	test_values();
+	test_no_numbers();
 	test_parts();
 	test_batches();
 	test_bad_answers();
