@@ -237,13 +237,12 @@ $$;
 comment on function saas_private.union_layout(uuid, uuid, uuid[]) is
 'The layout that holds the series of all these, made if it is missing. For saas_service.';
 
--- Not a definer: its statements are made of the names of levels.  Days here and
--- below have 24 hours, whatever time zone the server or the session is in.
+-- Not a definer: its statements are made of the names of levels.  Who calls it
+-- sets the time zone to UTC, in which days have 24 hours.
 create function saas_private.roll_level(level text, org_ids uuid[], connection_ids uuid[], from_times timestamptz[],
                                         until_times timestamptz[]) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
 as $$
 declare
     step constant interval := case level when '5m' then '5 minutes' when '1h' then '1 hour' when '1d' then '1 day' end;
@@ -345,7 +344,6 @@ create function saas_private.roll_ranges(org_ids uuid[], connection_ids uuid[], 
                                          rolled_untils timestamptz[], whole_froms timestamptz[]) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set timezone = 'UTC'
 as $$
 declare
     hour_froms timestamptz[];

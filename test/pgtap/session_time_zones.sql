@@ -65,9 +65,10 @@ begin
               from saas_private.retention_of((select org_id from zones.person)) k, unnest(array[k.raw_since, k.five_since, k.hour_since, k.day_since]) s (at));
 end
 $$;
-update saas.plan set retention_days = 1, retention_5m_days = 200, retention_1h_days = 300, retention_1d_days = 365 where name = (select plan from saas.organization);
-select is(zones.kept(zone), '86400.000000 17280000.000000 25920000.000000 31536000.000000', format('days of the plan have 24 hours: %s', zone))
-  from unnest(array['UTC', 'Europe/Berlin', 'Australia/Lord_Howe', format('AAA0BBB-167,J%s/0,J%s/0', extract(doy from now())::integer, extract(doy from now())::integer + 1)]) zone;
+update saas.plan set retention_days = 182, retention_5m_days = 182, retention_1h_days = 182, retention_1d_days = 182 where name = (select plan from saas.organization);
+-- One zone's clocks are an hour ahead in the first half of each year.
+select is(zones.kept(zone), '15724800.000000 15724800.000000 15724800.000000 15724800.000000', format('days of the plan have 24 hours: %s', zone))
+  from unnest(array['UTC', 'AAA0BBB-1,J1/0,J183/0']) zone;
 update saas.plan set retention_days = null, retention_5m_days = null, retention_1h_days = null, retention_1d_days = null;
 
 -- Periods before
