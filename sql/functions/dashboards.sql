@@ -56,7 +56,9 @@ begin
     perform saas.require_permission('view_dashboard');
     perform saas_private.require_metric_range(from_time, to_time);
     before_time := saas_private.move_back(from_time, to_time - from_time, 'UTC');
-    if cardinality(names) not between 1 and 10 or array_position(names, null) is not null
+    if array_ndims(names) > 1 then
+        perform saas_private.raise_fields('invalid input', 'metrics', 'must be a list');
+    elsif cardinality(names) not between 1 and 10 or array_position(names, null) is not null
        or (select count(distinct n) from unnest(names) n) < cardinality(names) then
         perform saas_private.raise_fields('invalid input', 'metrics', 'must be 1 to 10 different metrics');
     elsif most not between 1 and 100 then

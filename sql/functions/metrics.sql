@@ -35,13 +35,15 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if cardinality(require_group_keys.group_by) > 32 then
+    if array_ndims(require_group_keys.group_by) > 1 then
+        perform saas_private.raise_fields('invalid input', 'group_by', 'must be a list');
+    elsif cardinality(require_group_keys.group_by) > 32 then
         perform saas_private.raise_fields('invalid input', 'group_by', 'must have at most 32 keys');
     end if;
 end
 $$;
 comment on function saas_private.require_group_keys(text[]) is
-'Errors with 22023 when there are more keys to group by than 32.';
+'Errors with 22023 when the keys to group by are no list, or more than 32.';
 
 create function saas_private.require_metric_range(since timestamptz, until timestamptz) returns void
 language plpgsql stable
@@ -334,7 +336,7 @@ declare
     to_time constant timestamptz := coalesce(nullif(query_metric.until, now()), now() + interval '1 microsecond');
     chosen record;
     scope record;
-    keys constant text[] := array_remove(coalesce(query_metric.group_by, '{}'), null);
+    keys text[];
     ids uuid[];
     slots timestamptz[];
     members jsonb[];
@@ -346,6 +348,7 @@ begin
     perform saas_private.require_field('metric', query_metric.metric, 255);
     perform saas_private.require_metric_range(from_time, to_time);
     perform saas_private.require_group_keys(query_metric.group_by);
+    keys := array_remove(coalesce(query_metric.group_by, '{}'), null);
     select * into chosen from saas_private.require_metric_fn(coalesce(query_metric.fn, 'avg'));
     if jsonb_typeof(coalesce(query_metric.labels, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
@@ -562,7 +565,9 @@ begin
                                      compare_metric.connection_ids, '{connection_id,connection}', compare_metric.time_zone, true) q;
         return;
     end if;
-    if cardinality(compare_metric.periods) > 12 or array_position(compare_metric.periods, null) is not null then
+    if array_ndims(compare_metric.periods) > 1 then
+        perform saas_private.raise_fields('invalid input', 'periods', 'must be a list');
+    elsif cardinality(compare_metric.periods) > 12 or array_position(compare_metric.periods, null) is not null then
         perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 12 intervals');
     elsif exists (select from unnest(compare_metric.periods) p where p not between interval '-100 years' and interval '100 years') then
         perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 100 years each');
