@@ -365,9 +365,11 @@ begin
     select array_agg(r.bucket_at), array_agg(r.grp), array_agg(r.value) into found_at, found_groups, found_values
       from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
                                     chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
-    slots := array(select saas_private.first_time(g.at, coalesce(scope.local_zone, 'UTC'))
+    -- A day that a time zone has left out would be the one after it once more.
+    slots := array(select distinct saas_private.first_time(g.at, coalesce(scope.local_zone, 'UTC'))
                      from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
-                                          (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
+                                          (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at)
+                    order by 1);
     members := array(select d.grp from (select distinct f.grp from unnest(found_groups) as f (grp)) d order by d.grp);
     if cardinality(slots)::bigint * cardinality(members) > 200000 then
         perform saas_private.raise_fields('invalid input', 'fill', 'makes more than 200000 rows: take wider buckets or fewer groups');
