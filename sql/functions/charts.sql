@@ -122,6 +122,7 @@ declare
 begin
     perform saas_private.require_identity();
     most := saas_private.require_top(coalesce(line_chart.top, 12), 32);
+    perform saas_private.require_time_zone(line_chart.timezone, 'timezone');
     with answer as materialized (
         select q.bucket_at, q.grp, q.value,
                extract(epoch from q.bucket_at - lag(q.bucket_at) over (partition by q.grp order by q.bucket_at))::double precision as step_s

@@ -42,7 +42,7 @@ as $$
 declare
     from_time constant timestamptz := coalesce(metrics_overview.since, now() - interval '24 hours');
     to_time constant timestamptz := coalesce(nullif(metrics_overview.until, now()), now() + interval '1 microsecond');
-    before_time constant timestamptz := from_time - (to_time - from_time);
+    before_time timestamptz;
     names constant text[] := coalesce(metrics_overview.metrics, '{aws_ses_send_sum,aws_ses_delivery_sum,aws_ses_bounce_sum,aws_ses_complaint_sum}');
     most constant integer := coalesce(metrics_overview.top, 12);
     scope record;
@@ -55,7 +55,10 @@ declare
 begin
     perform saas.require_permission('view_dashboard');
     perform saas_private.require_metric_range(from_time, to_time);
-    if cardinality(names) not between 1 and 10 or array_position(names, null) is not null
+    before_time := saas_private.move_back(from_time, to_time - from_time, 'UTC');
+    if array_ndims(names) > 1 then
+        perform saas_private.raise_fields('invalid input', 'metrics', 'must be a list');
+    elsif cardinality(names) not between 1 and 10 or array_position(names, null) is not null
        or (select count(distinct n) from unnest(names) n) < cardinality(names) then
         perform saas_private.raise_fields('invalid input', 'metrics', 'must be 1 to 10 different metrics');
     elsif most not between 1 and 100 then

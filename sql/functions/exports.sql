@@ -78,6 +78,8 @@ begin
     perform saas_private.require_metric_range(from_time, to_time);
     if jsonb_typeof(wanted) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
+    elsif array_ndims(require_export.metrics) > 1 then
+        perform saas_private.raise_fields('invalid input', 'metrics', 'must be a list');
     elsif cardinality(require_export.metrics) not between 1 and 100 or array_position(require_export.metrics, null) is not null then
         perform saas_private.raise_fields('invalid input', 'metrics', 'must be 1 to 100 metrics');
     end if;

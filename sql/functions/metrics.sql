@@ -54,13 +54,15 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if cardinality(require_group_keys.group_by) > 32 then
+    if array_ndims(require_group_keys.group_by) > 1 then
+        perform saas_private.raise_fields('invalid input', 'group_by', 'must be a list');
+    elsif cardinality(require_group_keys.group_by) > 32 then
         perform saas_private.raise_fields('invalid input', 'group_by', 'must have at most 32 keys');
     end if;
 end
 $$;
 comment on function saas_private.require_group_keys(text[]) is
-'Errors with 22023 when there are more keys to group by than 32.';
+'Errors with 22023 when the keys to group by are no list, or more than 32.';
 
 create function saas_private.require_metric_range(since timestamptz, until timestamptz) returns void
 language plpgsql stable
@@ -98,18 +100,23 @@ $$;
 comment on function saas_private.require_metric_fn(text) is
 'What a function of metrics is: its name, or percentile with its fraction. Errors: 22023 with fields. For the functions of saas_owner.';
 
-create function saas_private.require_time_zone(name text) returns void
+-- PostgreSQL takes what is no name for a POSIX rule, whose sign is turned round:
+-- UTC+2 would be two hours behind UTC.  These have a digit, as few names do.
+create function saas_private.require_time_zone(name text, field text default 'time_zone') returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if require_time_zone.name ~ '\d' and require_time_zone.name !~* '^(etc/gmt(0|[+-]\d|\+1[0-2]|-1[0-4])|gmt[+-]?0|(est5e|cst6c|mst7m|pst8p)dt)$' then
+        perform saas_private.raise_fields('invalid input', require_time_zone.field, 'must be the name of a time zone');
+    end if;
     perform now() at time zone require_time_zone.name;
 exception when invalid_parameter_value then
-    perform saas_private.raise_fields('invalid input', 'time_zone', 'must be the name of a time zone');
+    perform saas_private.raise_fields('invalid input', require_time_zone.field, 'must be the name of a time zone');
 end
 $$;
-comment on function saas_private.require_time_zone(text) is
-'Raises 22023 unless there is such a time zone. For the functions of saas_owner.';
+comment on function saas_private.require_time_zone(text, text) is
+'Raises 22023 for the field unless there is such a time zone. For the functions of saas_owner.';
 
 -- Where midnight comes twice, as the clock is set back over it, PostgreSQL takes the second.
 create function saas_private.first_time(local timestamp, zone text) returns timestamptz
@@ -124,6 +131,23 @@ end
 $$;
 comment on function saas_private.first_time(timestamp, text) is
 'The first time at which the clocks of a time zone show this. For the functions of saas_owner.';
+
+-- PostgreSQL's own takes the days of the session's time zone.
+create function saas_private.move_back(at timestamptz, by interval, zone text) returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    dates constant interval := make_interval(years => extract(year from move_back.by)::integer, months => extract(month from move_back.by)::integer,
+                                             days => extract(day from move_back.by)::integer);
+begin
+    return case when dates = interval '0' then move_back.at
+                else saas_private.first_time((move_back.at at time zone move_back.zone) - dates, move_back.zone) end
+           - (move_back.by - dates);
+end
+$$;
+comment on function saas_private.move_back(timestamptz, interval, text) is
+'A time so much earlier, whose months and days are those of a time zone. For the functions of saas_owner.';
 
 create function saas_private.metric_bucket(at timestamptz, step interval, local_zone text) returns timestamptz
 language plpgsql stable
@@ -331,7 +355,7 @@ declare
     to_time constant timestamptz := coalesce(nullif(query_metric.until, now()), now() + interval '1 microsecond');
     chosen record;
     scope record;
-    keys constant text[] := array_remove(coalesce(query_metric.group_by, '{}'), null);
+    keys text[];
     ids uuid[];
     slots timestamptz[];
     members jsonb[];
@@ -343,6 +367,7 @@ begin
     perform saas_private.require_field('metric', query_metric.metric, 255);
     perform saas_private.require_metric_range(from_time, to_time);
     perform saas_private.require_group_keys(query_metric.group_by);
+    keys := array_remove(coalesce(query_metric.group_by, '{}'), null);
     select * into chosen from saas_private.require_metric_fn(coalesce(query_metric.fn, 'avg'));
     if jsonb_typeof(coalesce(query_metric.labels, '{}')) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
@@ -359,9 +384,11 @@ begin
     select array_agg(r.bucket_at), array_agg(r.grp), array_agg(r.value) into found_at, found_groups, found_values
       from saas_private.metric_rows(query_metric.metric, from_time, to_time, scope.step, scope.level, scope.local_zone, chosen.kind,
                                     chosen.fraction, coalesce(query_metric.labels, '{}'), ids, keys) r;
-    slots := array(select saas_private.first_time(g.at, coalesce(scope.local_zone, 'UTC'))
+    -- A day that a time zone has left out would be the one after it once more.
+    slots := array(select distinct saas_private.first_time(g.at, coalesce(scope.local_zone, 'UTC'))
                      from generate_series(saas_private.metric_bucket(from_time, scope.step, scope.local_zone) at time zone coalesce(scope.local_zone, 'UTC'),
-                                          (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at));
+                                          (to_time - interval '1 microsecond') at time zone coalesce(scope.local_zone, 'UTC'), scope.step) as g (at)
+                    order by 1);
     members := array(select d.grp from (select distinct f.grp from unnest(found_groups) as f (grp)) d order by d.grp);
     if cardinality(slots)::bigint * cardinality(members) > 200000 then
         perform saas_private.raise_fields('invalid input', 'fill', 'makes more than 200000 rows: take wider buckets or fewer groups');
@@ -473,6 +500,7 @@ as $$
 declare
     from_time constant timestamptz := coalesce(metric_totals.since, now() - interval '24 hours');
     to_time constant timestamptz := coalesce(nullif(metric_totals.until, now()), now() + interval '1 microsecond');
+    before_time timestamptz;
     wanted constant jsonb := coalesce(metric_totals.labels, '{}');
     chosen record;
     ids uuid[];
@@ -483,6 +511,7 @@ begin
     perform saas_private.require_identity();
     perform saas_private.require_field('metric', metric_totals.metric, 255);
     perform saas_private.require_metric_range(from_time, to_time);
+    before_time := saas_private.move_back(from_time, to_time - from_time, 'UTC');
     select * into chosen from saas_private.require_metric_fn(coalesce(metric_totals.fn, 'sum'));
     if jsonb_typeof(wanted) <> 'object' then
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
@@ -492,7 +521,7 @@ begin
         -- As the overview adds up: both ranges in one pass.
         with figure as materialized (
             select f.connection_id, f.slot, f.value
-              from saas_private.metric_figures(array[metric_totals.metric], array[from_time - (to_time - from_time), from_time, to_time],
+              from saas_private.metric_figures(array[metric_totals.metric], array[before_time, from_time, to_time],
                                                wanted, ids) f
         ), part as (
             select f.connection_id, c.name, f.value, saas_private.total(f.value) over () as whole
@@ -520,8 +549,7 @@ begin
               from saas_private.metric_sums(metric_totals.metric, from_time, to_time, chosen.kind, chosen.fraction, wanted, ids, '{}') s;
         end if;
         select s.value into previous
-          from saas_private.metric_sums(metric_totals.metric, from_time - (to_time - from_time), from_time, chosen.kind, chosen.fraction,
-                                        wanted, ids, '{}') s;
+          from saas_private.metric_sums(metric_totals.metric, before_time, from_time, chosen.kind, chosen.fraction, wanted, ids, '{}') s;
     end if;
     return jsonb_build_object('metric', metric_totals.metric, 'fn', coalesce(metric_totals.fn, 'sum'), 'since', from_time, 'until', to_time,
                               'total', total, 'previous', previous,
@@ -545,6 +573,8 @@ declare
     from_time constant timestamptz := coalesce(compare_metric.since, now() - interval '24 hours');
     to_time constant timestamptz := coalesce(nullif(compare_metric.until, now()), now() + interval '1 microsecond');
     chosen record;
+    wanted interval;
+    zone text;
     ids uuid[];
 begin
     perform saas_private.require_identity();
@@ -556,7 +586,9 @@ begin
                                      compare_metric.connection_ids, '{connection_id,connection}', compare_metric.time_zone, true) q;
         return;
     end if;
-    if cardinality(compare_metric.periods) > 12 or array_position(compare_metric.periods, null) is not null then
+    if array_ndims(compare_metric.periods) > 1 then
+        perform saas_private.raise_fields('invalid input', 'periods', 'must be a list');
+    elsif cardinality(compare_metric.periods) > 12 or array_position(compare_metric.periods, null) is not null then
         perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 12 intervals');
     elsif exists (select from unnest(compare_metric.periods) p where p not between interval '-100 years' and interval '100 years') then
         perform saas_private.raise_fields('invalid input', 'periods', 'must be at most 100 years each');
@@ -566,16 +598,20 @@ begin
         perform saas_private.raise_fields('invalid input', 'labels', 'must be an object');
     end if;
     select * into chosen from saas_private.require_metric_fn(coalesce(compare_metric.fn, 'avg'));
-    perform saas_private.require_metric_range(from_time - p.back, to_time - p.back) from unnest(compare_metric.periods) as p (back);
+    select c.step, coalesce(c.local_zone, 'UTC') into wanted, zone
+      from saas_private.metric_scope(from_time, to_time, compare_metric.bucket, chosen.kind, compare_metric.time_zone) c;
+    perform saas_private.require_metric_range(saas_private.move_back(from_time, p.back, zone), saas_private.move_back(to_time, p.back, zone))
+       from unnest(compare_metric.periods) as p (back);
     ids := saas_private.metric_connections(compare_metric.connection_ids, null, null, null);
     -- What one query may read, for all periods together.
     return query
-    select q.bucket_at + p.back, jsonb_build_object('period', p.back::text), q.value
-      from unnest(interval '0' || compare_metric.periods) with ordinality as p (back, n)
-     cross join lateral saas_private.metric_scope(from_time - p.back, to_time - p.back,
-                                                  coalesce(compare_metric.bucket, saas_private.nice_bucket(from_time, to_time)), chosen.kind,
-                                                  compare_metric.time_zone) c
-     cross join lateral saas_private.metric_rows(compare_metric.metric, from_time - p.back, to_time - p.back, c.step, c.level, c.local_zone,
+    -- Of many rows: a call for each would cost more than the answer.
+    select case when zone = 'UTC' then ((q.bucket_at at time zone 'UTC') + p.back) at time zone 'UTC'
+                else saas_private.move_back(q.bucket_at, - p.back, zone) end, jsonb_build_object('period', p.back::text), q.value
+      from (select i.back, i.n, saas_private.move_back(from_time, i.back, zone) as since, saas_private.move_back(to_time, i.back, zone) as until
+              from unnest(interval '0' || compare_metric.periods) with ordinality as i (back, n)) p
+     cross join lateral saas_private.metric_scope(p.since, p.until, wanted, chosen.kind, compare_metric.time_zone) c
+     cross join lateral saas_private.metric_rows(compare_metric.metric, p.since, p.until, c.step, c.level, c.local_zone,
                                                  chosen.kind, chosen.fraction, coalesce(compare_metric.labels, '{}'), ids, '{}',
                                                  saas_private.most_values() / (cardinality(compare_metric.periods) + 1)) q
      order by p.n, 1;
@@ -583,7 +619,7 @@ end
 $$;
 alter function saas_api.compare_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], interval[], text) owner to saas_owner;
 comment on function saas_api.compare_metric(text, timestamptz, timestamptz, interval, text, jsonb, uuid[], interval[], text) is
-'Values of a metric side by side. Without periods: each connection''s, every bucket of each, side {connection_id, connection}. With periods, such as ''{1 day,7 days}'': all connections'' together, now (side {"period": "00:00:00"}) and that long ago, whose buckets are moved on to now; all periods together read as much as query_metric may, an equal part each. The rest as query_metric. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
+'Values of a metric side by side. Without periods: each connection''s, every bucket of each, side {connection_id, connection}. With periods, such as ''{1 day,7 days}'': all connections'' together, now (side {"period": "00:00:00"}) and that long ago, whose buckets are moved on to now, by days of time_zone where buckets are whole days and of UTC where they are not; all periods together read as much as query_metric may, an equal part each. The rest as query_metric. Errors: PT401, 22023 with fields. For saas_user with view_dashboard.';
 
 create function saas_api.metric_ratio(numerator text, denominator text, since timestamptz default now() - interval '24 hours',
                                       until timestamptz default now(), bucket interval default null, fn text default 'sum',

@@ -7,10 +7,11 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    select coalesce(now() - make_interval(days => p.retention_days), '-infinity'),
-           coalesce(now() - make_interval(days => p.retention_5m_days), '-infinity'),
-           coalesce(now() - make_interval(days => p.retention_1h_days), '-infinity'),
-           coalesce(now() - make_interval(days => p.retention_1d_days), '-infinity')
+    -- Days of 24 hours: others would depend on the session's time zone.
+    select coalesce(now() - make_interval(hours => 24 * p.retention_days), '-infinity'),
+           coalesce(now() - make_interval(hours => 24 * p.retention_5m_days), '-infinity'),
+           coalesce(now() - make_interval(hours => 24 * p.retention_1h_days), '-infinity'),
+           coalesce(now() - make_interval(hours => 24 * p.retention_1d_days), '-infinity')
       into raw_since, five_since, hour_since, day_since
       from saas.organization o join saas.plan p on p.name = o.plan
      where o.id = retention_of.org_id;
@@ -130,7 +131,7 @@ as $$
         -- remake rollups of them, once its plan keeps more.
         select coalesce(min(p.kept_since), 'infinity') as since from saas_private.rollup_progress p
     )
-    select coalesce(sum(saas_private.drop_partition(v.parent, least(now() - make_interval(days => v.days), n.since))), 0)::integer
+    select coalesce(sum(saas_private.drop_partition(v.parent, least(now() - make_interval(hours => 24 * v.days), n.since))), 0)::integer
       from kept k, noted n, lateral (values ('reading', k.raw), ('reading_5m', k.five), ('reading_1h', k.hour), ('reading_1d', k.day)) as v (parent, days)
      where v.days is not null
 $$;

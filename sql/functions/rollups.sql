@@ -237,7 +237,8 @@ $$;
 comment on function saas_private.union_layout(uuid, uuid, uuid[]) is
 'The layout that holds the series of all these, made if it is missing. For saas_service.';
 
--- Not a definer: its statements are made of the names of levels.
+-- Not a definer: its statements are made of the names of levels.  Who calls it
+-- sets the time zone to UTC, in which days have 24 hours.
 create function saas_private.roll_level(level text, org_ids uuid[], connection_ids uuid[], from_times timestamptz[],
                                         until_times timestamptz[]) returns bigint
 language plpgsql volatile
@@ -367,6 +368,7 @@ comment on function saas_private.roll_ranges(uuid[], uuid[], timestamptz[], time
 create function saas_private.roll_due(closed_until timestamptz, max_connections integer, longest interval default '1 day') returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 as $$
 declare
     batch record;
@@ -450,6 +452,7 @@ comment on function saas_private.roll_due(timestamptz, integer, interval) is
 create function saas_private.roll_late(max_windows integer) returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 as $$
 declare
     noted uuid[];

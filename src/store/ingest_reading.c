@@ -12,6 +12,7 @@
 #include "store/partition.h"
 #include "store/statement.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 /* Rows of one statement. */
@@ -76,7 +77,7 @@ static SaasStatement put_readings = {
 	"            select o.id, o.value from own, other, unnest(other.series_ids, other.\"values\") as o (id, value)" \
 	"             where o.id <> all (own.series_ids)) as m" \
 	"    having count(*) > 0" \
-	"), print as (" \
+	"), print as materialized (" \
 	"    select m.*, sha256(convert_to('series ' || array_to_string(m.ids, ','), 'UTF8')) as fingerprint" \
 	"      from merged m)"
 
@@ -89,13 +90,18 @@ static SaasStatement add_merged_layout = {
 	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
 };
 
+/* The layout is looked for as layout.c does it, and once. */
 static SaasStatement merge_reading = {
 	MERGED
 	" update saas.reading r"
-	"    set layout_id = l.id, \"values\" = p.numbers"
-	"   from print p"
-	"   join saas.layout l on l.org_id = $1 and l.connection_id = $2 and l.fingerprint = p.fingerprint"
-	"  where r.org_id = $1 and r.connection_id = $2 and r.at = $3",
+	"    set layout_id = n.layout_id, \"values\" = n.numbers"
+	"   from (select p.numbers,"
+	"                (select l.id from saas.layout l"
+	"                  where l.org_id = $1 and l.connection_id = $2"
+	"                    and l.fingerprint >= p.fingerprint and l.fingerprint <= p.fingerprint"
+	"                  order by l.fingerprint limit 1) as layout_id"
+	"           from print p offset 0) as n"
+	"  where r.org_id = $1 and r.connection_id = $2 and r.at = $3 and n.layout_id is not null",
 	5, {UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, FLOAT8ARRAYOID}
 };
 
@@ -218,11 +224,16 @@ merge(const Reading *reading)
 		TimestampTzGetDatum(reading->at), UUIDPGetDatum(&reading->layout_id)
 	};
 
+	int			level = SaasStatementPlanByOrder();
+	bool		has_changed;
+
 	for (int i = 0; i < reading->count; i++)
 		numbers[i] = Float8GetDatum(reading->samples[i]->value);
 	values[4] = float_array(numbers, reading->count);
 	(void) SaasStatementRun(&add_merged_layout, values, NULL);
-	return SaasStatementRun(&merge_reading, values, NULL) > 0;
+	has_changed = SaasStatementRun(&merge_reading, values, NULL) > 0;
+	AtEOXact_GUC(false, level);
+	return has_changed;
 }
 
 static bool

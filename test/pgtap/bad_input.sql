@@ -5,7 +5,7 @@
 set client_min_messages = warning;
 set saas.bcrypt_cost = 10;
 call tenants.hold_poller();
-select plan(6);
+select plan(7);
 
 create schema hostile;
 grant usage on schema hostile to public;
@@ -62,7 +62,7 @@ insert into hostile.input values
     ('double precision', 'null', null), ('double precision', 'no number', 'NaN'), ('double precision', 'endless', '-Infinity'),
     ('numeric', 'null', null), ('numeric', 'no number', 'NaN'), ('numeric', 'endless', '-Infinity'), ('numeric', 'long', repeat('9', 1000)),
     ('date', 'null', null), ('date', 'the end of time', 'infinity'), ('date', 'long ago', '4713-01-01 BC'), ('date', 'far ahead', '5874897-12-31'),
-    ('interval[]', 'null', null), ('interval[]', 'empty', '{}'), ('interval[]', 'odd', '{NULL,"-1 second","178000000 years"}'),
+    ('interval[]', 'of two dimensions', '{{1 day},{2 days}}'), ('interval[]', 'null', null), ('interval[]', 'empty', '{}'), ('interval[]', 'odd', '{NULL,"-1 second","178000000 years"}'),
     ('saas.sealed', 'null', null);
 create table hostile.plain (type regtype primary key, value text);
 insert into hostile.plain values
@@ -167,6 +167,11 @@ select is_empty($$
        -- What is wrong with a table, for who administers it.
        and not (as_role = 'saas_operator' and function::text ~ 'protect' and sqlstate in ('42P01', '42809', '23502', '55000'))
 $$, 'every refusal is one that its caller can act upon');
+select is_empty($$
+    select as_role, function, argument, label, sqlstate, left(words, 200)
+      from hostile.call
+     where as_role = 'saas_user' and label = 'of two dimensions' and sqlstate !~ '^(22023|PT4..|PT503|42501)$'
+$$, 'a tenant''s array of two dimensions is refused in our own words');
 select is_empty($$
     select as_role, function, argument, label, sqlstate, left(words, 200)
       from hostile.call

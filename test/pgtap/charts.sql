@@ -128,7 +128,7 @@ select is((select string_agg(format_type(prorettype, null), ' ') from pg_proc wh
 select is(charts.draw(charts.on(call, ', ' || argument)), answer, format('%s with %s is refused', call, argument))
   from (values ('line_chart', 'width => 159', '22023 width: must be 160 to 4000'), ('line_chart', 'height => 2001', '22023 height: must be 120 to 2000'),
                ('line_chart', 'unit => ''furlong''', '22023 unit: must be plain, si, bytes, percent or seconds'), ('line_chart', 'theme => ''pink''', '22023 theme: must be auto, light or dark'),
-               ('line_chart', 'timezone => ''Nowhere''', '22023 timezone: is not known'), ('line_chart', 'timezone => ''../../etc/passwd''', '22023 timezone: is not known'),
+               ('line_chart', 'timezone => ''Nowhere''', '22023 timezone: must be the name of a time zone'), ('line_chart', 'timezone => ''../../etc/passwd''', '22023 timezone: must be the name of a time zone'),
                ('line_chart', 'top => 0', '22023 top: must be 1 to 32'), ('line_chart', 'top => 33', '22023 top: must be 1 to 32'), ('bar_chart', 'top => 101', '22023 top: must be 1 to 100'),
                ('line_chart', 'labels => ''[]''', '22023 labels: must be an object'), ('bar_chart', 'fn => ''median''', '22023 fn: must be avg, sum, min, max, last or count'),
                ('bar_chart', 'height => 59', '22023 height: must be 60 to 4000'), ('bar_chart', 'width => -1', '22023 width: must be 160 to 4000'),

@@ -52,7 +52,9 @@ select is(saas_private.csv_cell(v), c, format('the cell of %L', v))
   from (values ('plain', '"plain"'), ('=1', '"''=1"'), ('+1', '"''+1"'), ('-1', '"''-1"'), ('@x', '"''@x"'), (E'\t=1', E'"''\t''=1"'), (E'\rx', E'"''\rx"'), (E'\nx', E'"''\nx"'),
                (' =1', '"'' =1"'), (U&'\FF1D1', U&'"''\FF1D1"'), (U&'\FEFF=1', U&'"''\FEFF=1"'), ('a"b', '"a""b"'), ('="', '"''="""'), ('a=1', '"a=1"'), ('', '""'),
                ('a;=1', '"a;''=1"'), ('a; @x;+1;b', '"a;'' @x;''+1;b"'), ('a;"=1', '"a;''""=1"'), ('{"a": "x;-1"}', '"{""a"": ""x;''-1""}"'), (E'a\t=1', E'"a\t''=1"'),
-               (E'a\n\r=1', E'"a\n''\r''=1"'), (U&'a;\FF1D1', U&'"a;''\FF1D1"'), (';=1', '";''=1"'), ('=1;=2', '"''=1;''=2"'), ('a;b=1;c', '"a;b=1;c"'), ('a,=1', '"a,=1"'), (null, '""')) v (v, c);
+               (E'a\n\r=1', E'"a\n''\r''=1"'), (U&'a;\FF1D1', U&'"a;''\FF1D1"'), (';=1', '";''=1"'), (E'\x01=1', E'"''\x01=1"'), (E'\tx', E'"''\tx"'), (U&'\FF0B1', U&'"''\FF0B1"'), (U&'\FF0D1', U&'"''\FF0D1"'), (U&'\FF201', U&'"''\FF201"'),
+               (E'a;\x01=1', E'"a;''\x01=1"'), (U&'a;\FEFF=1', U&'"a;''\FEFF=1"'), ('a;''=1', '"a;''''=1"'), (U&'a;\FF0B1', U&'"a;''\FF0B1"'), (U&'a;\FF0D1', U&'"a;''\FF0D1"'), (U&'a;\FF201', U&'"a;''\FF201"'),
+               ('=1;=2', '"''=1;''=2"'), ('a;b=1;c', '"a;b=1;c"'), ('a,=1', '"a,=1"'), (null, '""')) v (v, c);
 select is(exp.text(replace(:csv, ')', $$, '{load}')$$)) ~ 'hits', false, 'only metrics that were asked for');
 select is((select count(*) from regexp_matches(exp.text(replace(:csv, ')', $$, '{hits}', '{"path": "/b"}')$$)), E'\n', 'g')), 4::bigint, 'and labels');
 select is((select count(*) from regexp_matches(exp.text(replace(:csv, ')', format($$, connection_ids => array[%L, %L]::uuid[])$$, :'hostile', :'foreign'))), E'\n', 'g')), 3::bigint, 'and connections, of which a foreign one has nothing');

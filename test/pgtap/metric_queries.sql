@@ -162,6 +162,10 @@ select is(queries.ask(format($$select bucket_at, value from saas_api.query_metri
   from unnest(array['2025-11-02 04:30', '2025-11-02 05:00', '2025-11-02 08:00']) until;
 select is(queries.ask($$select bucket_at, value from saas_api.query_metric('clock', '2025-11-01 23:00', '2025-11-02 08:00', '1 day', 'count', time_zone => 'America/Havana', fill => true)$$),
           E'("2025-11-01 04:00:00+00",30)\n("2025-11-02 04:00:00+00",24)', 'with gaps filled too');
+-- In Apia 29 December 2011 ended at 10:00 UTC, and the 31st began.
+select count(tenants.read(:'org', :'clock', g.at, 1)) as stored from generate_series(timestamptz '2011-12-30 00:00', '2011-12-31 00:00', '6 hours') as g (at) \gset
+select is(queries.ask($$select bucket_at, value from saas_api.query_metric('clock', '2011-12-29 12:00', '2011-12-31 12:00', '1 day', 'count', time_zone => 'Pacific/Apia', fill => true)$$),
+          E'("2011-12-29 10:00:00+00",2)\n("2011-12-30 10:00:00+00",3)\n("2011-12-31 10:00:00+00",)', 'a day that was left out is no gap');
 select is(queries.ask($$select saas_api.explain_metric('clock', '2018-01-01', '2026-01-01', '1 day', 'sum', 'Australia/Lord_Howe') ->> 'level'$$), '(5m)',
           'a zone whose winter is half an hour off is not served by hours');
 select is(queries.ask($$select bucket_at, value from saas_api.query_metric('hits', '2026-03-28', '2026-03-30 21:00', '1 day', 'count', labels => '{"n": "1"}', environments => '{staging}', time_zone => 'Europe/Berlin', fill => true)$$),

@@ -150,6 +150,33 @@ select count(saas_private.roll_due(g.at, 10)) as rolled from generate_series(tim
 select is_empty('select * from rollups.all_differences() limit 5', 'hours and days are rolled up when they are over, though nothing comes just then');
 select is((select array_agg(r.count[1] order by r.at) from saas.reading_1d r where r.connection_id = :'seldom'), '{120,120,72}'::double precision[], 'with all of their readings');
 
+-- A partition that somebody's lock keeps from being made is tried once a step:
+-- each try waits, and the lock is the same for all that need one.
+
+call saas.maintain();
+create sequence rollups.tried;
+create table rollups.blocked as select tenants.connect(:'org', 'Blocked ' || n) as id from generate_series(1, 5) n;
+select count(tenants.read(:'org', tenants.lay_out(:'org', b.id, '[{"metric": "a"}]'), '2019-05-06 07:08:09', 1)) as stored from rollups.blocked b \gset
+insert into saas_private.rollup_progress (org_id, connection_id) select :'org', b.id from rollups.blocked b;
+begin;
+create or replace function saas_private.make_rollup_partitions(times timestamptz[]) returns boolean
+language sql volatile as $$ select nextval('rollups.tried') < 0 $$;
+grant usage on schema rollups to saas_service;
+grant usage on sequence rollups.tried to saas_service;
+update saas_private.rollup_progress set rolled_until = '2026-04-30' where connection_id = :'idle';
+select saas_private.roll_due('2026-05-01', 1) as stepped \gset
+select is((select last_value from rollups.tried), 1::bigint, 'one try for all connections that wait for a partition');
+select isnt_empty(format('select from saas_private.rollup_progress p where p.connection_id = %L and p.rolled_until = %L', :'idle', '2026-05-01'), 'the others are not held up');
+select is((select count(*) from saas_private.rollup_progress p join rollups.blocked b on b.id = p.connection_id where p.rolled_until = '-infinity'), 5::bigint, 'which stay where they are');
+insert into saas_private.late_window (org_id, connection_id, from_at, until_at)
+select :'org'::uuid, b.id, timestamptz '2019-05-06 07:05', timestamptz '2019-05-06 07:10' from rollups.blocked b union all select :'org', :'idle', '2026-03-31 12:30', '2026-03-31 12:35';
+update saas_private.rollup_progress p set rolled_until = '2026-05-01' from rollups.blocked b where b.id = p.connection_id;
+select is(saas_private.roll_late(1), 1, 'nor is a late note');
+select is((select last_value from rollups.tried), 2::bigint, 'behind those that wait, for which there is one try');
+select is((select count(*) from saas_private.late_window), 5::bigint, 'they wait still');
+rollback;
+delete from saas.connection c using rollups.blocked b where c.id = b.id;
+
 -- Who sees what
 
 select is(tenants.answer(format('(select count(distinct org_id) from saas.%I)', t), m.user_id, m.org_id), '1', format('%s shows a member the own organization', t))

@@ -24,9 +24,11 @@ $node->install('postgres');
 my $upstream = SaasUpstream->start;
 my $tenant   = SaasTenant->create($node, 'postgres', 'Acme');
 
-sub serve
+sub serve { return serve_text(join '', map {"a{pod=\"$_\"} ${_}0\n"} @_); }
+
+sub serve_text
 {
-	my $text = join '', map {"a{pod=\"$_\"} ${_}0\n"} @_;
+	my ($text) = @_;
 	$upstream->control(DELETE => 'faults');
 	$upstream->control(POST => 'faults',
 		{ path => '/metrics', fault => 'body', body => $text, content_type => 'text/plain; version=0.0.4', code => 200 });
@@ -147,5 +149,22 @@ is_bounded('more than there is room for', poll());
 is(state_of($ids[0]), join(' ', 'active', $SERIES + 3, $SERIES + 3, join(',', $SERIES, $SERIES, $SERIES + 1, $SERIES + 3)),
 	'the others are left out');
 is(misnamed(), '0', 'every value has the name it came with');
+
+# Of many layouts, those that a reading of a time has one after the other.
+$node->safe_psql('postgres', qq{
+	insert into saas.layout (org_id, connection_id, fingerprint, series_ids)
+	select l.org_id, l.connection_id, sha256(convert_to('of before ' || n, 'UTF8')), l.series_ids[1:1]
+	  from saas.layout l, generate_series(1, 500) n where l.id in (select distinct on (x.connection_id) x.id from saas.layout x)});
+my $at = time - 600;
+serve_text("a{pod=\"1\"} 10 ${at}000\n");
+is_bounded('a sample with a time of its own', poll());
+serve_text("a{pod=\"2\"} 20 ${at}000\n");
+my @late = poll();
+is_bounded('another series of that time', @late);
+is(scalar(grep { $_->{'Query Text'} =~ /update saas\.reading\b/ } @late), scalar @ids, 'joins its reading');
+is($node->safe_psql('postgres', qq{
+	select string_agg(distinct r."values"::text, ' ') || ' ' || count(*) from saas.reading r where r.at = to_timestamp($at)}),
+	'{10,20} ' . @ids, 'which has both');
+is(misnamed(), '0', 'under their names');
 
 done_testing();
