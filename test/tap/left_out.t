@@ -59,7 +59,7 @@ sub series
 sub pods { return join '', map {"a{pod=\"$_\"} ${_}0\n"} @_; }
 
 serve(pods(1 .. 3));
-my $id = $tenant->connect('prometheus', 'churn', { url => $upstream->url . '/metrics' }, {});
+my $id = $tenant->connect('prometheus', 'churn', { url => $upstream->url . '/metrics' }, {}, '1 day');
 ok($tenant->wait_for($id, 'last_polled_at is not null'), 'the first poll is over');
 is(health($id), 'active ok', 'three series of five');
 
@@ -91,7 +91,7 @@ is(series($id), '6', 'up to it');
 my $now = time;
 sub at { my ($metric, $seconds) = @_; return sprintf "%s 1 %d000\n", $metric, $now + $seconds; }
 
-my $times = $tenant->connect('prometheus', 'times', { url => $upstream->url . '/metrics?times' }, {});
+my $times = $tenant->connect('prometheus', 'times', { url => $upstream->url . '/metrics?times' }, {}, '1 day');
 $tenant->wait_for($times, "last_polled_at is not null");
 # The poller's own first poll may have brought as many series as the limit allowed.
 $node->safe_psql('postgres', 'alter system set saas.max_series = 1000');
