@@ -134,9 +134,9 @@ is(scrape($beta, $going, "a 5 ${time}000\n"), '1 samples', 'when it is rolled ba
 sql('call saas.maintain()');
 is(rolled_up($going), '1 5', 'and rolled up');
 
-# What comes late on both sides of a midnight, meanwhile.
+# What comes late on both sides of a midnight, meanwhile: days before what else is stored, whatever the time of day.
 my $night    = connect_to($acme, 'night');
-my $midnight = int(time / 86400) * 86400 - 86400;
+my $midnight = int(time / 86400) * 86400 - 3 * 86400;
 my @around   = ($midnight - 400, $midnight - 10, $midnight, $midnight + 10, $midnight + 400);
 $idle = linger($beta, "select saas_api.delete_connection('$going', 'going')");
 is(scrape($acme, $night, join '', map { "a $_ $around[$_]000\n" } 0 .. $#around), '5 samples', 'five samples around midnight come late');
