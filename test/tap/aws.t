@@ -157,8 +157,15 @@ my $answer = test_of($acme, $id);
 ok($answer->{ok}, 'a test is good');
 like($answer->{details}{partial}, qr/^us-east-1 is missing/, 'and tells, too');
 $upstream->control(POST => 'faults', { path => '/', fault => 'stall', region => 'us-east-1' });
-set('saas.poller_request_timeout' => '4s');
-is(outcome($acme, $id), 'ok', 'nor does one that does not answer');
+set('saas.poller_request_timeout' => '2s');
+# The other has no more time, and a machine that stops for a while needs it.
+my $outcome = '';
+foreach my $attempt (1 .. 4)
+{
+	$outcome = outcome($acme, $id);
+	last if $outcome eq 'ok';
+}
+is($outcome, 'ok', 'nor does one that does not answer');
 like(health($acme, $id), qr/^degraded: us-east-1 is missing: \S+ timed out/, 'which is named');
 set('saas.poller_request_timeout' => '1min');
 $upstream->control(DELETE => 'faults');

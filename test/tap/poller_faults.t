@@ -423,6 +423,10 @@ my @back = map { SaasUpstream->start(port => $_) } $closed_port, $mute_port, $fu
 my @heal = grep { $expected{$_}{status} eq 'error' }
   ('closed port', 'mute port', 'full port', map { $_->[0] } @answer, @page, @salesforce_fault, @token_fault);
 my $ids = join ', ', map { "'$_'" } @heal;
+# What hangs still would from now on hang for a minute, and new settings wait for it.
+my $hanging = join ', ', map { "'$_'" } keys %hangs;
+sql("update saas.connection_status s set next_poll_at = 'infinity' from saas.connection c
+	  where c.org_id = s.org_id and c.id = s.connection_id and c.name in ($hanging) and c.name not in ($ids)");
 sql("update saas.connection_status s set next_poll_at = now() from saas.connection c
 	  where c.org_id = s.org_id and c.id = s.connection_id and c.name in ($ids);
 	do \$\$ begin perform saas_private.wake_poller(); end \$\$");

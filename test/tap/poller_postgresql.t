@@ -145,6 +145,19 @@ sub poll
 	return $answer->{ok} ? 'ok' : $answer->{error};
 }
 
+# The same where the limit is short: a machine that stops for a while meets it with nothing wrong.
+sub poll_in_time
+{
+	my @asked = @_;
+	my $outcome;
+	foreach my $attempt (1 .. 4)
+	{
+		$outcome = poll(@asked);
+		last if $outcome !~ /timed out/;
+	}
+	return $outcome;
+}
+
 # The poll of a connection made for it, which is removed again.
 sub try_out
 {
@@ -200,7 +213,7 @@ like($tested->{details}{server_version}, qr/^\d+\.\d+$/, 'test_connection tells 
 #
 # Queries that fail leave the others alone
 #
-limit_to('1min', '6s');
+limit_to('1min', '4s');
 my $partial = connect_to($partly, 'partial', $password, queries => [
 		{ name => 'hidden',  query => 'select n from public.hidden' },
 		{ name => 'written', query => 'select public.write() as n' },
@@ -211,7 +224,7 @@ my $partial = connect_to($partly, 'partial', $password, queries => [
 		{ name => 'words',   query => q{select 'a' as b} },
 		{ name => 'wrong',   query => 'select 1 as n) as q; drop table public.orders; select (1' },
 		{ name => 'after',   query => 'select 7 as value' } ]);
-is(poll($partial, $partly), 'ok', 'a poll with queries that fail is one');
+is(poll_in_time($partial, $partly), 'ok', 'a poll with queries that fail is one');
 is(value_of($partial, 'postgresql_query_ok', qq({"query": "$_"}), $partly), 0, "query $_ failed")
   foreach qw(hidden written counter defiant slow many words wrong);
 is(value_of($partial, 'after', '{}', $partly), 7, 'the ones behind it are asked');
@@ -232,10 +245,10 @@ my $lifted = connect_to($partly, 'lifted', $password, dbname => 'postgres', quer
 		{ name => 'with', query => 'with x as (insert into public.t values (1) returning 1 as n) select n from x' },
 		{ name => 'seen', query => q{select current_setting('search_path') as path, current_setting('statement_timeout') as bound,
 			current_setting('transaction_read_only') as read_only, current_user::text as role, 1 as value} } ]);
-is(poll($lifted, $partly), 'ok', 'queries that try to lift their bounds');
+is(poll_in_time($lifted, $partly), 'ok', 'queries that try to lift their bounds');
 is(value_of($lifted, 'postgresql_query_ok', qq({"query": "$_->[0]"}), $partly), $_->[1], "query $_->[0]: $_->[1]")
   foreach [ lifted => 0 ], [ kept => 1 ], [ role => 0 ], [ with => 0 ];
-is(value_of($lifted, 'seen', '{"path": "\"$user\", public", "role": "watcher", "bound": "3s", "read_only": "on"}', $partly), 1,
+is(value_of($lifted, 'seen', '{"path": "\"$user\", public", "role": "watcher", "bound": "2s", "read_only": "on"}', $partly), 1,
 	'what a query sets is gone with it');
 limit_to('1min', '1min');
 my $large = q{select 1 as n, repeat('x', 20000000) as text};
