@@ -382,12 +382,13 @@ refused(qr/could not connect/, 'a server that is away is tried again later');
 #
 my $many = 200;
 configure(smtp_url => $plain->url, smtp_tls => 'off');
-$before = @{ $plain->mails };
 sql("select count(saas_private.queue_mail('many' || i || '\@example.com', 'account_exists', '{}')) from generate_series(1, $many) i");
 ok($node->poll_query_until('postgres', "select count(*) = $many from saas.outbox where recipient like 'many%' and status = 'sent'"),
 	"$many mails are sent");
-my %recipients = map { $_->{to}[0] => 1 } @{ $plain->mails }[ $before .. $#{ $plain->mails } ];
-is(@{ $plain->mails } - $before . ' ' . keys %recipients, "$many $many", 'each once');
+# Of those before some are tried again by now.
+my @delivered  = grep { /many/ } map { $_->{to}[0] } @{ $plain->mails };
+my %recipients = map { $_ => 1 } @delivered;
+is(@delivered . ' ' . keys %recipients, "$many $many", 'each once');
 note(sql("select 'seconds: ' || extract(epoch from max(sent_at) - min(created_at)) from saas.outbox where recipient like 'many%'"));
 
 unlike($node->log_since(0), qr/could not work on the outbox|correct battery|secret-token|$token/, 'the log has no complaint and no secret');
