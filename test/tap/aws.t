@@ -261,7 +261,7 @@ is(outcome($acme, $slow), 'ok', 'a connection');
 $upstream->control(DELETE => 'aws');
 $upstream->control(POST => 'faults', { path => '/', region => 'eu-west-1', fault => 'status', code => 400, retry_after => 15,
 		body => '{"__type":"ThrottlingException"}', times => 1 });
-my $end = $acme->start_sql("select saas_api.refresh_connections(array['$slow']::uuid[], 50000)");
+my $end = $acme->start_sql("select saas_api.refresh_connections(array['$slow']::uuid[], 60000)");
 my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 until ($upstream->control(GET => 'faults')->[0]{hits} > 0)
 {
