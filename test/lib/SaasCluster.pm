@@ -45,7 +45,9 @@ $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { $$ == $main_pid ? exit 130 : POSIX::_
 =item SaasCluster->create($name, settings => {}, preload => 'pg_saas', init => {})
 
 Initializes a node with a master key and the settings, and does not start it.
-init goes to PostgreSQL::Test::Cluster::init.
+init goes to PostgreSQL::Test::Cluster::init.  Without other settings a poll
+waits as long as one may, so that a machine that stops for a while ends none:
+where one shall time out, the test sets the time, for that alone.
 
 =cut
 
@@ -62,12 +64,14 @@ sub create
 	$self->write_master_key(1);
 
 	my %settings = (
-		'shared_preload_libraries' => defined $options{preload} ? $options{preload} : 'pg_saas',
-		'saas.master_key_file'     => $self->master_key_file,
-		'restart_after_crash'      => 'on',
-		'log_statement'            => 'none',
-		'timezone'                 => 'UTC',
-		'log_timezone'             => 'UTC',
+		'shared_preload_libraries'    => defined $options{preload} ? $options{preload} : 'pg_saas',
+		'saas.master_key_file'        => $self->master_key_file,
+		'saas.poller_connect_timeout' => '60s',
+		'saas.poller_request_timeout' => '60s',
+		'restart_after_crash'         => 'on',
+		'log_statement'               => 'none',
+		'timezone'                    => 'UTC',
+		'log_timezone'                => 'UTC',
 		%{ $options{settings} || {} });
 	foreach my $setting (sort keys %settings)
 	{

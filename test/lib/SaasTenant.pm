@@ -235,7 +235,7 @@ sub refresh
 {
 	my ($self, @ids) = @_;
 	my $ids = @ids ? sprintf "array[%s]::uuid[]", join ', ', map { "'$_'" } @ids : 'null';
-	return $json->decode($self->sql("select saas_api.refresh_connections($ids, 30000)"));
+	return $json->decode($self->sql("select saas_api.refresh_connections($ids, 60000)"));
 }
 
 =pod

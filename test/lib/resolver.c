@@ -10,6 +10,10 @@
  * machine itself go to the port that SAAS_TEST_HTTPS_PORT names, where it does.
  * The clocks that libraries count with are ahead by the seconds in the file that
  * SAAS_TEST_CLOCK names, an integer of 64 bits.
+ *
+ * These variables are read when the server starts: while libpq looks at the
+ * poller's environment it is another one (net/postgres_connect.c), and look-ups
+ * run in threads of their own.
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -27,6 +31,7 @@
 #include <unistd.h>
 
 #define MAX_LINE	256
+#define MAX_PATH	1024
 #define LOOK_AGAIN_MS	20
 
 typedef int (*getaddrinfo_function) (const char *, const char *, const struct addrinfo *,
@@ -35,12 +40,28 @@ typedef int (*getaddrinfo_function) (const char *, const char *, const struct ad
 extern int	getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
 						struct addrinfo **result);
 
+static char hosts_file[MAX_PATH];
+static in_port_t https_port;	/* in network order; 0: none */
+
+/* Copied, because the server's processes write their titles where the environment was. */
+__attribute__((constructor))
+static void
+read_environment(void)
+{
+	const char *path = getenv("SAAS_TEST_HOSTS");
+	const char *port = getenv("SAAS_TEST_HTTPS_PORT");
+
+	if (path != NULL && (size_t) snprintf(hosts_file, sizeof(hosts_file), "%s", path) >= sizeof(hosts_file))
+		abort();
+	if (port != NULL)
+		https_port = htons((in_port_t) strtol(port, NULL, 10));
+}
+
 /* The words that follow the name; 0 when the file does not have it. */
 static int
 read_line(const char *name, char words[MAX_LINE])
 {
-	const char *path = getenv("SAAS_TEST_HOSTS");
-	FILE	   *file = path != NULL ? fopen(path, "r") : NULL;
+	FILE	   *file = hosts_file[0] != '\0' ? fopen(hosts_file, "r") : NULL;
 	size_t		length = strlen(name);
 	int			found = 0;
 
@@ -124,16 +145,15 @@ extern int	connect(int fd, const struct sockaddr *address, socklen_t length);
 int
 connect(int fd, const struct sockaddr *address, socklen_t length)
 {
-	const char *port = getenv("SAAS_TEST_HTTPS_PORT");
 	struct sockaddr_in other;
 	connect_function real;
 
 	*(void **) &real = dlsym(RTLD_NEXT, "connect");
-	if (port == NULL || address->sa_family != AF_INET || length < sizeof(other))
+	if (https_port == 0 || address->sa_family != AF_INET || length < sizeof(other))
 		return real(fd, address, length);
 	memcpy(&other, address, sizeof(other));
 	if (other.sin_port == htons(443) && other.sin_addr.s_addr == htonl(INADDR_LOOPBACK))
-		other.sin_port = htons((in_port_t) strtol(port, NULL, 10));
+		other.sin_port = https_port;
 	return real(fd, (struct sockaddr *) &other, sizeof(other));
 }
 

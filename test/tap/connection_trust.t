@@ -40,7 +40,7 @@ sub page
 sub test_of
 {
 	my ($tenant, $id) = @_;
-	return decode_json($tenant->sql("select saas_api.test_connection('$id', 30000)"));
+	return decode_json($tenant->sql("select saas_api.test_connection('$id', 60000)"));
 }
 
 # "resolve connect TLS!": the steps by name, the one that failed with a mark.
@@ -115,7 +115,7 @@ foreach my $round (1 .. 3)
 }
 my $both = join ', ', map { "'$_'" } $trusting, $other;
 is( $acme->sql("select string_agg(r ->> 'ok', ' ' order by r ->> 'name') from"
-		  . " jsonb_array_elements(saas_api.refresh_connections(array[$both]::uuid[], 30000)) r"),
+		  . " jsonb_array_elements(saas_api.refresh_connections(array[$both]::uuid[], 60000)) r"),
 	'true false', 'not even at the same time');
 is(refreshed($acme, page($acme, $https, { ca_certificate => $ca{theirs} })), $refused, 'another authority does not help');
 is(refreshed($acme, page($acme, $https, { ca_certificate => $ca{theirs} . $ca{ours} })), 'ok', 'one of several does');

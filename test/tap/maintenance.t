@@ -25,7 +25,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 my $upstream = SaasUpstream->start;
 my $tenant   = SaasTenant->create($node, 'postgres', 'Acme');
 sql('update saas.plan set retention_days = 400, retention_5m_days = 400, retention_1h_days = 400, retention_1d_days = 400');
-my @ids = map { $tenant->connect('prometheus', $_, { url => $upstream->url . "/metrics?$_" }, {}) } qw(one two);
+my @ids = map { $tenant->connect('prometheus', $_, { url => $upstream->url . "/metrics?$_" }, {}, '1 day') } qw(one two);
 ok($tenant->wait_for($_, 'last_polled_at is not null'), 'the first poll is over') foreach @ids;
 
 # Rollups that are not what the samples say, but for what is not rolled up yet.

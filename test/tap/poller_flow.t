@@ -16,8 +16,7 @@ my $node = SaasCluster->create('main', settings => {
 		'saas.allowed_networks'  => '127.0.0.0/8, ::1/128',
 		'saas.allow_plain_http'  => 'on',
 		'saas.refresh_cooldown'  => '0',
-		'saas.min_poll_interval' => '1s',
-		'saas.poller_request_timeout' => '4s' });
+		'saas.min_poll_interval' => '1s' });
 $node->start;
 $node->install('postgres');
 
@@ -75,7 +74,7 @@ sub refresh_of
 {
 	my ($ids, $timeout_ms) = @_;
 	my $list = join ', ', map { "'$_'" } @$ids;
-	return sprintf 'saas_api.refresh_connections(array[%s]::uuid[], %d)', $list, $timeout_ms || 30000;
+	return sprintf 'saas_api.refresh_connections(array[%s]::uuid[], %d)', $list, $timeout_ms || 60000;
 }
 
 sub wait_for_state
@@ -109,6 +108,18 @@ sub org_state { return $upstream->control(GET => "orgs/$_[0]{org_id}"); }
 sub fault { return $upstream->control(POST => 'faults', {@_}); }
 
 sub no_fault { return $upstream->control(DELETE => 'faults'); }
+
+# The genuine answers below a path, until they are let go: that one's, or all.
+sub hold { return fault(path => $_[0], fault => 'held'); }
+
+sub let_go { return $upstream->control(DELETE => $_[0] ? "faults/$_[0]{id}" : 'faults'); }
+
+# What was held is stored by then, too.
+sub wait_for_rest
+{
+	my ($name) = @_;
+	return ok($node->poll_query_until('postgres', 'select in_flight = 0 from saas.poller_status()'), $name);
+}
 
 sub wait_for_hits
 {
@@ -306,7 +317,7 @@ ok($acme->wait_for($rotating, "status = 'active' and last_error is null and next
 
 # Secrets that are given while a poll with the old ones is under way win.
 $upstream->control(POST => "orgs/$rotating_org->{org_id}/revoke");
-fault(path => '/services/oauth2/token', fault => 'slow-header', ms => 1500);
+my $token_request = hold('/services/oauth2/token');
 $acme->make_due($rotating);
 wait_for_hits(1);
 $grant = $upstream->control(POST => "orgs/$rotating_org->{org_id}/authorize");
@@ -314,28 +325,28 @@ $secret{ $grant->{$_} } = 1 foreach qw(access_token refresh_token);
 my $answer = $acme->start_sql('select ' . refresh_of([$rotating]) . " -> 0 ->> 'error'");
 ok(wait_for_askers(1), 'somebody waits for the poll with the old ones');
 # The poll with the new ones is still under way when that one ends.
-fault(path => '/services/data', fault => 'slow-header', ms => 2500);
+hold('/services/data');
 give_secrets($acme, $rotating, $grant);
+let_go($token_request);
 like($answer->(), qr/taken over meanwhile/, 'and hears that it no longer counts');
+let_go();
 ok($acme->wait_for($rotating, "status = 'active' and lease_id is null"), 'its refusal does not touch the new ones');
-no_fault();
 $upstream->control(POST => "orgs/$rotating_org->{org_id}/expire");
 is(poll($acme, $rotating)->{status}, 'active', 'which go on');
 $secret{ org_state($rotating_org)->{$_} } = 1 foreach qw(access_token refresh_token);
 
 # The same where the old ones still bring tokens.
-fault(path => '/services/oauth2/token', fault => 'slow-header', ms => 1500);
+hold('/services/oauth2/token');
 $upstream->control(POST => "orgs/$rotating_org->{org_id}/expire");
 $acme->make_due($rotating);
 wait_for_hits(1);
 $secret{ org_state($rotating_org)->{$_} } = 1 foreach qw(access_token refresh_token);
-no_fault();
 $grant = $upstream->control(POST => "orgs/$rotating_org->{org_id}/authorize");
 $secret{ $grant->{$_} } = 1 foreach qw(access_token refresh_token);
 give_secrets($acme, $rotating, $grant);
 ok($acme->wait_for($rotating, "status = 'active' and last_error is null"), 'new secrets are used at once');
-ok($node->poll_query_until('postgres', 'select in_flight = 0 from saas.poller_status()'),
-	'the poll with the old ones has ended');
+let_go();
+wait_for_rest('the poll with the old ones has ended');
 $upstream->control(POST => "orgs/$rotating_org->{org_id}/expire");
 is(poll($acme, $rotating)->{status}, 'active', 'and its tokens were not stored over the new ones');
 $secret{ org_state($rotating_org)->{$_} } = 1 foreach qw(access_token refresh_token);
@@ -390,8 +401,8 @@ is(decode_json($beta->sql('select saas_api.refresh_connections()'))->[0]{name}, 
 is($acme->sql("select saas_api.refresh_connections('{}')"), '[]', 'no ids, no answers');
 is(summary($acme->refresh($page[0], $page[0])), 'page 1 ok -', 'an id given twice is one poll');
 
-set_up('saas.refresh_cooldown' => '60s');
-ok($node->poll_query_until('postgres', q{select current_setting('saas.refresh_cooldown') = '1min'}),
+set_up('saas.refresh_cooldown' => '1h');
+ok($node->poll_query_until('postgres', q{select current_setting('saas.refresh_cooldown') = '1h'}),
 	'with a cooldown');
 my $scrapes = scrapes('page1');
 is(summary($acme->refresh($page[0], $broken)),
@@ -399,23 +410,24 @@ is(summary($acme->refresh($page[0], $broken)),
 is(scrapes('page1'), $scrapes, 'without asking the upstream');
 set_up('saas.refresh_cooldown' => '0');
 
-fault(path => '/metrics', fault => 'stall');
-is( summary(decode_json($acme->sql('select ' . refresh_of([ $page[1], $broken ], 500)))),
-	"page 2 failed no answer within 500 ms; page broken $failed",
+hold('/metrics');
+is( summary(decode_json($acme->sql('select ' . refresh_of([ $page[1], $broken ], 2000)))),
+	"page 2 failed no answer within 2000 ms; page broken $failed",
 	'who does not wait longer hears what is known');
-no_fault();
+let_go();
+wait_for_rest('and the poll ends without them');
 
 my $readings = sql('select count(*) from saas.reading');
 my $due_before = $acme->status($page[0])->{next_poll_at};
-my $test = decode_json($acme->sql("select saas_api.test_connection('$page[0]')"));
+my $test = decode_json($acme->sql("select saas_api.test_connection('$page[0]', 60000)"));
 is("$test->{ok} $test->{details}{samples}", '1 13', 'a test asks the upstream');
 is(sql('select count(*) from saas.reading'), $readings, 'and stores no samples');
 $status = $acme->status($page[0]);
 is($status->{next_poll_at}, $due_before, 'and leaves the schedule alone');
 ok($status->{last_tested_at}, 'but says when it was');
-$test = decode_json($acme->sql("select saas_api.test_connection('$broken')"));
+$test = decode_json($acme->sql("select saas_api.test_connection('$broken', 60000)"));
 is("$test->{ok} $test->{error}", '0 the endpoint is not available (HTTP 503)', 'a failing test says why');
-is(decode_json($acme->sql("select saas_api.test_connection('$asleep')"))->{ok}, JSON::PP::true,
+is(decode_json($acme->sql("select saas_api.test_connection('$asleep', 60000)"))->{ok}, JSON::PP::true,
 	'an inactive connection can be tested');
 like($acme->error_of("select saas_api.test_connection('$unknown')"), qr/PT404/, 'an unknown one cannot');
 like($acme->error_of("select saas_api.test_connection('$foreign')"), qr/PT404/, 'another organization\'s neither');
@@ -433,14 +445,14 @@ like($acme->error_of('select saas_api.refresh_connections(null, 99)'), qr/22023/
 
 # One poll for two who ask at the same time.
 $scrapes = scrapes('page1');
-fault(path => '/metrics', fault => 'slow-header', ms => 2000);
+hold('/metrics');
 my @waiting = map { $acme->start_sql('select ' . refresh_of([ $page[0] ])) } 1 .. 2;
 ok(wait_for_askers(2), 'two sessions wait for the same connection');
 is( sql(q{select bool_and(backend_xid is null) from pg_stat_activity
 		where wait_event_type = 'Extension' and backend_type = 'client backend'}),
 	't', 'without a transaction id');
+let_go();
 is(summary(decode_json($_->())), 'page 1 ok -', 'and each has its answer') foreach @waiting;
-no_fault();
 is(scrapes('page1'), $scrapes + 1, 'of one poll');
 
 # A test is one, with connections of its own, also where a poll is under way.
@@ -458,17 +470,17 @@ is(scrapes('page1'), $scrapes + 2, 'which comes after that poll');
 #
 # Who waits for whom
 #
-fault(path => '/metrics', fault => 'stall');
+hold('/metrics');
 $acme->make_due($page[0]);
 wait_for_hits(1);
-is( sql(q{
+# It may be looking at the tables in this moment, but not for long.
+ok( $node->poll_query_until('postgres', q{
 		select a.backend_xid is null and a.backend_xmin is null and a.xact_start is null
 		       and not exists (select from pg_locks l where l.pid = a.pid)
 		  from pg_stat_activity a where a.backend_type = 'pg_saas poller'}),
-	't',
 	'while it waits for the network the poller holds no transaction, snapshot or lock');
-no_fault();
-sql("update saas.connection_status set lease_until = null where connection_id = '$page[0]'");
+is(sql("select lease_id is not null from saas.connection_status where connection_id = '$page[0]'"), 't', 'and still waits');
+let_go();
 
 set_up('saas.poller_enabled' => 'off');
 wait_for_state('disabled', 'the worker is off');
@@ -492,13 +504,13 @@ set_up('saas.poller_enabled' => 'on');
 wait_for_state('idle', 'the worker is on');
 my ($own, $other) = ($page[0], $foreign);
 %before = map { $_ => readings_of($_) } $own, $other;
-fault(path => '/metrics', fault => 'slow-header', ms => 1500);
+hold('/metrics');
 $acme->make_due($own, $other);
 wait_for_hits(2);
 my $locker = $node->background_psql('postgres');
 $locker->query_safe('begin');
 $locker->query_safe("update saas.connection_status set last_error = last_error where connection_id = '$own'");
-no_fault();
+let_go();
 ok($node->poll_query_until('postgres',
 		"select count(*) = $before{$other} + 1 from saas.reading where connection_id = '$other'"),
 	'a locked status row does not delay another tenant\'s reading');
@@ -584,16 +596,16 @@ $acme->sql("do \$\$ begin perform saas_api.set_connection_active('$asleep', true
 ok($acme->wait_for($asleep, 'next_poll_at > now() and lease_id is null'), 'until its owner turns it on');
 is(scrapes('asleep'), 3, 'and it is polled');
 
-fault(path => '/metrics', fault => 'slow-header', ms => 1000);
+hold('/metrics');
 $acme->make_due($page[2]);
 wait_for_hits(1);
 $answer = $acme->start_sql('select ' . refresh_of([ $page[2] ]) . " -> 0 ->> 'error'");
 ok(wait_for_askers(1), 'somebody waits for a connection');
 is($acme->sql("select saas_api.delete_connection('$page[2]', 'page 3') ->> 'name'"),
 	'page 3', 'that is deleted meanwhile');
+let_go();
 like($answer->(), qr/deleted or taken over/, 'and hears of it');
 is(readings_of($page[2]), 0, 'nothing is stored for it');
-no_fault();
 
 #
 # Nothing secret where it can be read

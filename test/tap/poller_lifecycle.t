@@ -9,12 +9,10 @@ use SaasUpstream;
 use Test::More;
 
 my %settings = (
-	'saas.allowed_networks'       => '127.0.0.0/8, ::1/128',
-	'saas.allow_plain_http'       => 'on',
-	'saas.min_poll_interval'      => '1s',
-	'saas.refresh_cooldown'       => '0',
-	# A lease lasts for three requests and ten seconds.
-	'saas.poller_request_timeout' => '1s');
+	'saas.allowed_networks'  => '127.0.0.0/8, ::1/128',
+	'saas.allow_plain_http'  => 'on',
+	'saas.min_poll_interval' => '1s',
+	'saas.refresh_cooldown'  => '0');
 
 my $upstream = SaasUpstream->start;
 
@@ -275,6 +273,17 @@ end_stall();
 end_leases();
 wait_for_readings(2, 'and the schedule goes on');
 
+# A lease lasts for three requests and ten seconds: one is waited for that is as short as can be.
+sub limit_requests_to
+{
+	my ($limit) = @_;
+	$node->append_conf('postgresql.conf', "saas.poller_request_timeout = '$limit'");
+	$node->reload;
+	return ok($node->poll_query_until('one', "select current_setting('saas.poller_request_timeout') = '$limit'"), "requests may last $limit");
+}
+
+limit_requests_to('1s');
+wait_for_readings(2, 'which holds for what is claimed from then on');
 # Stopped first, so that its requests do not time out meanwhile.
 my $leased_until = '';
 stall();
@@ -297,6 +306,7 @@ is( $node->safe_psql('one', qq{
 	'nothing that was committed is lost');
 is($node->safe_psql('one', 'select lease_until from saas.connection_status'),
 	$leased_until, 'the dead poller still has its lease');
+limit_requests_to('1min');
 end_stall();
 wait_for_readings(2, 'the schedule goes on by itself');
 is( $node->safe_psql('one', qq{

@@ -82,7 +82,7 @@ sub connections_made
 	return -e $made ? split /\n/, slurp_file($made) : ();
 }
 
-my $worker = $node->safe_psql('postgres', q{select pid from pg_stat_activity where backend_type = 'pg_saas poller'});
+my $worker;
 
 # The poller's descriptors that are connections to the server, and those of them that an epoll descriptor has.
 sub sockets
@@ -113,6 +113,7 @@ sub outcome
 }
 
 is(outcome(), 'ok', 'a poll') foreach 1 .. 4;
+$worker = $node->safe_psql('postgres', q{select pid from pg_stat_activity where backend_type = 'pg_saas poller'});
 is(scalar(connections_made()), 1, 'several polls use one connection');
 is_deeply([ sockets() ], [ 1, 1 ], 'whose socket stays in epoll while nobody waits for it');
 

@@ -120,9 +120,20 @@ sub left_of
 			 saas_private.rollup_progress saas_private.late_window));
 }
 
+# They may be of another month than today; who deletes a connection keeps them from being made.
+my $past = connect_to($acme, 'past');
+sub make_partitions
+{
+	my (@times) = @_;
+	is(scrape($acme, $past, join '', map {"b 1 ${_}000\n"} @times), @times . ' samples', 'partitions of those times are made');
+	sql('call saas.maintain()');
+	return;
+}
+
 #
 # Who deletes and does not end
 #
+make_partitions($time);
 my $idle = linger($beta, "select saas_api.delete_connection('$going', 'going')");
 is(is_closing(), 't', 'a session that has deleted a connection and does not end does not hold back time');
 is(scrape($acme, $kept, "a 4 ${time}000\n"), '1 samples', 'others are polled');
@@ -134,10 +145,11 @@ is(scrape($beta, $going, "a 5 ${time}000\n"), '1 samples', 'when it is rolled ba
 sql('call saas.maintain()');
 is(rolled_up($going), '1 5', 'and rolled up');
 
-# What comes late on both sides of a midnight, meanwhile.
+# What comes late on both sides of a midnight, meanwhile: days before what else is stored, whatever the time of day.
 my $night    = connect_to($acme, 'night');
-my $midnight = int(time / 86400) * 86400 - 86400;
+my $midnight = int(time / 86400) * 86400 - 3 * 86400;
 my @around   = ($midnight - 400, $midnight - 10, $midnight, $midnight + 10, $midnight + 400);
+make_partitions(@around);
 $idle = linger($beta, "select saas_api.delete_connection('$going', 'going')");
 is(scrape($acme, $night, join '', map { "a $_ $around[$_]000\n" } 0 .. $#around), '5 samples', 'five samples around midnight come late');
 sql('call saas.maintain()');

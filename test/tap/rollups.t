@@ -19,7 +19,7 @@ $node->install('postgres');
 
 my $upstream = SaasUpstream->start;
 my $tenant   = SaasTenant->create($node, 'postgres', 'Acme');
-my $id = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics' }, {});
+my $id = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics' }, {}, '1 day');
 ok($tenant->wait_for($id, 'last_polled_at is not null'), 'the first poll is over');
 
 # The middle of a bucket that is long over.

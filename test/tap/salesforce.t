@@ -14,12 +14,11 @@ use Time::HiRes qw(time);
 
 # Nothing but what must be is flushed at a commit.
 my $node = SaasCluster->create('main', settings => {
-		'saas.allowed_networks'       => '127.0.0.0/8, ::1/128',
-		'saas.allow_plain_http'       => 'on',
-		'saas.refresh_cooldown'       => '0',
-		'saas.poller_request_timeout' => '30s',
-		'synchronous_commit'          => 'off',
-		'wal_writer_delay'            => '10s' });
+		'saas.allowed_networks' => '127.0.0.0/8, ::1/128',
+		'saas.allow_plain_http' => 'on',
+		'saas.refresh_cooldown' => '0',
+		'synchronous_commit'    => 'off',
+		'wal_writer_delay'      => '10s' });
 $node->start;
 $node->install('postgres');
 

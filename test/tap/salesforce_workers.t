@@ -15,7 +15,6 @@ my $node = SaasCluster->create('main', settings => {
 		'saas.allowed_networks'       => '127.0.0.0/8, ::1/128',
 		'saas.allow_plain_http'       => 'on',
 		'saas.refresh_cooldown'       => '0',
-		'saas.poller_request_timeout' => '30s',
 		'saas.poller_enabled'         => 'off',
 		'max_worker_processes'        => 16 });
 $node->start;

@@ -43,7 +43,7 @@ sub samples_at
 
 sub line { my ($series, $value, $at) = @_; return "$series $value ${at}000\n"; }
 
-my $id = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics' }, {});
+my $id = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics' }, {}, '1 day');
 ok($tenant->wait_for($id, 'last_polled_at is not null'), 'the first poll is over');
 
 is(scrape($id, line('a', 1, $time) . line('b', 2, $time)), '2 samples', 'two series of one time');
@@ -77,7 +77,7 @@ is( $node->safe_psql('postgres', qq{
 	'1 3', 'counts once, with the first of its values');
 
 # The time of a poll that is there already. Only a trigger can make sure of that.
-my @ids = ($id, map { $tenant->connect('prometheus', "new $_", { url => $upstream->url . "/metrics?$_" }, {}) } 1 .. 9);
+my @ids = ($id, map { $tenant->connect('prometheus', "new $_", { url => $upstream->url . "/metrics?$_" }, {}, '1 day') } 1 .. 9);
 ok($tenant->wait_for($_, 'last_polled_at is not null'), 'polled') foreach @ids;
 $node->safe_psql('postgres', qq{
 	delete from saas.reading where connection_id = '$id';

@@ -39,7 +39,7 @@ sub serve
 sub pods { return join '', map {"a{pod=\"$_\"} ${_}0\n"} @_; }
 
 serve(pods(1 .. 3));
-my $id = $tenant->connect('prometheus', 'churn', { url => $upstream->url . '/metrics' }, {});
+my $id = $tenant->connect('prometheus', 'churn', { url => $upstream->url . '/metrics' }, {}, '1 day');
 ok($tenant->wait_for($id, 'last_polled_at is not null'), 'the first poll is over');
 sql("select saas.set_plan_retention('free', 1, 2, 3, 20); update saas.organization set plan = 'free'");
 
@@ -126,7 +126,7 @@ is(scrape(13), '0 samples', 'there is no room again');
 sql(q{update saas.series set seen_at = now() - interval '10 days' where labels ->> 'pod' in ('2', '3', '10')});
 is(scrape(2, 3), '2 samples', 'known series that have not come together before');
 is(sql(q{select string_agg(labels ->> 'pod', ' ') from saas.series where seen_at < now() - interval '1 day'}), '10', 'are seen');
-my $late = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics?late' }, {});
+my $late = $tenant->connect('prometheus', 'late', { url => $upstream->url . '/metrics?late' }, {}, '1 day');
 ok($tenant->wait_for($late, 'last_polled_at is not null'), 'another connection');
 my $time = time - 100;
 sub scrape_at
