@@ -13,6 +13,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[1] / "transfer_rate.c"
 AT_ONCE = (100, 1000, 10000)
 AIM_AT = 1000
 AIM_SHARE = 0.4
+HOSTS = (100, 1000, 5000)
 PG_NET_RATES = (158, 400)
 
 
@@ -29,10 +30,10 @@ def build(work):
                     f" returns float8[] language c strict as '{library}', 'transfer_rate'")
 
 
-def own_rate(session, web, at_once, count):
+def own_rate(session, urls, at_once, count):
     """Requests per second, and CPU of one in us."""
     row = session.rows("select count / r[1], r[2] * 1e6 / count from (select $2::integer as count) n,"
-                       " transfer_rate($1, n.count, $3) as r", "{" + ",".join(web.urls(at_once)) + "}", count, at_once)[0]
+                       " transfer_rate($1, n.count, $3) as r", "{" + ",".join(urls) + "}", count, at_once)[0]
     return float(row[0]), float(row[1])
 
 
@@ -46,8 +47,11 @@ def measure(work, certificates, quick, core):
             results[at_once] = interleave({
                 "wrk": lambda _, n=at_once: wrk_rate(web.url(), n, seconds + n // 2000),
                 "curl": lambda _, n=at_once: curl_rate(web.url(), n, count // 10, work),
-                "poller": lambda _, n=at_once: own_rate(session, web, n, max(count, 10 * n))}, rounds)
-    return results
+                "poller": lambda _, n=at_once: own_rate(session, web.urls(n), n, max(count, 10 * n))}, rounds)
+        progress("transfers: of many hosts")
+        hosts = interleave({wanted: lambda _, urls=web.hosts(wanted): own_rate(session, urls, AIM_AT, count // 5)
+                            for wanted in HOSTS}, rounds)
+    return results, hosts
 
 
 def run(quick, work, certificates):
@@ -56,10 +60,20 @@ def run(quick, work, certificates):
         return []
     build(work)
     with kept_off_last_core() as core:
-        return show(measure(work, certificates, quick, core))
+        return show(*measure(work, certificates, quick, core))
 
 
-def show(results):
+def show_hosts(hosts):
+    heading(f"Transfers alone of more hosts than connections are kept, {AIM_AT:,} at once")
+    table = Table("hosts", "poller /s", "CPU us each", "p10..p90")
+    for wanted, rates in hosts.items():
+        cpu = Spread([cpu for _, cpu in rates])
+        table.add(f"{wanted:,}", f"{Spread([rate for rate, _ in rates]).median:,.0f}", f"{cpu.median:.1f}",
+                  span(cpu, "{:.1f}".format))
+    table.show()
+
+
+def show(results, hosts):
     heading(f"Transfers alone, 10 KB from nginx (aim: at least {AIM_SHARE:.0%} of wrk's rate at {AIM_AT:,} at once)")
     table = Table("at once", "wrk /s", "curl --parallel /s", "poller /s", "CPU us each", "poller / wrk", "p10..p90",
                   "poller / curl", "")
@@ -79,4 +93,5 @@ def show(results):
     note("nginx has one worker on a core of its own, each client the other core; wrk and curl ask one address, the"
          " poller a hundred")
     note("ports of it; curl 7.88 does 300 at once at most; the poller as many as its descriptors allow.")
+    show_hosts(hosts)
     return verdicts

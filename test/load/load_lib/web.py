@@ -39,6 +39,12 @@ http {{
         root {home}/www;
 {listen}
     }}
+    server {{
+        root {home}/www;
+        listen {open_port} backlog=16384;
+        allow 127.0.0.0/8;
+        deny all;
+    }}
 }}
 """
 
@@ -64,7 +70,8 @@ def document():
 
 
 class Web:
-    """One worker of nginx, on its own core, that serves the document on PORTS ports, over TLS on as many others."""
+    """One worker of nginx, on its own core, with the document on PORTS ports, over TLS on as many others, and on one of every
+    address of 127.0.0.0/8."""
 
     def __init__(self, work, certificates, core):
         self.home = work / "web"
@@ -73,11 +80,13 @@ class Web:
         for path in (work, self.home, self.home / "www"):
             path.chmod(path.stat().st_mode | 0o055)
         self.port, self.secure_port = (free_range(start, PORTS) for start in (20100, 24100))
+        self.open_port = free_range(28100, 1)
         listen = "\n".join(f"        listen {address}:{first + number}{what} backlog=16384;"
                            for first, what in ((self.port, ""), (self.secure_port, " ssl"))
                            for number in range(PORTS) for address in ("127.0.0.1", "[::1]"))
         config = self.home / "nginx.conf"
-        config.write_text(CONFIG.format(home=self.home, certificates=certificates, listen=listen))
+        config.write_text(CONFIG.format(home=self.home, certificates=certificates, listen=listen,
+                                        open_port=self.open_port))
         self.process = subprocess.Popen([which("nginx"), "-p", self.home, "-c", config])
         self.wait(core)
 
@@ -101,6 +110,11 @@ class Web:
 
     def urls(self, count):
         return [self.url(number) for number in range(min(count, PORTS))]
+
+    def hosts(self, count):
+        """Each at an address of its own."""
+        return [f"http://127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}:{self.open_port}/metrics"
+                for number in range(count)]
 
     def __enter__(self):
         return self
