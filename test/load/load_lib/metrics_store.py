@@ -140,8 +140,8 @@ class Store:
         self.session.rows("select saas_private.ensure_reading_partition(to_timestamp(n)) from"
                           " generate_series($1::bigint, $2::bigint, 86400) as n", self.begins, until)
 
-    def load(self, days):
-        """So many more days. Seconds that it took."""
+    def load(self, days, with_live):
+        """So many more days, with_live with the last six hours of the organization that has no more. Seconds that it took."""
         since, self.ends = self.ends, self.ends + days * 86400
         self.partitions(self.ends + 86400)
         parts = os.cpu_count() or 1
@@ -151,7 +151,7 @@ class Store:
         for from_s, until_s, everyone in ((since, first, True), (first, self.ends, False)):
             if from_s < until_s:
                 self.load_parts(f"call metrics.load(to_timestamp({from_s}), to_timestamp({until_s}),"
-                                f" to_timestamp({self.ends - 21600}), {{}}, {parts}, {everyone})", parts)
+                                f" to_timestamp({self.ends - 21600 * with_live}), {{}}, {parts}, {everyone})", parts)
         return time.monotonic() - began
 
     def load_parts(self, call, parts):
