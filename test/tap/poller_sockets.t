@@ -69,6 +69,8 @@ sub serve
 
 my $server = fork;
 die "fork: $!" unless defined $server;
+my $test = $$;
+END { kill 'KILL', $server if $server && $$ == $test; }
 if (!$server)
 {
 	serve();
@@ -142,7 +144,8 @@ foreach my $round (1 .. 5)
 # Of more hosts than connections may wait, polled in turn, the first keep theirs.
 my $most = 3;
 $node->append_conf('postgresql.conf', "saas.poller_max_in_flight = $most");
-$node->restart;
+$node->stop;
+$node->start;
 ok($node->poll_query_until('postgres', 'select exists (select from saas.poller_status() where pid is not null)'),
 	'the poller runs with few places');
 my @turns = map { $tenant->connect('prometheus', "turn $_", { url => "http://127.0.1.$_:$port/metrics" }, {}, '1 day') } 1 .. 9;
