@@ -31,6 +31,7 @@ use warnings;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
+use Test::More ();
 
 our @ISA = ('PostgreSQL::Test::Cluster');
 
@@ -124,6 +125,26 @@ sub install
 {
 	my ($self, $database) = @_;
 	$self->safe_psql($database, 'create extension pg_saas cascade; select saas.install()');
+	return;
+}
+
+=pod
+
+=item $node->limit_polls_to($connect, $request)
+
+How long polls may take from now on, as saas.poller_connect_timeout and
+saas.poller_request_timeout, in the form that the server shows them in.
+
+=cut
+
+sub limit_polls_to
+{
+	my ($self, $connect, $request) = @_;
+	$self->append_conf('postgresql.conf', "saas.poller_connect_timeout = '$connect'\nsaas.poller_request_timeout = '$request'");
+	$self->reload;
+	$self->poll_query_until('postgres',
+		"select current_setting('saas.poller_connect_timeout') = '$connect' and current_setting('saas.poller_request_timeout') = '$request'")
+	  or Test::More::BAIL_OUT('the server does not take another time limit');
 	return;
 }
 

@@ -56,18 +56,6 @@ my $node = SaasCluster->create('main', settings => {
 		'saas.refresh_cooldown'       => '0',
 		'saas.min_poll_interval'      => '1s' });
 
-# How long polls may take from now on.
-sub limit_to
-{
-	my ($connect, $request) = @_;
-	$node->append_conf('postgresql.conf', "saas.poller_connect_timeout = '$connect'\nsaas.poller_request_timeout = '$request'");
-	$node->reload;
-	$node->poll_query_until('postgres',
-		"select current_setting('saas.poller_connect_timeout') = '$connect' and current_setting('saas.poller_request_timeout') = '$request'")
-	  or BAIL_OUT('the server does not take another time limit');
-	return;
-}
-
 # With the double.  An address is known for a minute: this is as after it.
 sub start_over
 {
@@ -112,12 +100,12 @@ connect_name() foreach 'mixed.test', 'turns.test';
 my $before = polls() + 2;
 foreach my $name (sort keys %reason)
 {
-	limit_to('1s', '2s') if $name eq 'hangs.test';
+	$node->limit_polls_to('1s', '2s') if $name eq 'hangs.test';
 	connect_name() foreach $name;
 	like(outcome($id{$name}), $reason{$name}, "$name shows its cause");
 	my $status = $tenant->status($id{$name});
 	is("$status->{status} $status->{last_error_code}", 'error 08001', 'with a status and a code');
-	limit_to('1min', '1min') if $name eq 'hangs.test';
+	$node->limit_polls_to('1min', '1min') if $name eq 'hangs.test';
 }
 ok($node->poll_query_until('postgres', "select count(*) >= $before from saas.reading where connection_id = '$healthy'"),
 	'the healthy connection is polled on');
@@ -155,7 +143,7 @@ my $many = 80;
 names('late.test' => '127.0.0.1', map { ("hangs$_.test" => 'hangs') } 1 .. $many);
 my $late = $beta->connect('prometheus', 'late', { url => "http://late.test:$port/metrics?instance=late" }, {}, '1 hour');
 $beta->wait_for($late, "status = 'active'");
-limit_to('1s', '2s');
+$node->limit_polls_to('1s', '2s');
 start_over();
 $tenant->sql(join ";\n", map { 'select 1 from ' . $tenant->connect_call('prometheus', "hangs $_",
 		{ url => "http://hangs$_.test:$port/metrics?instance=$_" }, {}, '1 hour') } 1 .. $many);
@@ -172,7 +160,7 @@ foreach my $attempt (1 .. 5)
 }
 ok($answer->{ok}, "another's name is looked up") || diag($answer->{error});
 names(map { ("hangs$_.test" => 'none') } 1 .. $many);
-limit_to('1min', '1min');
+$node->limit_polls_to('1min', '1min');
 start_over();
 
 #

@@ -111,18 +111,6 @@ my ($acme, $beta, $trial, $partly, $refused) =
 
 sub sql { return $node->safe_psql('postgres', @_); }
 
-# How long polls may take from now on.
-sub limit_to
-{
-	my ($connect, $request) = @_;
-	$node->append_conf('postgresql.conf', "saas.poller_connect_timeout = '$connect'\nsaas.poller_request_timeout = '$request'");
-	$node->reload;
-	$node->poll_query_until('postgres',
-		"select current_setting('saas.poller_connect_timeout') = '$connect' and current_setting('saas.poller_request_timeout') = '$request'")
-	  or BAIL_OUT('the server does not take another time limit');
-	return;
-}
-
 sub config
 {
 	my (%config) = @_;
@@ -213,7 +201,7 @@ like($tested->{details}{server_version}, qr/^\d+\.\d+$/, 'test_connection tells 
 #
 # Queries that fail leave the others alone
 #
-limit_to('1min', '4s');
+$node->limit_polls_to('1min', '4s');
 my $partial = connect_to($partly, 'partial', $password, queries => [
 		{ name => 'hidden',  query => 'select n from public.hidden' },
 		{ name => 'written', query => 'select public.write() as n' },
@@ -250,7 +238,7 @@ is(value_of($lifted, 'postgresql_query_ok', qq({"query": "$_->[0]"}), $partly), 
   foreach [ lifted => 0 ], [ kept => 1 ], [ role => 0 ], [ with => 0 ];
 is(value_of($lifted, 'seen', '{"path": "\"$user\", public", "role": "watcher", "bound": "2s", "read_only": "on"}', $partly), 1,
 	'what a query sets is gone with it');
-limit_to('1min', '1min');
+$node->limit_polls_to('1min', '1min');
 my $large = q{select 1 as n, repeat('x', 20000000) as text};
 my $long  = q{select n, repeat('x', 1000000) as text from generate_series(1, 100) as n};
 is( try_out(queries => [ { name => 'large', query => $large } ]),
@@ -296,10 +284,10 @@ ok($target->poll_query_until('postgres', q{select current_setting('ssl_cert_file
 # Names and addresses
 #
 is(try_out(host => 'none.example'), 'error: the host name none.example could not be resolved', 'a name that is none');
-limit_to('1s', '1min');
+$node->limit_polls_to('1s', '1min');
 is(try_out(host => 'hangs.hangs.example', port => 5432),
 	'error: hangs.hangs.example:5432 timed out during the name look-up', 'a resolver that hangs');
-limit_to('1min', '1min');
+$node->limit_polls_to('1min', '1min');
 is(try_out(host => 'inside.example'), 'error: the host inside.example leads to an address that is not allowed',
 	'a name that leads inside');
 like($node->log_since(0), qr/DETAIL:  The address is 127\.0\.0\.2 of host inside\.example, which is loopback\.\n/,
@@ -360,14 +348,14 @@ sub outcome_of
 }
 foreach my $fault (sort { ($a =~ /^(?:silent|deaf)$/) <=> ($b =~ /^(?:silent|deaf)$/) || $a cmp $b } keys %harm)
 {
-	limit_to('2s', '4s') if $fault eq 'deaf';
+	$node->limit_polls_to('2s', '4s') if $fault eq 'deaf';
 	my $user = $fault eq 'quote' ? $password : 'watcher';
 	like(outcome_of($harm{$fault}, port => $double->port + 0, sslmode => 'disable', dbname => $fault, user => $user),
 		$harm{$fault}, "a server that does \"$fault\"");
 	like(outcome_of($harm{$fault}, port => $secure->port + 0, dbname => $fault, user => $user), $harm{$fault}, 'and through TLS')
 	  if $fault !~ /^code/;
 }
-limit_to('1min', '1min');
+$node->limit_polls_to('1min', '1min');
 like(try_out(port => $double->port + 0, sslmode => 'disable', dbname => 'cleartext'),
 	qr/^error: localhost asks for the password itself without TLS at the sign-in/, 'one that wants the password in clear');
 unlike($double->log, qr/password/, 'does not get it');

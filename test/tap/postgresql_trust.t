@@ -94,18 +94,6 @@ $node->install('postgres');
 my ($acme, $beta) = map { SaasTenant->create($node, 'postgres', $_) } qw(Acme Beta);
 my $count = 0;
 
-# How long polls may take from now on.
-sub limit_to
-{
-	my ($connect, $request) = @_;
-	$node->append_conf('postgresql.conf', "saas.poller_connect_timeout = '$connect'\nsaas.poller_request_timeout = '$request'");
-	$node->reload;
-	$node->poll_query_until('postgres',
-		"select current_setting('saas.poller_connect_timeout') = '$connect' and current_setting('saas.poller_request_timeout') = '$request'")
-	  or BAIL_OUT('the server does not take another time limit');
-	return;
-}
-
 sub config
 {
 	my (%config) = @_;
@@ -171,10 +159,10 @@ foreach my $case (@cases)
 	my $ca = delete $config->{ca} || $ca{ours};
 	$secrets{ca_certificate} = $ca if ($config->{sslmode} || '') ne 'disable';
 	my $is_silent = ($config->{dbname} || '') eq 'silent';
-	limit_to('3s', '5s') if $is_silent;
+	$node->limit_polls_to('3s', '5s') if $is_silent;
 	$test = test_of(\%secrets, %$config);
 	cmp_ok($test->{steps}[-1]{ms}, '>=', 2000, "$what: the time that a step took is its own") if $is_silent;
-	limit_to('1min', '1min') if $is_silent;
+	$node->limit_polls_to('1min', '1min') if $is_silent;
 	is(steps($test), $expected, "$what: the step that failed is the last") or diag($test->{error});
 	like($test->{steps}[-1]{hint} || '', $hint, "$what: and says what to do");
 	is($test->{steps}[-1]{error}, $test->{error}, "$what: with the error");
